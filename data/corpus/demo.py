@@ -1,0 +1,53 @@
+"""One song outside every corpus, to try the finished models on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import soundfile
+
+from data.corpus.arrangement import arrange, mma_text
+from data.corpus.genres import STYLES
+from data.corpus.songs import write_song
+from data.corpus.synthesis import SAMPLE_RATE, render
+from data.errors import UserError
+
+DEMO_SEED = 20190917  # far from any seed a corpus is likely to be made with
+DEMO_NUMBER = 34  # in C major, with a fiddle when it is country
+DEMO_SECONDS = 20.0
+_FORMATS = {".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+
+
+def render_demo_song(
+    path: Path, genre: str, number: int = DEMO_NUMBER, seconds: float = DEMO_SECONDS
+) -> None:
+    """Render one song in one genre.
+
+    Args:
+        path: file to write, .flac or .ogg (Vorbis), 22050 Hz mono; an existing one is replaced.
+        genre: one of the ten.
+        number: which of the demo songs.
+        seconds: length of the song.
+
+    Raises:
+        UserError: unknown genre or ending, folder missing or not writable, or a tool failed.
+    """
+    if genre not in STYLES:
+        raise UserError(f"unknown genre {genre!r}; known: {' '.join(sorted(STYLES))}")
+    if path.suffix.lower() not in _FORMATS:
+        raise UserError(f"{path} ends in {path.suffix!r}: a demo song is written as {' or '.join(_FORMATS)}")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"folder {path.absolute().parent} does not exist")
+    song, arrangement = write_song(DEMO_SEED, number, seconds), arrange(DEMO_SEED, number, genre)
+    samples = round(seconds * SAMPLE_RATE)
+    wav = render(mma_text(song, arrangement), arrangement.soundfont, samples, arrangement.mix)
+    file_format, subtype = _FORMATS[path.suffix.lower()]
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        soundfile.write(partial, wav, SAMPLE_RATE, format=file_format, subtype=subtype)
+        os.replace(partial, path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,229 @@
+"""Rendering of a whole corpus: plan, parallel work, resuming, manifest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from data.corpus.arrangement import Arrangement, arrange, mma_text
+from data.corpus.genres import STYLES
+from data.corpus.songs import Song, song_numbers, split_of, write_song
+from data.corpus.synthesis import SAMPLE_RATE, render
+from data.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_NAME = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """What a corpus consists of.
+
+    Attributes:
+        songs: number of ordinary songs (train, valid, test).
+        tier_songs: number of songs in each of the two extra test tiers.
+        seconds: length of every file.
+        seed: seed of everything.
+    """
+
+    songs: int = 48
+    tier_songs: int = 3
+    seconds: float = 24.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("songs", self.songs, 1, 10000),
+            ("tier songs", self.tier_songs, 0, 1000),
+            ("seconds", self.seconds, 1.0, 600.0),
+        ):
+            if not low <= value <= high:
+                raise UserError(f"{name} must be {low} to {high}, got {value}")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file of a corpus, drawn but not rendered yet."""
+
+    song: Song
+    arrangement: Arrangement
+    seconds: float
+
+    @property
+    def file(self) -> str:
+        """Path below the corpus folder, "jazz/jazz.00003.wav"."""
+        genre = self.arrangement.genre
+        return f"{genre}/{genre}.{self.song.number:05d}.wav"
+
+    @property
+    def samples(self) -> int:
+        """Length of the file at 22050 Hz."""
+        return round(self.seconds * SAMPLE_RATE)
+
+    def record(self) -> dict[str, Any]:
+        """The file's line of the manifest."""
+        song, arrangement = self.song, self.arrangement
+        return {
+            "file": self.file,
+            "genre": arrangement.genre,
+            "song": f"{song.number:05d}",
+            "split": split_of(song.number),
+            "seconds": self.seconds,
+            "tempo": song.tempo,
+            "key": song.key.name,
+            "chords": [" ".join(chord.name for chord in bar) for bar in song.chords],
+            "groove": arrangement.band.name,
+            "soundfont": arrangement.soundfont,
+            "melody_program": arrangement.melody_program,
+            "seed": arrangement.seed,
+        }
+
+
+def plan_tasks(plan: CorpusPlan) -> list[Task]:
+    """All files of a corpus, song by song: all genres of the first song, then of the next."""
+    tasks: list[Task] = []
+    for number in song_numbers(plan.songs, plan.tier_songs):
+        song = write_song(plan.seed, number, plan.seconds)
+        tasks.extend(Task(song, arrange(plan.seed, number, genre), plan.seconds) for genre in sorted(STYLES))
+    return tasks
+
+
+def render_corpus(root: Path, plan: CorpusPlan, jobs: int = 1) -> Iterator[tuple[int, int]]:
+    """Render what is missing of a corpus.
+
+    A file appears under its name only when it is complete, and its line follows in the manifest, so that
+    at any time the manifest lists nothing but finished files. Call again to go on after an interruption.
+
+    Args:
+        root: corpus folder, made when missing.
+        plan: what to render.
+        jobs: files rendered at the same time.
+
+    Yields:
+        (finished files, all files), first for what was there already, then after every file.
+
+    Raises:
+        UserError: the folder holds another corpus or cannot be written, or a tool failed.
+    """
+    if jobs < 1:
+        raise UserError(f"jobs must be at least 1, got {jobs}")
+    tasks = plan_tasks(plan)
+    try:
+        known = _prepare_folder(root, tasks)
+        finished = [task for task in tasks if task.file in known and _is_complete(root / task.file, task)]
+        _write_manifest(root, finished)
+        yield len(finished), len(tasks)
+        done = {task.file for task in finished}
+        for task in _render_all(root, [task for task in tasks if task.file not in done], jobs):
+            finished.append(task)
+            yield len(finished), len(tasks)
+        _write_manifest(root, tasks)
+    except OSError as error:
+        raise UserError(f"cannot write the corpus in {root}: {error.strerror or error}") from error
+
+
+def _render_all(root: Path, tasks: list[Task], jobs: int) -> Iterator[Task]:
+    """Render in parallel, yield every task when its file and its manifest line are written."""
+    pool = ThreadPoolExecutor(jobs)  # the work is done by child processes; threads are enough
+    try:
+        futures: dict[Future[None], Task] = {pool.submit(_render_task, root, task): task for task in tasks}
+        with (root / MANIFEST_NAME).open("a") as manifest:
+            for future in as_completed(futures):
+                future.result()
+                manifest.write(_manifest_line(futures[future]))
+                manifest.flush()
+                yield futures[future]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _render_task(root: Path, task: Task) -> None:
+    arrangement = task.arrangement
+    text = mma_text(task.song, arrangement)
+    try:
+        wav = render(text, arrangement.soundfont, task.samples, arrangement.mix)
+    except UserError as error:
+        raise UserError(f"{task.file} ({arrangement.band.name}): {error}") from error
+    path = root / task.file
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        soundfile.write(partial, wav, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+        os.replace(partial, path)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _prepare_folder(root: Path, tasks: list[Task]) -> set[str]:
+    """Make the folders and return the files that the manifest knows; refuse a folder that is not ours."""
+    planned = {task.file: task.record() for task in tasks}
+    known = set()
+    for line_number, record in _read_manifest(root):
+        file = str(record.get("file"))
+        if file not in planned:
+            raise UserError(
+                f"{root} holds {file}, which this corpus would not have; ask for at least as many songs as "
+                "before, or choose another folder"
+            )
+        if record != planned[file]:
+            raise UserError(
+                f"{root} holds another corpus (manifest line {line_number}: {file} was made with other "
+                "settings); choose another folder or delete this one"
+            )
+        known.add(file)
+    if not (root / MANIFEST_NAME).exists():
+        foreign = next((file for file in planned if (root / file).exists()), None)
+        if foreign is not None:
+            raise UserError(f"{root} holds {foreign} but no {MANIFEST_NAME}; choose an empty or new folder")
+    for genre in STYLES:
+        (root / genre).mkdir(parents=True, exist_ok=True)
+    return known
+
+
+def _read_manifest(root: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    path = root / MANIFEST_NAME
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines()
+    for line_number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            if line_number == len(lines):  # an interruption can cut the last line; its file is made again
+                return
+            record = None
+        if not isinstance(record, dict):
+            raise UserError(
+                f"{path} line {line_number} is no JSON object; repair it or choose another folder"
+            )
+        yield line_number, record
+
+
+def _is_complete(path: Path, task: Task) -> bool:
+    try:
+        info = soundfile.info(path)
+    except (OSError, soundfile.LibsndfileError):
+        return False
+    found = (info.frames, info.samplerate, info.channels, info.subtype)
+    return found == (task.samples, SAMPLE_RATE, 1, "PCM_16")
+
+
+def _manifest_line(task: Task) -> str:
+    return json.dumps(task.record()) + "\n"
+
+
+def _write_manifest(root: Path, tasks: list[Task]) -> None:
+    path = root / MANIFEST_NAME
+    partial = root / f".{MANIFEST_NAME}.partial"
+    partial.write_text("".join(_manifest_line(task) for task in tasks))
+    os.replace(partial, path)

@@ -1,0 +1,171 @@
+"""Mels of whole files kept on disk, computed once per content and `MelConfig`, read as memory maps."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.audio import read_audio
+from data.errors import UserError
+from data.mel import LogMel, MelConfig
+
+_FORMAT = 1
+_BLOCK_SECONDS = 60
+_MAX_OPEN = 256  # memory maps kept open in a process; each holds a file descriptor
+
+
+class MelCacheError(UserError):
+    """The cache folder cannot be written; no fault of the audio file."""
+
+
+class MelCache:
+    """Log-mels by content: the same samples under another name, or touched, are not computed again.
+
+    A mel lies in `FOLDER/CONFIG/mels/` under the SHA-256 of its audio file. So that a file need not be hashed
+    at every start, `FOLDER/CONFIG/index/` remembers the hash by path, size and modification time. Files are
+    written under a temporary name and renamed: several processes may share a folder, at worst they do the
+    same work twice.
+
+    Args:
+        folder: where the mels are kept; made where it does not exist.
+        mel_config: the front-end; another one has its own mels in the same folder.
+    """
+
+    def __init__(self, folder: Path, mel_config: MelConfig) -> None:
+        self.folder = Path(folder)
+        self.mel_config = mel_config
+        described = json.dumps({"format": _FORMAT, **mel_config.to_dict()}, sort_keys=True)
+        self._home = self.folder / hashlib.sha256(described.encode()).hexdigest()[:16]
+        self._open: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._log_mel: LogMel | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Worker processes open the maps they need themselves."""
+        return self.__dict__ | {"_open": OrderedDict(), "_log_mel": None}
+
+    def load(self, path: Path) -> np.ndarray:
+        """The log10 mel of a whole file, mixed to mono at the front-end's rate.
+
+        Shape:
+            (n_mels, samples // hop_length), float16, read-only memory map.
+
+        Raises:
+            UserError: the file cannot be read, or is shorter than a frame.
+            MelCacheError: the cache cannot be written.
+        """
+        path = Path(path)
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        signature = f"{os.path.abspath(path)}|{status.st_size}|{status.st_mtime_ns}"
+        if signature in self._open:
+            self._open.move_to_end(signature)
+            return self._open[signature]
+        mel = self._load_indexed(signature)
+        if mel is None:
+            mel = self._load_hashed(path, signature)
+        self._open[signature] = mel
+        if len(self._open) > _MAX_OPEN:
+            self._open.popitem(last=False)
+        return mel
+
+    def _index_file(self, signature: str) -> Path:
+        name = hashlib.sha256(signature.encode("utf-8", "surrogateescape")).hexdigest()
+        return self._home / "index" / name[:2] / f"{name}.txt"
+
+    def _mel_file(self, digest: str) -> Path:
+        return self._home / "mels" / digest[:2] / f"{digest}.npy"
+
+    def _load_indexed(self, signature: str) -> np.ndarray | None:
+        """The mel of a file seen before, without reading its audio."""
+        try:
+            digest = self._index_file(signature).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            return None
+        return self._map(digest) if len(digest) == 64 and digest.isalnum() else None
+
+    def _load_hashed(self, path: Path, signature: str) -> np.ndarray:
+        digest = _content_digest(path)
+        mel = self._map(digest)
+        if mel is None:
+            _write_atomically(self._mel_file(digest), self.compute(path))
+            mel = self._map(digest)
+            if mel is None:
+                raise MelCacheError(f"the mel just written to {self._mel_file(digest)} cannot be read back")
+        _write_atomically(self._index_file(signature), digest)
+        return mel
+
+    def _map(self, digest: str) -> np.ndarray | None:
+        """Memory map of a stored mel; None where there is none or it is damaged."""
+        try:
+            mel = np.load(self._mel_file(digest), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        whole = mel.ndim == 2 and mel.shape[0] == self.mel_config.n_mels and mel.dtype == np.float16
+        return mel if whole else None
+
+    def compute(self, path: Path) -> np.ndarray:
+        """The mel of a file, past the cache; long files are transformed a minute at a time with true context.
+
+        Shape:
+            (n_mels, samples // hop_length), float16.
+        """
+        config = self.mel_config
+        wav, _ = read_audio(path, sample_rate=config.sample_rate, mono=True)
+        samples = wav.reshape(-1)
+        frames = len(samples) // config.hop_length
+        if not frames:
+            raise UserError(
+                f"{path} is shorter than a mel frame: {len(samples)} of {config.hop_length} samples"
+            )
+        padded = torch.from_numpy(
+            np.pad(samples, config.context, mode="reflect").astype(np.float32, copy=False)
+        )
+        if self._log_mel is None:
+            self._log_mel = LogMel(config)
+        mel = np.empty((config.n_mels, frames), dtype=np.float16)
+        block = max(1, _BLOCK_SECONDS * config.sample_rate // config.hop_length)
+        for start in range(0, frames, block):
+            stop = min(start + block, frames)
+            chunk = padded[start * config.hop_length : stop * config.hop_length + 2 * config.context]
+            with torch.inference_mode():
+                mel[:, start:stop] = self._log_mel(chunk[None], padded=True)[0].numpy()
+        return mel
+
+
+def _content_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _write_atomically(path: Path, content: np.ndarray | str) -> None:
+    """Write under a temporary name in the same folder, then rename: no half file under the final name."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            if isinstance(content, str):
+                file.write(content.encode("ascii"))
+            else:
+                np.save(file, content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise MelCacheError(
+            f"cannot write the mel cache in {path.parent}: {error.strerror or error}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

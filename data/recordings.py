@@ -1,0 +1,364 @@
+"""Real recordings for vocoder training: any audio to mono 22.05 kHz FLAC, split by source."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from data.audio import AudioReader, AudioWriter, probe_audio
+from data.debian_packages import package_files, package_licence
+from data.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = (
+    "wesnoth-1.16-music",
+    "warzone2100-music",
+    "singularity-music",
+    "nexuiz-music",
+    "fb-music-high",
+    "hyperrogue-music",
+    "drascula-music",
+    "planetblupi-music-ogg",
+)
+TEST_PACKAGES = ("singularity-music", "drascula-music")
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+EFFECTS_FOLDER = "sounds"
+TRACKER_SUFFIXES = frozenset({".xm", ".mod", ".it", ".s3m"})
+ARCHIVE_SUFFIXES = frozenset({".pk3", ".zip"})
+SAMPLE_RATE = 22050
+BLOCK_SAMPLES = 1 << 17
+SILENCE_PEAK = 1e-3
+MANIFEST = "manifest.jsonl"
+
+
+class UnusableRecordingError(UserError):
+    """A recording that is left out; the others go on."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One source recording: a file, or a member of an archive.
+
+    Args:
+        source: name of the package or folder it came from.
+        name: file stem in the output, unique within the source.
+        path: the file, or the archive that holds it.
+        member: path inside the archive, empty for a plain file.
+        licence: short licence name.
+        split: train, valid, test, or mixed: not yet decided between train and valid.
+    """
+
+    source: str
+    name: str
+    path: Path
+    member: str = ""
+    licence: str = "unknown"
+    split: str = "train"
+
+    @property
+    def label(self) -> str:
+        """The file as a person would look for it."""
+        return f"{self.path}:{self.member}" if self.member else str(self.path)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The part of a recording that is kept: start and length in seconds."""
+
+    recording: Recording
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the manifest; `original` and `start` say where the audio came from."""
+
+    file: str
+    source: str
+    split: str
+    seconds: float
+    licence: str
+    original: str
+    start: float
+    wanted_seconds: float
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is kept of each source, in seconds.
+
+    Args:
+        shortest: recordings shorter than this are skipped.
+        per_source: at most this much of each source, shared evenly between its recordings.
+        excerpt: no recording is cut below this; where the shares get shorter, fewer are used.
+    """
+
+    shortest: float = 15.0
+    per_source: float = 30 * 60.0
+    excerpt: float = 45.0
+
+
+def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped]]:
+    """Recordings of one installed package; whole packages are held out for testing."""
+    files = package_files(package)
+    effects = [path for path in files if path.parent.name == EFFECTS_FOLDER]
+    found, skipped = _recordings_in(package, [path for path in files if path not in effects])
+    skipped += [Skipped(str(path), "sound effect") for path in effects if path.suffix in AUDIO_SUFFIXES]
+    split = "test" if package in TEST_PACKAGES else "mixed"
+    return [replace(one, licence=package_licence(package, one.path), split=split) for one in found], skipped
+
+
+def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Recording], list[Skipped]]:
+    """Recordings below a folder of one's own.
+
+    Raises:
+        UserError: the folder does not exist, or holds no audio.
+    """
+    if not folder.is_dir():
+        raise UserError(f"folder not found: {folder}; --folder takes a folder with audio files")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    found, skipped = _recordings_in(folder.resolve().name, files)
+    if not found:
+        raise UserError(
+            f"no audio in {folder}: expected {', '.join(sorted(AUDIO_SUFFIXES))} or a .zip of them"
+        )
+    return [replace(one, split=split) for one in found], skipped
+
+
+def share_mixed(recordings: Sequence[Recording]) -> list[Recording]:
+    """Decide the split of one source's ``mixed`` recordings: one in ten to valid, the rest to train.
+
+    The choice depends on the names alone: the files with the smallest hashes are held out.
+    """
+    mixed = sorted((one for one in recordings if one.split == "mixed"), key=_order)
+    count = max(round(0.1 * len(mixed)), int(len(mixed) >= 5))
+    decided = {one.name: "valid" if rank < count else "train" for rank, one in enumerate(mixed)}
+    return [replace(one, split=decided.get(one.name, one.split)) for one in recordings]
+
+
+def plan_excerpts(measured: Sequence[tuple[Recording, float]], limits: Limits) -> list[Excerpt]:
+    """Share a source's limit between its recordings; each is cut from the middle.
+
+    Args:
+        measured: recordings of one source, each with its seconds.
+        limits: how much of the source to keep, in seconds.
+    """
+    share = _even_share([seconds for _, seconds in measured], limits.per_source)
+    kept, total = [], 0.0
+    for recording, seconds in sorted(measured, key=lambda pair: _order(pair[0])):
+        length = min(seconds, max(share, limits.excerpt), limits.per_source - total)
+        if length < min(limits.shortest, seconds):
+            break
+        kept.append(Excerpt(recording, start=round((seconds - length) / 2, 3), seconds=round(length, 3)))
+        total += length
+    return sorted(kept, key=lambda excerpt: excerpt.recording.name)
+
+
+def measure(
+    recordings: Sequence[Recording], limits: Limits
+) -> tuple[list[tuple[Recording, float]], list[Skipped]]:
+    """Read the headers of one source: usable recordings with seconds and split, and what is unusable."""
+    usable: list[tuple[Recording, float]] = []
+    skipped: list[Skipped] = []
+    for recording in recordings:
+        try:
+            with plain_file(recording) as path:
+                seconds = probe_audio(path).seconds
+        except (UserError, OSError, zipfile.BadZipFile) as error:
+            skipped.append(Skipped(recording.label, f"unreadable: {error}"))
+            continue
+        if seconds < limits.shortest:
+            skipped.append(Skipped(recording.label, f"too short: {seconds:.1f} s of {limits.shortest:g} s"))
+        else:
+            usable.append((recording, seconds))
+    decided = share_mixed([recording for recording, _ in usable])
+    return list(zip(decided, (seconds for _, seconds in usable), strict=True)), skipped
+
+
+def convert(excerpt: Excerpt, output: Path) -> float:
+    """Write one excerpt as mono 16-bit FLAC in constant memory, resampled once; give its seconds.
+
+    The file appears under its final name only when it is complete. Peaks above full scale lower the whole.
+
+    Raises:
+        UnusableRecordingError: nothing but silence, or it cannot be decoded up to the end of the excerpt.
+        UserError: the output cannot be written.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with AudioWriter(output, SAMPLE_RATE, 1, subtype="PCM_16", force=True) as writer:
+        for block in read_excerpt(excerpt):
+            writer.write(block)
+        if writer.peak < SILENCE_PEAK:
+            raise UnusableRecordingError("silent")
+    return writer.frames / SAMPLE_RATE
+
+
+def read_excerpt(excerpt: Excerpt) -> Iterator[np.ndarray]:
+    """The excerpt at 22050 Hz in blocks of shape (1, samples).
+
+    Raises:
+        UnusableRecordingError: it cannot be decoded up to the end of the excerpt.
+    """
+    skip, left = round(excerpt.start * SAMPLE_RATE), round(excerpt.seconds * SAMPLE_RATE)
+    try:
+        with plain_file(excerpt.recording) as path, AudioReader(path, SAMPLE_RATE, mono=True) as reader:
+            while skip > 0 and (skipped := reader.read(min(BLOCK_SAMPLES, skip)).shape[1]):
+                skip -= skipped
+            while left > 0 and (block := reader.read(min(BLOCK_SAMPLES, left))).size:
+                left -= block.shape[1]
+                yield block
+    except (UserError, zipfile.BadZipFile) as error:
+        raise UnusableRecordingError(str(error)) from error
+
+
+def prepare(excerpts: Sequence[Excerpt], output: Path) -> Iterator[Entry | Skipped]:
+    """Convert every excerpt that is not there yet, and keep OUT/manifest.jsonl in step after each.
+
+    Files of an earlier run of the same sources that are no longer wanted are removed; other sources'
+    entries stay.
+    """
+    manifest = read_manifest(output)
+    wanted = {_file_name(excerpt.recording): excerpt for excerpt in excerpts}
+    sources = {excerpt.recording.source for excerpt in excerpts}
+    for name in [name for name, entry in manifest.items() if entry.source in sources and name not in wanted]:
+        (output / name).unlink(missing_ok=True)
+        del manifest[name]
+    for name, excerpt in wanted.items():
+        entry = Entry(
+            file=name,
+            source=excerpt.recording.source,
+            split=excerpt.recording.split,
+            seconds=0.0,
+            licence=excerpt.recording.licence,
+            original=excerpt.recording.label,
+            start=excerpt.start,
+            wanted_seconds=excerpt.seconds,
+        )
+        earlier = manifest.get(name)
+        done = earlier is not None and (output / name).is_file() and replace(earlier, seconds=0.0) == entry
+        if earlier is not None and done:
+            yield earlier
+            continue
+        try:
+            seconds = convert(excerpt, output / name)
+        except UnusableRecordingError as error:
+            manifest.pop(name, None)
+            yield Skipped(excerpt.recording.label, str(error))
+            continue
+        manifest[name] = replace(entry, seconds=round(seconds, 3))
+        write_manifest(output, manifest)
+        yield manifest[name]
+    write_manifest(output, manifest)
+
+
+def read_manifest(output: Path) -> dict[str, Entry]:
+    """The manifest of a prepared folder by file name; empty when there is none.
+
+    Raises:
+        UserError: a line is not what this module writes.
+    """
+    path = output / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        entries = [Entry(**json.loads(line)) for line in lines if line]
+    except (json.JSONDecodeError, TypeError) as error:
+        raise UserError(f"{path} is no manifest of recordings ({error}); remove it, start again") from error
+    return {entry.file: entry for entry in entries}
+
+
+def write_manifest(output: Path, entries: dict[str, Entry]) -> None:
+    """Write OUT/manifest.jsonl, one JSON object a line, in one step."""
+    output.mkdir(parents=True, exist_ok=True)
+    partial = output / (MANIFEST + ".part")
+    lines = [json.dumps(asdict(entries[name]), ensure_ascii=False) for name in sorted(entries)]
+    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    os.replace(partial, output / MANIFEST)
+
+
+@contextmanager
+def plain_file(recording: Recording) -> Iterator[Path]:
+    """The recording as a file of its own; an archive's member is unpacked to a temporary one."""
+    if not recording.member:
+        yield recording.path
+        return
+    with TemporaryDirectory(prefix="recording-") as folder:
+        unpacked = Path(folder) / Path(recording.member).name
+        with zipfile.ZipFile(recording.path) as archive:
+            unpacked.write_bytes(archive.read(recording.member))
+        yield unpacked
+
+
+def _recordings_in(source: str, files: Sequence[Path]) -> tuple[list[Recording], list[Skipped]]:
+    """Audio among the files and inside archives, without exact copies, each with a name of its own."""
+    found, skipped = [], []
+    digests: set[str] = set()
+    for path in files:
+        suffix = path.suffix.lower()
+        if suffix in TRACKER_SUFFIXES:
+            skipped.append(Skipped(str(path), "tracker module, not audio"))
+        elif suffix in ARCHIVE_SUFFIXES and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = [name for name in archive.namelist() if Path(name).suffix.lower() in AUDIO_SUFFIXES]
+            found += [Recording(source, Path(member).stem, path, member) for member in sorted(members)]
+        elif suffix in AUDIO_SUFFIXES:
+            with open(path, "rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if digest in digests:
+                skipped.append(Skipped(str(path), "copy of another file"))
+            else:
+                digests.add(digest)
+                found.append(Recording(source, path.stem, path))
+    return _with_unique_names(found), skipped
+
+
+def _with_unique_names(recordings: Sequence[Recording]) -> list[Recording]:
+    """Replace what is awkward in file names, and number names that come twice."""
+    seen: dict[str, int] = {}
+    named = []
+    for recording in recordings:
+        plain = "".join(char if char.isalnum() or char in "-_" else "_" for char in recording.name) or "audio"
+        seen[plain] = seen.get(plain, 0) + 1
+        named.append(replace(recording, name=plain if seen[plain] == 1 else f"{plain}-{seen[plain]}"))
+    return named
+
+
+def _even_share(lengths: Sequence[float], total: float) -> float:
+    """The longest cut such that the lengths, each cut to it, do not exceed the total."""
+    left = total
+    for index, length in enumerate(ordered := sorted(lengths)):
+        share = left / (len(ordered) - index)
+        if length > share:
+            return share
+        left -= length
+    return max(lengths, default=0.0)
+
+
+def _order(recording: Recording) -> str:
+    """A fixed but arbitrary order of the recordings of a source."""
+    return hashlib.sha256(f"{recording.source}/{recording.name}".encode()).hexdigest()
+
+
+def _file_name(recording: Recording) -> str:
+    return f"{recording.source}/{recording.name}.flac"

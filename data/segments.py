@@ -1,0 +1,305 @@
+"""Training segments: random crops of recordings and of mels, each a pure function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.audio import AudioInfo, probe_audio
+from data.errors import UserError
+from data.folder import Clip
+from data.mel_cache import MelCache, MelCacheError
+
+logger = logging.getLogger(__name__)
+
+OTHER_ITEMS = 3
+"""How many other items are tried in place of one that cannot be read, before giving up."""
+
+
+class AudioSegments(Dataset[Tensor]):
+    """Mono waveform segments, for the vocoder, as `dataset[epoch, index]`.
+
+    In training a file has one item for each `seconds_per_item` it lasts, and an item is a crop from anywhere
+    in its file with a random gain. In validation a file has one item, its first crop as it is. Only the crop
+    is read from disk, so files whose formats seek slowly (mp3) are better converted first. Files shorter than
+    the segment are continued by reflection.
+
+    Args:
+        files: recordings, all with the rate `sample_rate`; channels are averaged.
+        sample_rate: Hz.
+        segment_samples: length of an item, samples.
+        seed: changes every random choice.
+        train: random crops and gains, or the first crop of each file.
+        gain_db: gains are uniform in [-gain_db, gain_db], decibels, but never lift the peak above 1.
+        seconds_per_item: seconds of a recording for which it is drawn once an epoch.
+
+    Shape:
+        item (segment_samples,), float32, in [-1, 1].
+
+    Raises:
+        UserError: a file has another rate, or none of them can be read. Unreadable files are left out with a
+            warning.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        *,
+        sample_rate: int,
+        segment_samples: int,
+        seed: int,
+        train: bool,
+        gain_db: float = 6.0,
+        seconds_per_item: float = 8.0,
+    ) -> None:
+        self.sample_rate, self.segment_samples = sample_rate, segment_samples
+        self.seed, self.train, self.gain_db = seed, train, gain_db
+        self.infos = _probe_all(files, sample_rate)
+        counts = [max(1, round(info.seconds / seconds_per_item)) if train else 1 for info in self.infos]
+        self._file_of_item = np.repeat(np.arange(len(counts)), counts)
+
+    def __len__(self) -> int:
+        return len(self._file_of_item)
+
+    def __getitem__(self, item: tuple[int, int]) -> Tensor:
+        """The segment of one (epoch, index).
+
+        Raises:
+            UserError: it and three other items, chosen by the same (epoch, index), cannot be read.
+        """
+        epoch, index = item
+        generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
+        failed: list[str] = []
+        for attempt in range(1 + OTHER_ITEMS):
+            chosen = index if attempt == 0 else int(generator.integers(len(self)))
+            info = self.infos[self._file_of_item[chosen]]
+            try:
+                return torch.from_numpy(self._segment(info, generator))
+            except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+                logger.warning("cannot read %s, taking another recording: %s", info.path, error)
+                failed.append(str(info.path))
+        raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {', '.join(failed)}")
+
+    def _segment(self, info: AudioInfo, generator: np.random.Generator) -> np.ndarray:
+        length = min(self.segment_samples, info.frames)
+        start = int(generator.integers(info.frames - length + 1)) if self.train else 0
+        wav = _read_crop(info, start, length)
+        if length < self.segment_samples:
+            wav = np.pad(wav, (0, self.segment_samples - length), mode="reflect")
+        if self.train:
+            gain = 10.0 ** (generator.uniform(-self.gain_db, self.gain_db) / 20.0)
+            peak = float(np.abs(wav).max())
+            wav = wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain)
+        return np.clip(wav, -1.0, 1.0)
+
+
+def _probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
+    """Headers of all readable files; warns about the others."""
+    infos: list[AudioInfo] = []
+    for path in files:
+        try:
+            infos.append(probe_audio(path))
+        except UserError as error:
+            logger.warning("recording left out: %s", error)
+    if not infos:
+        raise UserError(f"none of {len(files)} recordings can be read: expected at least one")
+    others = [info for info in infos if info.sample_rate != sample_rate]
+    if others:
+        raise UserError(
+            f"{len(others)} of {len(infos)} recordings are not at {sample_rate} Hz: resample them first "
+            f"({others[0].path} is at {others[0].sample_rate} Hz)"
+        )
+    return infos
+
+
+def _read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
+    """`length` mono samples from `start`; RuntimeError where the file does not give them."""
+    with soundfile.SoundFile(info.path) as file:
+        file.seek(start)
+        wav = file.read(length, dtype="float32", always_2d=True).mean(axis=1)
+    if len(wav) < length:
+        raise RuntimeError(
+            f"{len(wav)} samples from sample {start}, expected {length}: the file is truncated"
+        )
+    if not np.isfinite(wav).all():
+        raise RuntimeError(f"samples after {start} that are not numbers")
+    return wav
+
+
+@dataclass(frozen=True)
+class _Mel:
+    """A clip with its number of mel frames."""
+
+    clip: Clip
+    frames: int
+
+
+class MelSegments(Dataset[dict[str, Tensor]]):
+    """Mel segments of a source and a target style, for the translator, as `dataset[epoch, index]`.
+
+    An item holds `source`, a crop of a clip; `target`, a crop of a clip of the target style; `reference`, a
+    crop of another clip of the target style (of the same one where the style has only one); `pair`, the
+    source's song in the target style at the source's position, zeros where there is none; the style numbers
+    and whether there is a pair. In training all crops are random, source styles take turns so that each has
+    the same number of items whatever its number of clips, and the target style is uniform over all styles,
+    the source's own included. In validation every clip is the source of one item, with first crops, no gain,
+    and the target styles in turn.
+
+    A gain moves the whole log-mel of a crop; the source and its pair get the same, target and reference one
+    of their own, so that loudness does not tell them apart. Values stay at or above the floor, and silence
+    stays silence.
+
+    Args:
+        clips: recordings; those of a genre not in `styles` are left out.
+        styles: style names, whose positions are the style numbers.
+        mel_cache: where the mels come from; filled on construction where a clip is new.
+        frames: length of a crop, mel frames; shorter clips are continued by reflection.
+        seed: changes every random choice.
+        train: random crops, gains and targets, or fixed ones.
+        gain_db: gains are uniform in [-gain_db, gain_db], decibels.
+        paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered
+            corpus.
+
+    Shape:
+        source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64
+        scalars; has_pair bool scalar.
+
+    Raises:
+        UserError: a style has no readable clip. Unreadable clips are left out with a warning.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        *,
+        styles: Sequence[str],
+        mel_cache: MelCache,
+        frames: int,
+        seed: int,
+        train: bool,
+        gain_db: float = 3.0,
+        paired: bool,
+    ) -> None:
+        self.styles, self.mel_cache, self.frames = tuple(styles), mel_cache, frames
+        self.seed, self.train, self.gain_db, self.paired = seed, train, gain_db, paired
+        self._floor = np.float32(mel_cache.mel_config.log_floor)
+        self._silence = np.float32(np.float16(self._floor))
+        mels = _measure_all([clip for clip in clips if clip.genre in self.styles], mel_cache)
+        self._mels = {style: [mel for mel in mels if mel.clip.genre == style] for style in self.styles}
+        for style, of_style in self._mels.items():
+            if not of_style:
+                raise UserError(f"no readable clip of style {style!r}: every style needs some")
+        self._pairs = {(mel.clip.genre, mel.clip.song): mel for mel in mels} if paired else {}
+        self._turns = {style: _crop_turns(of_style, frames) for style, of_style in self._mels.items()}
+        self._validation = _interleave(self._mels)
+        self._length = sum(len(turns) for turns in self._turns.values()) if train else len(self._validation)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, item: tuple[int, int]) -> dict[str, Tensor]:
+        """The source, target, reference and pair of one (epoch, index)."""
+        epoch, index = item
+        generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
+        if self.train:
+            source, others, target_style = self._draw(generator, epoch, index)
+        else:
+            source, others, target_style = self._fixed(index)
+        pair = self._pairs.get((target_style, source.clip.song))
+        if (
+            pair is not None
+            and pair.frames != source.frames
+            and min(pair.frames, source.frames) < self.frames
+        ):
+            pair = None  # one of them would be continued by reflection where the other plays on
+        shared = min(source.frames, pair.frames) if pair else source.frames
+        start, gain = self._start(generator, shared), self._gain(generator)
+        crops = {"source": self._crop(source, start, gain)}
+        crops["pair"] = self._crop(pair, start, gain) if pair else np.zeros_like(crops["source"])
+        for name, mel in zip(("target", "reference"), others, strict=True):
+            crops[name] = self._crop(mel, self._start(generator, mel.frames), self._gain(generator))
+        return {name: torch.from_numpy(crop) for name, crop in crops.items()} | {
+            "source_style": torch.tensor(self.styles.index(source.clip.genre)),
+            "target_style": torch.tensor(self.styles.index(target_style)),
+            "has_pair": torch.tensor(pair is not None),
+        }
+
+    def _draw(
+        self, generator: np.random.Generator, epoch: int, index: int
+    ) -> tuple[_Mel, tuple[_Mel, _Mel], str]:
+        """Source, (target, reference) and target style of a training item."""
+        turn, style = divmod(index, len(self.styles))
+        turns = self._turns[self.styles[style]]
+        per_epoch = -(-len(self) // len(self.styles))  # long styles go on where the last epoch stopped
+        source = turns[(epoch * per_epoch + turn) % len(turns)]
+        target_style = self.styles[int(generator.integers(len(self.styles)))]
+        target_turns, mels = self._turns[target_style], self._mels[target_style]
+        target = target_turns[int(generator.integers(len(target_turns)))]
+        others = [mel for mel in mels if mel is not target] or [target]
+        return source, (target, others[int(generator.integers(len(others)))]), target_style
+
+    def _fixed(self, index: int) -> tuple[_Mel, tuple[_Mel, _Mel], str]:
+        """Source, (target, reference) and target style of a validation item."""
+        rank, source = self._validation[index]
+        style = self.styles.index(source.clip.genre)
+        target_style = self.styles[(style + 1 + rank) % len(self.styles)]
+        mels = self._mels[target_style]
+        return source, (mels[(rank + 1) % len(mels)], mels[(rank + 2) % len(mels)]), target_style
+
+    def _start(self, generator: np.random.Generator, frames: int) -> int:
+        return int(generator.integers(max(0, frames - self.frames) + 1)) if self.train else 0
+
+    def _gain(self, generator: np.random.Generator) -> float:
+        """A gain as an offset of log10 magnitudes."""
+        return float(generator.uniform(-self.gain_db, self.gain_db)) / 20.0 if self.train else 0.0
+
+    def _crop(self, mel: _Mel, start: int, gain: float) -> np.ndarray:
+        crop = np.asarray(
+            self.mel_cache.load(mel.clip.path)[:, start : start + self.frames], dtype=np.float32
+        )
+        if gain:
+            crop = np.where(crop > self._silence, np.maximum(crop + np.float32(gain), self._floor), crop)
+        if crop.shape[1] < self.frames:
+            crop = np.pad(crop, ((0, 0), (0, self.frames - crop.shape[1])), mode="reflect")
+        return crop
+
+
+def _measure_all(clips: Sequence[Clip], mel_cache: MelCache) -> list[_Mel]:
+    """Clips with their numbers of frames, computing mels that are new; warns about unreadable files."""
+    mels: list[_Mel] = []
+    for clip in clips:
+        try:
+            mels.append(_Mel(clip, mel_cache.load(clip.path).shape[1]))
+        except MelCacheError:
+            raise
+        except UserError as error:
+            logger.warning("clip left out: %s", error)
+    return mels
+
+
+def _crop_turns(mels: Sequence[_Mel], frames: int) -> list[_Mel]:
+    """Each clip once for each crop that fits into it, going round the clips."""
+    counts = [max(1, mel.frames // frames) for mel in mels]
+    return [
+        mel for turn in range(max(counts)) for mel, count in zip(mels, counts, strict=True) if turn < count
+    ]
+
+
+def _interleave(mels: Mapping[str, Sequence[_Mel]]) -> list[tuple[int, _Mel]]:
+    """All clips, the styles in turn, each with its rank within its style."""
+    ranks = range(max(len(of_style) for of_style in mels.values()))
+    return [(rank, of_style[rank]) for rank in ranks for of_style in mels.values() if rank < len(of_style)]
+
+
+def _checked(index: int, length: int) -> int:
+    if not 0 <= index < length:
+        raise IndexError(f"item {index} of {length}")
+    return index

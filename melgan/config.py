@@ -1,0 +1,75 @@
+"""Configuration of the vocoder's networks: plain values that a model folder stores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """A member of the MelGAN generator family; the defaults are the paper's.
+
+    Args:
+        n_mels: mel bands of the input.
+        hop_length: samples in one frame; the upsampling ratios (times the inverse STFT's hop) must multiply to it.
+        width: channels after the first convolution; every upsampling stage halves them.
+        ratios: upsampling factors, first to last.
+        frame_layers: residual layers before the first upsampling stage, at the frame rate, where they are cheap.
+        residual_layers: residual layers in each stage, with dilations 1, 3, 9, ...
+        head: `waveform` ends in samples (the paper); `istft` ends in the frames of a short inverse STFT.
+        istft_n_fft: length of the short transform, samples (head `istft`).
+        istft_hop_length: hop of the short transform, samples (head `istft`).
+        scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
+            the original repository were trained without.
+    """
+
+    n_mels: int = 80
+    hop_length: int = 256
+    width: int = 512
+    ratios: tuple[int, ...] = (8, 8, 2, 2)
+    frame_layers: int = 0
+    residual_layers: int = 3
+    head: str = "waveform"
+    istft_n_fft: int = 128
+    istft_hop_length: int = 32
+    scale_input: bool = False
+
+    def __post_init__(self) -> None:
+        if self.head not in ("waveform", "istft"):
+            raise ValueError(f"head must be waveform or istft, got {self.head!r}")
+        samples = math.prod(self.ratios) * (self.istft_hop_length if self.head == "istft" else 1)
+        if samples != self.hop_length:
+            factors = f"ratios {list(self.ratios)}"
+            if self.head == "istft":
+                factors += f" x istft_hop_length {self.istft_hop_length}"
+            raise ValueError(f"{factors} make {samples} samples a frame; hop_length is {self.hop_length}")
+        if self.width % 2 ** len(self.ratios):
+            raise ValueError(f"width {self.width} cannot be halved {len(self.ratios)} times")
+        if self.head == "istft" and self.istft_n_fft % (2 * self.istft_hop_length):
+            raise ValueError(
+                f"istft_n_fft {self.istft_n_fft} must be a multiple of twice istft_hop_length {self.istft_hop_length}"
+            )
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """The paper's multi-scale discriminators.
+
+    Args:
+        scales: number of discriminators; each sees the waveform at half the rate of the one before.
+        width: channels of the first layer.
+        layers: strided layers in each discriminator.
+        stride: of each strided layer.
+        max_width: channels never grow beyond this.
+    """
+
+    scales: int = 3
+    width: int = 16
+    layers: int = 4
+    stride: int = 4
+    max_width: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.width % 4:
+            raise ValueError(f"width must be a multiple of 4 (the layers are grouped by fours), got {self.width}")

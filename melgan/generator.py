@@ -1,0 +1,145 @@
+"""MelGAN generator: log-mel spectrogram to waveform, fully convolutional, reflected at its ends.
+
+Paper: MelGAN, arXiv 1910.06711, section 2.1. The `istft` head replaces the last, expensive upsampling stages by a
+short inverse Fourier transform (iSTFTNet, arXiv 2203.02395, section 3).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from melgan.config import GeneratorConfig
+from melgan.layers import NEGATIVE_SLOPE, ReflectedConv, ResidualLayer, Upsample
+
+
+class Generator(nn.Module):
+    """Log-mel to waveform.
+
+    Args:
+        config: widths, ratios and head.
+
+    Shape:
+        mel (B, n_mels, T), log10 magnitudes -> wav (B, 1, T * hop_length), in [-1, 1] for the `waveform` head and
+        about so for `istft`; T >= 4.
+
+    Raises:
+        ValueError: the mel has another number of bands or fewer than 4 frames.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.first = ReflectedConv(config.n_mels, config.width, 7)
+        self.frame_stack = nn.Sequential(*[ResidualLayer(config.width, 3**j) for j in range(config.frame_layers)])
+        stages: list[nn.Module] = []
+        channels = config.width
+        for ratio in config.ratios:
+            stages.append(Upsample(channels, channels // 2, ratio))
+            channels //= 2
+            stages.extend(ResidualLayer(channels, 3**j) for j in range(config.residual_layers))
+        self.stages = nn.Sequential(*stages)
+        self.head: WaveformHead | InverseTransformHead
+        if config.head == "waveform":
+            self.head = WaveformHead(channels)
+        else:
+            self.head = InverseTransformHead(channels, config.istft_n_fft, config.istft_hop_length)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Synthesise a batch of mels."""
+        if mel.ndim != 3 or mel.shape[1] != self.config.n_mels or mel.shape[2] < 4:
+            raise ValueError(
+                f"the generator expects mels of shape (B, {self.config.n_mels}, T >= 4), got {tuple(mel.shape)}"
+            )
+        x = (mel + 2.0) / 3.0 if self.config.scale_input else mel
+        x = self.stages(self.frame_stack(self.first(x)))
+        return self.head(nn.functional.leaky_relu(x, NEGATIVE_SLOPE))
+
+    @property
+    def context_frames(self) -> int:
+        """Frames on one side of a frame that can influence its samples: the receptive field, rounded up."""
+        config = self.config
+        radius = 3.0 + sum(3**j for j in range(config.frame_layers))
+        rate = 1
+        for ratio in config.ratios:
+            radius += 1.0 / rate
+            rate *= ratio
+            radius += sum(3**j for j in range(config.residual_layers)) / rate
+        radius += self.head.radius / rate
+        return math.ceil(radius) + 1
+
+
+class WaveformHead(nn.Module):
+    """The paper's last layer: a 7-tap convolution to one channel and a tanh.
+
+    Shape: (B, channels, samples) -> (B, 1, samples) in [-1, 1].
+    """
+
+    radius = 3.0
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.last = ReflectedConv(channels, 1, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels into samples."""
+        return torch.tanh(self.last(x))
+
+
+class InverseTransformHead(nn.Module):
+    """A short inverse STFT as the last stage: the network writes magnitudes and phases, the transform writes samples.
+
+    Magnitudes are exponentials, so that quiet and loud are equally near; a phase is a direction (cosine and sine of
+    it, made of length one), so that nothing jumps where the angle wraps. The transform is a transposed convolution
+    with fixed weights. It runs in single precision also under mixed precision.
+
+    Shape: (B, channels, T) -> (B, 1, T * hop_length).
+    """
+
+    synthesis: Tensor
+
+    def __init__(self, channels: int, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.bins = n_fft // 2 + 1
+        self.overlap = n_fft // (2 * hop_length)
+        self.radius = 3.0 + self.overlap
+        self.last = ReflectedConv(channels, 3 * self.bins, 7)
+        nn.init.normal_(self.last.conv.weight, std=0.01)
+        with torch.no_grad():
+            bias = torch.zeros(3, self.bins)
+            bias[0] = -3.0  # start quiet: magnitudes near 0.05
+            self.last.conv.bias.copy_(bias.reshape(-1))  # type: ignore[union-attr]
+        self.register_buffer("synthesis", _synthesis_filters(n_fft, hop_length), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predict the short-time spectrum and add its frames up."""
+        with torch.autocast(x.device.type, enabled=False):
+            log_magnitude, cosine, sine = self.last(x.float()).chunk(3, dim=1)
+            length = torch.rsqrt(cosine**2 + sine**2 + 1e-6)
+            magnitude = torch.exp(log_magnitude.clamp(max=6.0)) * length
+            spectrum = torch.cat([magnitude * cosine, magnitude * sine], dim=1)
+            # Reflected frames complete the overlap at both ends, so that every sample gets the same window sum.
+            spectrum = nn.functional.pad(spectrum, (self.overlap, self.overlap), mode="reflect")
+            wav = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop_length)
+            start = self.overlap * self.hop_length + (self.n_fft - self.hop_length) // 2
+            return wav[..., start : start + x.shape[-1] * self.hop_length]
+
+
+def _synthesis_filters(n_fft: int, hop_length: int) -> Tensor:
+    """Windowed inverse Fourier basis as transposed-convolution weights.
+
+    Shape: (2 * (n_fft // 2 + 1), 1, n_fft).
+    """
+    bins = n_fft // 2 + 1
+    spectrum = torch.zeros(2 * bins, bins, dtype=torch.complex128)
+    index = torch.arange(bins)
+    spectrum[index, index] = 1.0
+    spectrum[bins + index, index] = 1j
+    window = torch.hann_window(n_fft, dtype=torch.float64)
+    window_sum = (window**2).sum() / hop_length
+    # Scaled by n_fft / 2, so that a magnitude of 1 is about a full-scale partial.
+    basis = torch.fft.irfft(spectrum, n=n_fft, dim=1) * window / window_sum * (n_fft / 2)
+    return basis[:, None].float()

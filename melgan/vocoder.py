@@ -1,0 +1,76 @@
+"""The vocoder as users meet it: a model folder in, waveforms out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from data.errors import UserError
+from data.mel import MelConfig
+from melgan.config import GeneratorConfig
+from melgan.generator import Generator
+from melgan.layers import plain_state_dict
+from training.config import build, to_plain
+from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+
+KIND = "vocoder"
+
+
+class Vocoder(nn.Module):
+    """Log-mel spectrogram to waveform.
+
+    Args:
+        generator_config: the network.
+        mel_config: the front-end whose mels it understands.
+
+    Shape:
+        mel (B, n_mels, T), log10 magnitudes of `mel_config` -> wav (B, 1, T * hop_length), about [-1, 1]; T >= 4.
+
+    Raises:
+        ValueError: network and front-end differ in bands or hop.
+    """
+
+    def __init__(self, generator_config: GeneratorConfig, mel_config: MelConfig) -> None:
+        super().__init__()
+        for name in ("n_mels", "hop_length"):
+            network, front_end = getattr(generator_config, name), getattr(mel_config, name)
+            if network != front_end:
+                raise ValueError(f"{name} is {network} in the generator and {front_end} in the mel front-end")
+        self.mel_config = mel_config
+        self.generator = Generator(generator_config)
+
+    @property
+    def context_frames(self) -> int:
+        """Frames of context on one side that block-wise synthesis needs to equal synthesis of the whole."""
+        return self.generator.context_frames
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Synthesise a batch of mels."""
+        return self.generator(mel)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Vocoder:
+        """Load a model folder, ready for inference.
+
+        Raises:
+            UserError: the folder is missing, corrupted, or holds another kind of model.
+        """
+        config, weights = load_pretrained(folder, KIND)
+        generator_config = build(GeneratorConfig, config["model"], f"{folder}/config.json")
+        try:
+            vocoder = cls(generator_config, read_mel_config(config))
+        except ValueError as error:
+            raise UserError(f"{folder}/config.json: {error}") from None
+        load_weights(vocoder.generator, weights, folder)
+        return vocoder.eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | Path, training: dict[str, Any], half: bool = True) -> None:
+        """Write a model folder; `training` says what made the weights."""
+        config = {
+            "mel": self.mel_config.to_dict(),
+            "model": to_plain(self.generator.config),
+            "training": training,
+        }
+        save_pretrained(folder, KIND, config, plain_state_dict(self.generator), half=half)

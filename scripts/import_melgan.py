@@ -1,0 +1,44 @@
+"""Convert generator weights published by the original MelGAN repository into a model folder of this project.
+
+    python -m scripts.import_melgan FILE -o MODEL
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from data.errors import UserError
+from melgan.importing import import_published
+from scripts.command_line import run_command
+
+
+def import_melgan(
+    file: Annotated[Path, typer.Argument(help="State dict of the original repository's generator (.pt).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model folder to write.")],
+) -> None:
+    """Convert published MelGAN weights; tensors only are read, no code in the file is ever run."""
+    if output.exists():
+        raise UserError(f"{output} exists; name a folder that does not")
+    if not file.is_file():
+        raise UserError(f"file not found: {file}")
+    try:
+        state_dict = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise UserError(f"{file} is not a plain state dict of tensors ({reason})") from None
+    if not isinstance(state_dict, dict) or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
+        raise UserError(f"{file} is not a plain state dict of tensors")
+    vocoder = import_published(state_dict, str(file))
+    # Single precision, so that the waveform stays the original's.
+    vocoder.save_pretrained(output, {"imported_from": file.name}, half=False)
+    parameters = sum(parameter.numel() for parameter in vocoder.parameters())
+    typer.echo(f"wrote {output} ({parameters / 1e6:.2f} M parameters, 80 mel bins)")
+
+
+if __name__ == "__main__":
+    run_command(import_melgan)

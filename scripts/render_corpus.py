@@ -1,0 +1,46 @@
+"""Render a corpus in GTZAN's layout: the same seeded songs in ten genres, with MMA and FluidSynth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data.corpus.demo import render_demo_song
+from data.corpus.renderer import CorpusPlan, render_corpus
+from data.corpus.synthesis import check_tools
+from data.errors import UserError
+from scripts.command_line import run_command
+
+
+def command(
+    out: Annotated[Path | None, typer.Argument(help="Corpus folder; an unfinished one is completed.")] = None,
+    songs: Annotated[int, typer.Option(help="Ordinary songs (of ten, one is valid and one test).")] = 48,
+    tier_songs: Annotated[int, typer.Option(help="Songs in each tier test_groove and test_soundfont.")] = 3,
+    seconds: Annotated[float, typer.Option(help="Length of every file in seconds.")] = 24.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Files rendered at the same time.")] = 2,
+    demo_song: Annotated[Path | None, typer.Option(help="Instead: one song to this .flac or .ogg.")] = None,
+    demo_genre: Annotated[str, typer.Option(help="Genre of the demo song.")] = "country",
+) -> None:
+    """Render OUT/GENRE/GENRE.NNNNN.wav and OUT/manifest.jsonl: the same songs in all ten GTZAN genres."""
+    if (out is None) == (demo_song is None):
+        raise UserError("give either a corpus folder or --demo-song FILE")
+    check_tools()
+    if demo_song is not None:
+        render_demo_song(demo_song, demo_genre)
+        return
+    assert out is not None
+    counts = render_corpus(out, CorpusPlan(songs, tier_songs, seconds, seed), jobs)
+    finished, total = next(counts)  # what can be wrong with the request shows before the bar appears
+    columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        bar = progress.add_task("rendering", total=total, completed=finished)
+        for finished, _ in counts:
+            progress.update(bar, completed=finished)
+
+
+if __name__ == "__main__":
+    run_command(command)

@@ -1,0 +1,116 @@
+"""The pair of models that work together, known from their `config.json` before any weights are loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from data.mel import MelConfig
+
+BUNDLED_TRANSLATOR = Path(__file__).parent / "models" / "translator"
+BUNDLED_VOCODER = Path(__file__).parent / "models" / "vocoder"
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """Folders of a translator and a vocoder, and the styles that the translator knows."""
+
+    translator: Path
+    vocoder: Path
+    styles: tuple[str, ...]
+
+
+def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> ModelPair:
+    """Read what two model folders say about themselves, and refuse a pair that does not fit.
+
+    Args:
+        translator: model folder, None for the bundled one.
+        vocoder: model folder, None for the bundled one.
+
+    Raises:
+        UserError: no such model, another kind, mel front-ends that differ.
+    """
+    from training.pretrained import read_model_config
+
+    translator, vocoder = translator or BUNDLED_TRANSLATOR, vocoder or BUNDLED_VOCODER
+    translator_config = read_model_config(translator, "translator")
+    vocoder_config = read_model_config(vocoder, "vocoder")
+    check_same_mel(_read_mel(translator_config, translator), _read_mel(vocoder_config, vocoder))
+    return ModelPair(translator, vocoder, read_styles(translator_config, translator))
+
+
+def read_styles(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+    """The styles that a translator's configuration names.
+
+    Raises:
+        UserError: it names none.
+    """
+    model = config["model"]
+    styles = model.get("styles") if isinstance(model, dict) else None
+    if not isinstance(styles, list) or not styles or not all(isinstance(style, str) for style in styles):
+        raise UserError(f"{folder}/config.json names no styles; export the model again")
+    return tuple(styles)
+
+
+def _read_mel(config: Mapping[str, Any], folder: Path) -> MelConfig:
+    from training.pretrained import read_mel_config
+
+    try:
+        return read_mel_config(config)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder}/config.json has an unusable mel configuration: {error}") from None
+
+
+def check_same_mel(translator: MelConfig, vocoder: MelConfig) -> None:
+    """Refuse a vocoder that understands other mels than the translator makes.
+
+    Raises:
+        UserError: both values of each field that differs are named.
+    """
+    difference = translator.describe_difference(vocoder)
+    if difference:
+        raise UserError(
+            f"the translator and the vocoder use different mel spectrograms (translator / vocoder): {difference}; "
+            "choose a --model and a --vocoder made with the same mel configuration"
+        )
+
+
+def check_device_name(name: str) -> None:
+    """Refuse what is no device, without loading PyTorch.
+
+    Raises:
+        UserError: not auto, cpu, mps, cuda or cuda:N.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise UserError(f"got device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first of cuda, mps and cpu that is there.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    import torch
+
+    check_device_name(name)
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    device = torch.device(name)
+    missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if not available[device.type] or missing:
+        raise UserError(f"device {name} is not available on this machine; use --device auto")
+    return device

@@ -1,0 +1,120 @@
+"""A picture of the mel spectrogram before and after, for a song of any length in constant memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import UserError
+
+
+def check_picture(path: Path, force: bool) -> None:
+    """Refuse a place that a picture cannot be written to.
+
+    Raises:
+        UserError: not a .png name, exists without force, no such folder, not writable.
+    """
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{path} does not end in .png; pictures are PNG files")
+    if not path.parent.is_dir():
+        raise UserError(f"folder not found: {path.parent}; create it first")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a picture in it")
+    if path.exists() and not force:
+        raise UserError(f"{path} exists; use --force to overwrite it")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"folder is not writable: {path.parent}")
+
+
+class MelHistory:
+    """A mel spectrogram of bounded width: neighbouring columns are averaged as the song grows.
+
+    Args:
+        most_columns: the width never exceeds it; even.
+    """
+
+    def __init__(self, most_columns: int = 2000) -> None:
+        self._most = most_columns + most_columns % 2
+        self._columns: np.ndarray | None = None
+        self._pending: np.ndarray | None = None
+        self._frames_per_column = 1
+
+    def add(self, mel: np.ndarray) -> None:
+        """Append frames, (n_mels, T)."""
+        pending = mel if self._pending is None else np.concatenate([self._pending, mel], axis=1)
+        whole = pending.shape[1] // self._frames_per_column * self._frames_per_column
+        new = _average_columns(pending[:, :whole], self._frames_per_column)
+        self._pending = pending[:, whole:].copy()
+        self._columns = new if self._columns is None else np.concatenate([self._columns, new], axis=1)
+        while self._columns.shape[1] > self._most:
+            self._halve()
+
+    def _halve(self) -> None:
+        assert self._columns is not None and self._pending is not None
+        if self._columns.shape[1] % 2:  # the odd column goes back, so that order and weights stay right
+            odd = np.repeat(self._columns[:, -1:], self._frames_per_column, axis=1)
+            self._pending = np.concatenate([odd, self._pending], axis=1)
+            self._columns = self._columns[:, :-1]
+        self._columns = _average_columns(self._columns, 2)
+        self._frames_per_column *= 2
+
+    def image(self) -> np.ndarray:
+        """The spectrogram, (n_mels, columns)."""
+        if self._columns is None or self._pending is None:
+            raise ValueError("no frame was added")
+        if self._pending.shape[1] == 0:
+            return self._columns
+        return np.concatenate([self._columns, self._pending.mean(axis=1, keepdims=True)], axis=1)
+
+
+def _average_columns(mel: np.ndarray, count: int) -> np.ndarray:
+    return mel.reshape(mel.shape[0], -1, count).mean(axis=2)
+
+
+def save_picture(path: Path, before: np.ndarray, after: np.ndarray, *, seconds: float, title: str) -> None:
+    """Draw two log-mel spectrograms of a song above each other.
+
+    Args:
+        path: of the PNG file; written under a temporary name first.
+        before: (n_mels, columns), log10 magnitudes.
+        after: the same of the result.
+        seconds: duration of the song.
+        title: of the lower picture, the style.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    low, high = np.percentile(before, 2), max(before.max(), after.max())
+    image = None
+    for axis, mel, name in zip(axes, (before, after), ("before", f"after: {title}"), strict=True):
+        image = axis.imshow(
+            mel,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            cmap="magma",
+            vmin=low,
+            vmax=max(high, low + 1e-3),
+            extent=(0.0, seconds, 0, mel.shape[0]),
+        )
+        axis.set_title(name)
+        axis.set_ylabel("mel bin")
+    axes[-1].set_xlabel("seconds")
+    figure.colorbar(image, ax=axes, label="log10 magnitude")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".png", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            canvas.print_png(stream)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"could not write {path}: {error.strerror}") from None
+        raise

@@ -1,0 +1,324 @@
+"""From a song to the same song in another style: audio, mel, translator, vocoder, audio, block by block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from torch import Tensor
+
+from data.audio import AudioInfo, AudioReader, AudioWriter, resampled_length, scan_audio
+from data.errors import UserError
+from data.mel import LogMel
+from melgan import Vocoder
+from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows
+from stylize.models import check_same_mel, find_device, read_pair
+from stylize.picture import MelHistory, check_picture, save_picture
+from stylize.request import check_known, check_target, describe_target, parse_styles, plan_jobs
+from stylize.silence import find_silent_frames, ramp_frames, silence_gain
+from travelgan import Translator
+
+BLOCK_FRAMES = 1024
+REFERENCE_SECONDS = 120.0
+"""A style is taken from at most so much of a reference recording."""
+
+Progress = Callable[[float], None]
+"""Called with the seconds of the song that are done."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stylized stretch of a song.
+
+    Args:
+        wav: (channels, samples) at the models' rate; together the blocks are as long as the song.
+        mel_before: (channels, n_mels, frames), log10.
+        mel_after: the same, as the vocoder saw it.
+    """
+
+    wav: np.ndarray
+    mel_before: Tensor
+    mel_after: Tensor
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a song.
+
+    Args:
+        path: of the file written.
+        seconds: its duration.
+        elapsed: seconds of work.
+        gain: what the result was multiplied by so that it does not clip, at most 1.
+        peak: largest magnitude before that.
+    """
+
+    path: Path
+    seconds: float
+    elapsed: float
+    gain: float
+    peak: float
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of music for a second of work; above 1 is faster than real time."""
+        return self.seconds / max(self.elapsed, 1e-9)
+
+
+class Stylizer:
+    """A translator and a vocoder joined to a pipeline for songs of any length.
+
+    Args:
+        translator: mel to mel of another style.
+        vocoder: mel to waveform, of the same `MelConfig`.
+        device: where they run.
+        block_frames: mel frames worked on at once; memory grows with it, the result does not depend on it.
+
+    Raises:
+        UserError: the two use different mel spectrograms.
+    """
+
+    def __init__(
+        self,
+        translator: Translator,
+        vocoder: Vocoder,
+        device: torch.device | str = "cpu",
+        block_frames: int = BLOCK_FRAMES,
+    ) -> None:
+        check_same_mel(translator.mel_config, vocoder.mel_config)
+        self.mel_config = translator.mel_config
+        self.device = torch.device(device)
+        self.translator = translator.eval().to(self.device)
+        self.vocoder = vocoder.eval().to(self.device)
+        self.log_mel = LogMel(self.mel_config).to(self.device)
+        self.layout = BlockLayout.for_networks(
+            hop_length=self.mel_config.hop_length,
+            mel_context=self.mel_config.context,
+            frame_multiple=translator.frame_multiple,
+            network_contexts=(translator.context_frames, vocoder.context_frames, ramp_frames(self.mel_config)),
+            block_frames=block_frames,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, model: Path | str | None = None, vocoder: Path | str | None = None, device: str = "auto"
+    ) -> Stylizer:
+        """Load two model folders, the bundled ones where none is named.
+
+        Raises:
+            UserError: missing, foreign or corrupted models, models that do not fit together, no such device.
+        """
+        pair = read_pair(Path(model) if model else None, Path(vocoder) if vocoder else None)
+        chosen = find_device(device)
+        return cls(Translator.from_pretrained(pair.translator), Vocoder.from_pretrained(pair.vocoder), chosen)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names that `to` understands."""
+        return self.translator.styles
+
+    def named_style(self, to: str) -> Tensor:
+        """The style vector of `jazz` or `jazz:0.7,metal:0.3`, (style_size,).
+
+        Raises:
+            UserError: unknown styles, weights that do not add up.
+        """
+        weights = parse_styles(to)
+        check_known(weights, self.styles)
+        return self.translator.style_vector(weights).to(self.device)
+
+    @torch.inference_mode()
+    def style_like(self, reference: Path | str) -> Tensor:
+        """The style vector of a recording, (style_size,), from its first two minutes.
+
+        Raises:
+            UserError: unreadable or silent recording.
+        """
+        rate = self.mel_config.sample_rate
+        with AudioReader(reference, sample_rate=rate, mono=True) as reader:
+            wav = reader.read(round(REFERENCE_SECONDS * rate))
+        length = self.layout.song_frames(wav.shape[1]) * self.layout.hop_length
+        padded = np.pad(wav, ((0, 0), (0, length - wav.shape[1])))
+        mel = self.log_mel(torch.from_numpy(padded).to(self.device))
+        sounding = ~find_silent_frames(mel, self.mel_config)[0]
+        if not sounding.any():
+            raise UserError(f"{reference} is silent in its first {REFERENCE_SECONDS:g} s; it has no style to follow")
+        return self.translator.style_of(mel[..., : int(sounding.nonzero()[-1]) + 1])
+
+    def stylize_file(
+        self,
+        source: Path | str,
+        output: Path | str | None = None,
+        *,
+        to: str | None = None,
+        like: Path | str | None = None,
+        strength: float = 1.0,
+        sample_rate: int | None = None,
+        force: bool = False,
+        picture: Path | str | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Check a song, stylize it and write the result.
+
+        Args:
+            source: the song.
+            output: where to; None for `SONG.STYLE.wav` in the current directory.
+            to: name or mixture of styles; either this or `like`.
+            like: a recording in the wanted style.
+            strength: 0 keeps the song's own mel, 1 takes the translated one, between them is a blend.
+            sample_rate: of the output, Hz; None for the song's own.
+            force: overwrite existing files.
+            picture: PNG of the mel before and after.
+            progress: called with the seconds done.
+
+        Raises:
+            UserError: anything about these that cannot be done; nothing is written then.
+        """
+        source, like = Path(source), Path(like) if like else None
+        check_target(to, like, strength)
+        weights = parse_styles(to) if to is not None else None
+        label = describe_target(weights, like)
+        if source.is_dir():
+            raise UserError(f"{source} is a folder; give one song")
+        (job,) = plan_jobs(source, Path(output) if output else None, label, force)
+        if picture is not None:
+            check_picture(Path(picture), force)
+        if weights is not None:
+            check_known(weights, self.styles)
+        info = scan_audio(source)
+        if like is not None:
+            scan_audio(like)
+        style = self.named_style(to) if to is not None else self.style_like(str(like))
+        return self.convert(
+            info,
+            job.output,
+            style,
+            strength=strength,
+            sample_rate=sample_rate,
+            force=force,
+            picture=Path(picture) if picture else None,
+            title=label,
+            progress=progress,
+        )
+
+    def convert(
+        self,
+        info: AudioInfo,
+        output: Path,
+        style: Tensor,
+        *,
+        strength: float = 1.0,
+        sample_rate: int | None = None,
+        force: bool = False,
+        picture: Path | None = None,
+        title: str = "",
+        progress: Progress | None = None,
+    ) -> Result:
+        """Stylize a song that :func:`data.audio.scan_audio` found good; the rest is as in :meth:`stylize_file`."""
+        started = time.perf_counter()
+        rate = self.mel_config.sample_rate
+        output_rate = sample_rate or info.sample_rate
+        length = resampled_length(info.frames, info.sample_rate, output_rate)
+        histories = (MelHistory(), MelHistory())
+        done = 0
+        with (
+            AudioReader(info.path, sample_rate=rate) as reader,
+            AudioWriter(output, output_rate, info.channels, force=force) as writer,
+        ):
+            resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
+            for block in self.blocks(reader.read, info.channels, style, strength):
+                writer.write(resampler.push(block.wav))
+                done += block.wav.shape[1]
+                if picture is not None:
+                    for history, mel in zip(histories, (block.mel_before, block.mel_after), strict=True):
+                        history.add(mel.mean(dim=0).cpu().numpy())
+                if progress is not None:
+                    progress(done / rate)
+            writer.write(resampler.finish())
+        elapsed = time.perf_counter() - started
+        if picture is not None:
+            before, after = (history.image() for history in histories)
+            save_picture(picture, before, after, seconds=info.seconds, title=title)
+        return Result(output, length / output_rate, elapsed, gain=writer.gain, peak=writer.peak)
+
+    def blocks(self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0) -> Iterator[Block]:
+        """Stylize a stream of samples at the models' rate, in constant memory.
+
+        The blocks together equal what the networks make of the whole song at once, to rounding, for any length of
+        block: padded with zeros at its end to whole frames, reflected where the mel needs more.
+
+        Args:
+            read: gives the samples in order, (channels, <= n).
+            channels: each is stylized on its own.
+            style: (style_size,).
+            strength: see :meth:`stylize_file`.
+        """
+        for window in iterate_windows(read, channels, self.layout):
+            yield self._stylize_window(window, style, strength)
+
+    @torch.inference_mode()
+    def _stylize_window(self, window: Window, style: Tensor, strength: float) -> Block:
+        samples, channels = window.samples, len(window.samples)
+        if channels > 1 and (samples == samples[:1]).all():  # a mono recording in several channels
+            samples = samples[:1]
+        mel_before = self.log_mel(torch.from_numpy(np.ascontiguousarray(samples)).to(self.device), padded=True)
+        silent = find_silent_frames(mel_before, self.mel_config)
+        mel_after = self._translate(mel_before, style, strength)
+        mel_after = mel_after.masked_fill(silent[:, None], self.mel_config.log_floor)
+        wav = self.vocoder(mel_after)[:, 0]
+        if silent.any():
+            wav = wav * silence_gain(silent, self.mel_config)
+        first, last = window.start - window.first_frame, window.stop - window.first_frame
+        begin = first * self.layout.hop_length
+        wav = wav[:, begin : begin + window.song_samples].float().expand(channels, -1)
+        return Block(wav.cpu().numpy(), mel_before[..., first:last], mel_after[..., first:last])
+
+    def _translate(self, mel: Tensor, style: Tensor, strength: float) -> Tensor:
+        """Blend the mel and its translation in the log domain."""
+        if strength == 0.0:
+            return mel
+        translated = self.translator(mel, style.to(mel).expand(len(mel), -1))
+        return translated if strength == 1.0 else torch.lerp(mel, translated, strength)
+
+
+class ExactLengthResampler:
+    """Resamples a stream to a given number of samples: the rounding of two conversions is cut or filled at the end.
+
+    Args:
+        source_rate: Hz.
+        target_rate: Hz.
+        channels: of the stream.
+        length: samples to deliver in all.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int, channels: int, length: int) -> None:
+        self._stream = (
+            soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32", quality="HQ")
+            if source_rate != target_rate
+            else None
+        )
+        self._channels, self._missing = channels, length
+
+    def push(self, wav: np.ndarray) -> np.ndarray:
+        """Take samples, (channels, n), and give those that are ready."""
+        return self._deliver(self._resample(wav, last=False))
+
+    def finish(self) -> np.ndarray:
+        """Give the rest."""
+        rest = self._deliver(self._resample(np.zeros((self._channels, 0), dtype=np.float32), last=True))
+        return np.pad(rest, ((0, 0), (0, self._missing)))
+
+    def _resample(self, wav: np.ndarray, last: bool) -> np.ndarray:
+        if self._stream is None:
+            return wav
+        return self._stream.resample_chunk(np.ascontiguousarray(wav.T), last=last).T
+
+    def _deliver(self, wav: np.ndarray) -> np.ndarray:
+        wav = wav[:, : self._missing]
+        self._missing -= wav.shape[1]
+        return wav

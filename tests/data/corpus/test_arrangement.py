@@ -1,0 +1,94 @@
+"""Genres, what is drawn from them, and the MMA text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.corpus.arrangement import HELD_OUT_SOUNDFONT, SOUNDFONTS, arrange, mma_text
+from data.corpus.genres import STYLES
+from data.corpus.harmony import Chord, Key
+from data.corpus.melody import Note
+from data.corpus.songs import GROOVE_TIER_START, SOUNDFONT_TIER_START, Song, write_song
+from data.folder import GENRES
+
+MMA_LIBRARY = Path("/usr/share/mma/lib")
+
+
+def test_genres_are_those_of_gtzan() -> None:
+    assert sorted(STYLES) == sorted(GENRES)
+
+
+@pytest.mark.parametrize("genre", sorted(STYLES))
+def test_genre_has_bands_enough_and_keeps_some_out_of_training(genre: str) -> None:
+    style = STYLES[genre]
+    training = {band.groove for band in style.training if "none:None" not in band.groove}
+    held_out = {band.groove for band in style.held_out if "none:None" not in band.groove}
+    assert len(style.training) >= 4
+    assert len(style.held_out) >= 1
+    assert not training & held_out
+    names = [band.name for band in (*style.training, *style.held_out)]
+    assert len(set(names)) == len(names)
+    assert all(0 <= program < 128 for program in style.melody_programs)
+
+
+@pytest.mark.parametrize("genre", sorted(STYLES))
+def test_grooves_exist_in_the_library(mma: None, genre: str) -> None:
+    for band in (*STYLES[genre].training, *STYLES[genre].held_out):
+        file, groove = band.groove.split(":")
+        defined = (MMA_LIBRARY / f"{file}.mma").read_text(errors="replace").lower().split()
+        assert groove.lower() in defined[defined.index("defgroove") :], band.groove
+
+
+def test_held_out_bands_and_soundfont_are_heard_in_their_tiers_and_nowhere_else() -> None:
+    for genre, style in STYLES.items():
+        for number in range(60):
+            ordinary = arrange(0, number, genre)
+            assert ordinary.band in style.training
+            assert ordinary.soundfont in SOUNDFONTS
+        for index in range(10):
+            by_groove = arrange(0, GROOVE_TIER_START + index, genre)
+            by_soundfont = arrange(0, SOUNDFONT_TIER_START + index, genre)
+            assert by_groove.band in style.held_out
+            assert by_groove.soundfont in SOUNDFONTS
+            assert by_soundfont.band in style.training
+            assert by_soundfont.soundfont == HELD_OUT_SOUNDFONT
+    assert HELD_OUT_SOUNDFONT not in SOUNDFONTS
+
+
+def test_everything_of_a_genre_gets_drawn() -> None:
+    for genre, style in STYLES.items():
+        drawn = [arrange(0, number, genre) for number in range(200)]
+        assert {one.band for one in drawn} == set(style.training)
+        assert {one.melody_program for one in drawn} == set(style.melody_programs)
+        assert {one.soundfont for one in drawn} == set(SOUNDFONTS)
+
+
+def test_arrangement_repeats_and_depends_on_seed_song_and_genre() -> None:
+    assert arrange(1, 2, "jazz") == arrange(1, 2, "jazz")
+    seeds = {arrange(seed, song, genre).seed for seed in (0, 1) for song in (0, 1) for genre in STYLES}
+    assert len(seeds) == 4 * len(STYLES)
+
+
+def test_text_of_a_small_song() -> None:
+    chords = ((Chord(0, ""),), (Chord(5, ""), Chord(7, "7")))
+    melody = ((Note(3, 72), Note(5, None)), (Note(8, 65),))
+    song = Song(0, 96, Key(0, "major"), chords, melody)
+    arrangement = arrange(0, 0, "jazz")
+    lines = mma_text(song, arrangement).splitlines()
+    assert lines[:3] == [
+        f"RndSeed {arrangement.seed}",
+        "Tempo 96",
+        f"Groove {arrangement.band.groove}",
+    ]
+    assert f"  Voice {arrangement.melody_program}" in lines
+    assert lines[-2:] == ["1 C {4. 72; 2+8 r;}", "2 F / G7 {1 65;}"]
+
+
+def test_all_genres_play_the_same_chords_and_melody() -> None:
+    song = write_song(0, 4, 24.0)
+    texts = [mma_text(song, arrange(0, 4, genre)) for genre in STYLES]
+    music = {tuple(line for line in text.splitlines() if line[:1].isdigit()) for text in texts}
+    assert len(music) == 1
+    assert len(set(texts)) == len(texts)

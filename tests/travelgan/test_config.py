@@ -1,0 +1,54 @@
+"""Configurations that cannot work are refused when they are made, with the value and what was expected."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import travelgan
+from data.errors import UserError
+from training.config import build, to_plain
+from travelgan import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
+
+
+def test_the_generator_refuses_normalisation_over_time() -> None:
+    with pytest.raises(ValueError, match=r"frame, weight, spectral, none; got 'group'"):
+        GeneratorConfig(normalisation="group")
+    assert DiscriminatorConfig(normalisation="group").normalisation == "group"
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (GeneratorConfig, {"edge_kernel": 6}, "edge_kernel must be odd"),
+        (GeneratorConfig, {"down_kernel": 5}, "down_kernel must be even"),
+        (GeneratorConfig, {"widths": ()}, "widths must be positive"),
+        (DiscriminatorConfig, {"scales": (1, 0)}, "scales must be positive"),
+        (DiscriminatorConfig, {"kernel": 4}, "kernel must be odd"),
+        (DiscriminatorConfig, {"kernel": 3, "stride": 4}, "at least as long as the stride"),
+        (SiameseConfig, {"kernel": 3, "stride": 4}, "at least as long as the stride"),
+        (SiameseConfig, {"normalisation": "batch"}, "got 'batch'"),
+        (TranslatorConfig, {"styles": ("jazz",)}, "two styles or more"),
+        (TranslatorConfig, {"styles": ("jazz", "jazz")}, "each named once"),
+    ],
+)
+def test_impossible_values_are_refused(config: type, values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**values)
+
+
+def test_configuration_survives_plain_values() -> None:
+    config = TranslatorConfig(styles=("a", "b"), generator=GeneratorConfig(widths=(4, 6), dilations=(1, 3)))
+    assert build(TranslatorConfig, to_plain(config), "test") == config
+    with pytest.raises(UserError, match="unknown key 'width'; did you mean widths"):
+        build(GeneratorConfig, {"width": [4]}, "test")
+
+
+@pytest.mark.parametrize("config", [GeneratorConfig, DiscriminatorConfig, SiameseConfig, TranslatorConfig])
+def test_every_field_is_read_by_a_network(config: type) -> None:
+    folder = Path(travelgan.__file__).parent
+    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "config.py")
+    unread = [field.name for field in fields(config) if f"config.{field.name}" not in code]
+    assert unread == []

@@ -1,0 +1,166 @@
+"""Losses against values computed by hand and against plain loops in numpy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from travelgan import losses
+
+
+def travel_in_loops(
+    source: np.ndarray, translated: np.ndarray, distance_weight: float, angle_weight: float
+) -> float:
+    """The TraVeL loss written pair by pair and component by component."""
+    total, pairs = 0.0, 0
+    for i in range(len(source)):
+        for j in range(i + 1, len(source)):
+            squares, dot, length, other_length = 0.0, 0.0, 0.0, 0.0
+            for k in range(source.shape[1]):
+                before = source[i, k] - source[j, k]
+                after = translated[i, k] - translated[j, k]
+                squares += (before - after) ** 2
+                dot += before * after
+                length += before**2
+                other_length += after**2
+            total += distance_weight * squares / source.shape[1]
+            total += angle_weight * (1 - dot / math.sqrt(length * other_length))
+            pairs += 1
+    return total / pairs
+
+
+def test_hinge_of_the_discriminator_by_hand() -> None:
+    real = [torch.tensor([[[2.0, 0.0]]]), torch.tensor([[[1.0]]])]
+    fake = [torch.tensor([[[-5.0, 1.0]]]), torch.tensor([[[0.5]]])]
+    # First scale: (0 + 1) / 2 + (0 + 2) / 2 = 1.5; second: 0 + 1.5.
+    assert losses.hinge_discriminator(real, fake).item() == pytest.approx(1.5)
+    undecided = [torch.zeros(1, 1, 4)]
+    assert losses.hinge_discriminator(undecided, undecided).item() == pytest.approx(2.0)
+
+
+def test_hinge_of_the_generator_by_hand() -> None:
+    fake = [torch.tensor([[[-3.0, 1.0]]]), torch.tensor([[[0.5]]])]
+    assert losses.hinge_generator(fake).item() == pytest.approx((1.0 - 0.5) / 2)
+
+
+def test_scales_must_agree() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        losses.hinge_discriminator([torch.zeros(1)] * 2, [torch.zeros(1)])
+
+
+def test_travel_loss_by_hand() -> None:
+    source = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    translated = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    # The vector (1, 0) became (0, 2): squared difference (1 + 4) / 2, and a right angle.
+    assert losses.travel_loss(source, translated).item() == pytest.approx(2.5 + 1)
+    assert losses.travel_loss(source, translated, 2.0, 0.0).item() == pytest.approx(5.0)
+    assert losses.travel_loss(source, translated, 0.0, 3.0).item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("batch", "size"), [(2, 3), (5, 7)])
+def test_travel_loss_equals_plain_loops(batch: int, size: int) -> None:
+    random = np.random.default_rng(0)
+    source, translated = random.normal(size=(2, batch, size))
+    expected = travel_in_loops(source, translated, 0.3, 1.7)
+    value = losses.travel_loss(torch.tensor(source), torch.tensor(translated), 0.3, 1.7)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_travel_loss_is_zero_when_all_move_alike() -> None:
+    source = torch.randn(4, 6)
+    assert losses.travel_loss(source, source + torch.randn(6)).item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda x: losses.travel_loss(x, x), lambda x: losses.siamese_margin(x, 1.0)]
+)
+def test_one_song_has_no_vector_to_another(loss) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="at least 2, got 1"):
+        loss(torch.zeros(1, 3))
+
+
+def test_travel_loss_refuses_shapes_that_differ() -> None:
+    with pytest.raises(ValueError, match=r"got \(3, 2\) and \(2, 2\)"):
+        losses.travel_loss(torch.zeros(3, 2), torch.zeros(2, 2))
+
+
+def test_siamese_margin_by_hand() -> None:
+    content = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
+    # Distances 5, 1 and sqrt(9 + 9); with a margin of 4.5 they cost 0, 3.5 and 4.5 - 4.2426.
+    assert losses.siamese_margin(content, 4.5).item() == pytest.approx(
+        (3.5 + 4.5 - math.sqrt(18)) / 3, rel=1e-5
+    )
+
+
+def test_siamese_margin_pushes_apart() -> None:
+    content = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    losses.siamese_margin(content, 2.0).backward()
+    assert content.grad is not None
+    assert content.grad[1, 0] < 0 < content.grad[0, 0]  # descent moves the second right, the first left
+    same = torch.zeros(2, 2, requires_grad=True)
+    losses.siamese_margin(same, 2.0).backward()
+    assert same.grad is not None and same.grad.isfinite().all()
+
+
+def test_contrastive_style_by_hand() -> None:
+    prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    style = torch.tensor([[0.6, 0.8]])
+    # One pair of one style: distance to (1, 0), squared 0.16 + 0.64. Two pairs of two styles: the prototypes
+    # at sqrt(2), past the margin, and the embedding at sqrt(0.36 + 0.04) from (0, 1).
+    expected = 0.8 + (1.2 - math.sqrt(0.4)) ** 2 / 2
+    value = losses.contrastive_style(style, torch.tensor([0]), prototypes, margin=1.2)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrastive_style_teaches_prototypes_too() -> None:
+    prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    losses.contrastive_style(torch.tensor([[0.6, 0.8]]), torch.tensor([0]), prototypes, 1.2).backward()
+    assert prototypes.grad is not None
+    assert prototypes.grad[0].any() and prototypes.grad[1].any()
+
+
+def test_style_pull_by_hand() -> None:
+    style = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    target = torch.tensor([[0.6, 0.8], [0.0, -1.0]])
+    assert losses.style_pull(style, target).item() == pytest.approx((0.4 + 2.0) / 2)
+
+
+def test_identity_loss_by_hand() -> None:
+    assert losses.identity_loss(torch.tensor([[[1.0, -2.0]]]), torch.zeros(1, 1, 2)).item() == pytest.approx(
+        1.5
+    )
+
+
+def pair_batch() -> tuple[Tensor, Tensor]:
+    output = torch.tensor([[[1.0, 1.0]], [[5.0, 5.0]]], requires_grad=True)
+    target = torch.tensor([[[0.0, 3.0]], [[float("nan"), float("nan")]]])
+    return output, target
+
+
+def test_pair_loss_reads_only_pairs() -> None:
+    output, target = pair_batch()
+    loss = losses.pair_loss(output, target, torch.tensor([True, False]))
+    assert loss.item() == pytest.approx(1.5)
+    loss.backward()
+    torch.testing.assert_close(output.grad, torch.tensor([[[0.5, -0.5]], [[0.0, 0.0]]]))
+
+
+def test_pair_loss_without_any_pair_is_zero_and_can_be_differentiated() -> None:
+    output, target = pair_batch()
+    loss = losses.pair_loss(output, target, torch.tensor([False, False]))
+    assert loss.item() == 0
+    loss.backward()
+    torch.testing.assert_close(output.grad, torch.zeros(2, 1, 2))
+
+
+def test_feature_matching_by_hand() -> None:
+    real = [[torch.zeros(2, 1, 2, requires_grad=True), torch.zeros(2, 2, 1)], [torch.zeros(2, 1, 1)]]
+    fake = [[torch.full((2, 1, 2), 1.0), torch.full((2, 2, 1), 2.0)], [torch.tensor([[[6.0]], [[-12.0]]])]]
+    assert losses.feature_matching(real, fake).item() == pytest.approx((1 + 2 + 9) / 3)
+    masked = losses.feature_matching(real, fake, torch.tensor([True, False]))
+    assert masked.item() == pytest.approx((1 + 2 + 6) / 3)
+    assert not masked.requires_grad  # the real side is a target

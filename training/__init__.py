@@ -1,0 +1,1 @@
+"""What both GANs share and no model knows: configuration, the loop, checkpoints, tracking, measures."""

@@ -1,0 +1,71 @@
+"""Exponential moving average of weights: what is validated, sampled and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage:
+    """Keeps `average = decay * average + (1 - decay) * weights` of several modules.
+
+    Early in training the decay is smaller, `(1 + updates) / (10 + updates)`, so that the average does not drag the
+    first random weights along.
+
+    Args:
+        modules: what is averaged, by name.
+        decay: at most this much of the past is kept in each update; 0 keeps none.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
+        self.modules, self.decay, self.updates = dict(modules), decay, 0
+        self.weights = {
+            f"{name}/{key}": value.detach().clone()
+            for name, module in self.modules.items()
+            for key, value in module.state_dict().items()
+        }
+
+    def _current(self) -> dict[str, Tensor]:
+        return {
+            f"{name}/{key}": value.detach()
+            for name, module in self.modules.items()
+            for key, value in module.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average towards the present weights."""
+        self.updates += 1
+        decay = min(self.decay, self.updates / (10 + self.updates))
+        for key, value in self._current().items():
+            average = self.weights[key]
+            if average.is_floating_point():
+                average.lerp_(value.to(average), 1 - decay)
+            else:
+                average.copy_(value)
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Within the block the modules hold the averaged weights; after it, however it ends, their own again."""
+        backup = {key: value.clone() for key, value in self._current().items()}
+        self._load(self.weights)
+        try:
+            yield
+        finally:
+            self._load(backup)
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        for name, module in self.modules.items():
+            prefix = f"{name}/"
+            module.load_state_dict(
+                {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            )
+
+    def to(self, device: torch.device) -> None:
+        """Move the average to where the modules are."""
+        self.weights = {key: value.to(device) for key, value in self.weights.items()}

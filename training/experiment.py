@@ -1,0 +1,122 @@
+"""What the loop asks of a model: its networks, one training step, a validation, samples and an export.
+
+The loop knows nothing of mels, styles or waveforms; an experiment knows nothing of checkpoints, processes or trackers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+
+class Update(Protocol):
+    """One optimizer step, given by the loop: zero gradients, backward, average over processes, clip, step."""
+
+    def __call__(self, optimizer: str, loss: Tensor) -> Tensor:
+        """Minimise `loss` with the named optimizer; returns the norm of the gradients before clipping."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A fixed validation clip as it sounds and looks now.
+
+    Args:
+        name: file name without suffix; the same clip keeps its name over the whole run.
+        wav: waveform (samples,), or None where there is none to hear.
+        sample_rate: of `wav`, Hz.
+        mels: pictures to show side by side, title to log-mel (n_mels, T).
+        fixed: the clip never changes (an input or a reference): it is written once.
+    """
+
+    name: str
+    wav: np.ndarray | None
+    sample_rate: int
+    mels: Mapping[str, np.ndarray]
+    fixed: bool = False
+
+
+class Experiment(ABC):
+    """A model under training.
+
+    Attributes:
+        modules: the networks by name; the loop moves, saves and restores them.
+        optimizers: by name; the loop steps, saves and restores them.
+        averaged: names of the modules of which an exponential moving average is kept and exported.
+        best_measure: name of the validation measure that picks the best state; lower is better where
+            `lower_is_better`.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    averaged: tuple[str, ...]
+    best_measure: str
+    lower_is_better: bool = True
+
+    @property
+    @abstractmethod
+    def dataset(self) -> Dataset[Any]:
+        """Training items, indexed by `(epoch, index)` and a pure function of it."""
+
+    @abstractmethod
+    def training_step(self, batch: Any, step: int, update: Update) -> dict[str, Tensor]:
+        """One step of every network; returns the raw losses by name, detached."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]:
+        """Measures on the fixed validation clips. The loop has put the averaged weights in place."""
+
+    @abstractmethod
+    def samples(self) -> Sequence[Sample]:
+        """The fixed validation clips, with the averaged weights in place."""
+
+    @abstractmethod
+    def export(self, folder: Path, training: dict[str, Any]) -> None:
+        """Write the model folder for inference, with the averaged weights in place."""
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Within the block the parameters of `modules` get no gradients; gradients still flow through them."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Within the block `modules` are in evaluation mode and no gradients are kept; modes are put back after."""
+    modes = [(child, child.training) for module in modules for child in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for child, mode in modes:
+            child.training = mode
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum of losses, each times its weight, once.
+
+    Raises:
+        ValueError: a loss without a weight or a weight without a loss.
+    """
+    if set(losses) != set(weights):
+        raise ValueError(f"losses {sorted(losses)} and weights {sorted(weights)} do not name the same terms")
+    return torch.stack([losses[name] * weights[name] for name in losses]).sum()

@@ -1,0 +1,319 @@
+"""The training loop of both GANs: batches, steps, averages, checkpoints, validation, exports, with accelerate below.
+
+One process, several GPUs or several machines (`accelerate launch`) run the same code. Gradients are averaged over
+processes right before each optimizer step, so networks may be called any number of times in any order in a step.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from data.errors import UserError
+from training.average import MovingAverage
+from training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
+from training.experiment import Experiment
+from training.progress import StepProgress
+from training.sampler import StepSampler
+from training.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+MOST_SKIPPED_UPDATES = 20
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and how a run goes, whatever the model.
+
+    Args:
+        steps: steps in the whole run, over all resumes.
+        batch_size: items in a step, over all processes.
+        seed: of everything random.
+        mixed_precision: `no` or `bf16`; on CPUs with AMX and on GPUs bf16 is several times faster.
+        workers: processes that read data.
+        warmup_steps: over which the learning rates grow from 0.
+        decay_steps: over which they then fall along a cosine; 0 for never.
+        final_lr_scale: what they fall to, relative to the configured ones.
+        gradient_clip: largest norm of an optimizer's gradients; 0 for no limit.
+        average_decay: of the moving average of weights.
+        log_every: steps between two lines of metrics.
+        validate_every: steps between two validations.
+        checkpoint_minutes: minutes between two checkpoints.
+        keep_checkpoints: how many of the newest are kept.
+        wandb: `auto`, `online`, `offline` or `off`.
+    """
+
+    steps: int
+    batch_size: int = 16
+    seed: int = 0
+    mixed_precision: str = "no"
+    workers: int = 1
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    final_lr_scale: float = 0.1
+    gradient_clip: float = 0.0
+    average_decay: float = 0.999
+    log_every: int = 20
+    validate_every: int = 1000
+    checkpoint_minutes: float = 5.0
+    keep_checkpoints: int = 2
+    wandb: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.mixed_precision not in ("no", "bf16"):
+            raise ValueError(f"mixed_precision must be no or bf16, got {self.mixed_precision!r}")
+        for name in ("steps", "batch_size", "log_every", "validate_every", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def learning_rate_scale(config: LoopConfig, step: int) -> float:
+    """What the learning rates are multiplied by at a step: linear warm-up, then a cosine to `final_lr_scale`."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if not config.decay_steps:
+        return 1.0
+    progress = min((step - config.warmup_steps) / config.decay_steps, 1.0)
+    return config.final_lr_scale + (1 - config.final_lr_scale) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
+    """The accelerator of a run; `device` is `auto` or `cpu`."""
+    return Accelerator(mixed_precision=config.mixed_precision, cpu=device == "cpu")
+
+
+class Trainer:
+    """Runs an experiment in a run folder, and goes on from the newest checkpoint there.
+
+    Args:
+        experiment: networks, step, validation.
+        config: see :class:`LoopConfig`.
+        run_folder: for checkpoints, metrics, samples and the exported model `RUN/best`.
+        accelerator: see :func:`make_accelerator`.
+        resolved: the whole configuration as plain values; a run folder made with another one is refused.
+
+    Raises:
+        UserError: the run folder belongs to another configuration or its checkpoint is damaged.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        config: LoopConfig,
+        run_folder: Path,
+        accelerator: Accelerator,
+        resolved: dict[str, Any],
+    ) -> None:
+        self.experiment, self.config, self.run_folder = experiment, config, run_folder
+        self.accelerator = accelerator
+        for module in experiment.modules.values():
+            module.to(accelerator.device)
+        self.state = TrainingState(
+            modules=experiment.modules,
+            optimizers=experiment.optimizers,
+            average=MovingAverage(
+                {name: experiment.modules[name] for name in experiment.averaged}, config.average_decay
+            ),
+            config=resolved,
+        )
+        self.base_rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in experiment.optimizers.items()
+        }
+        self.skipped = 0
+        self._write_or_check_config(resolved)
+        checkpoints = list_checkpoints(run_folder)
+        if checkpoints:
+            load_checkpoint(checkpoints[-1], self.state)
+            logger.info("resumed from %s (step %d)", checkpoints[-1], self.state.step)
+
+    def _write_or_check_config(self, resolved: dict[str, Any]) -> None:
+        path = self.run_folder / "config.yaml"
+        if path.exists():
+            before = yaml.safe_load(path.read_text(encoding="utf-8"))
+            changed = sorted(_differences(before, resolved))
+            # How long, how often and where to report may change between resumes; what is trained may not.
+            free = {f"loop.{name}" for name in ("steps", "log_every", "validate_every", "checkpoint_minutes",
+                                                "keep_checkpoints", "wandb", "workers")}  # fmt: skip
+            if fixed := [name for name in changed if name not in free]:
+                raise UserError(
+                    f"{self.run_folder} was started with another configuration ({', '.join(fixed[:5])} differ); "
+                    "name another run folder with --run"
+                )
+        if self.accelerator.is_main_process:
+            self.run_folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+        self.accelerator.wait_for_everyone()
+
+    def run(self, max_minutes: float | None = None) -> dict[str, float]:
+        """Train up to `steps`, or until `max_minutes` of this call are over; then checkpoint and validate.
+
+        Returns:
+            the measures of the last validation.
+        """
+        main = self.accelerator.is_main_process
+        tracker = Tracker(self.run_folder, self.state.config, self.config.wandb, main, self.state.step)
+        started = time.monotonic()
+        last_checkpoint, minutes_before = started, self.state.minutes
+        measures: dict[str, float] = {}
+        validated_at = -1
+        with StepProgress(self.state.step, self.config.steps, max_minutes, active=main) as progress:
+            for batch in self._batches():
+                if self._out_of_time(started, max_minutes) or self.state.step >= self.config.steps:
+                    break
+                losses = self.step(batch)
+                self.state.minutes = minutes_before + (time.monotonic() - started) / 60
+                if self.state.step % self.config.log_every == 0 or self.state.step == 1:
+                    values = self._gather(losses)
+                    tracker.metrics(self.state.step, values)
+                    progress.report(self.state.step, values)
+                if self.state.step % self.config.validate_every == 0:
+                    measures = self._validate(tracker, progress)
+                    validated_at = self.state.step
+                if time.monotonic() - last_checkpoint > 60 * self.config.checkpoint_minutes:
+                    self._checkpoint()
+                    last_checkpoint = time.monotonic()
+            if validated_at != self.state.step:
+                measures = self._validate(tracker, progress)
+            self._checkpoint()
+        tracker.close()
+        return measures
+
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        """One training step, everything random in it seeded by (seed, step, process)."""
+        torch.manual_seed(hash((self.config.seed, self.state.step, self.accelerator.process_index)) % 2**63)
+        scale = learning_rate_scale(self.config, self.state.step)
+        for name, optimizer in self.experiment.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
+                group["lr"] = rate * scale
+        batch = _to_device(batch, self.accelerator.device)
+        with self.accelerator.autocast():
+            losses = self.experiment.training_step(batch, self.state.step, self.update)
+        self.state.average.update()
+        self.state.step += 1
+        return losses
+
+    def update(self, optimizer: str, loss: Tensor) -> Tensor:
+        """Minimise a loss with one optimizer; see :class:`training.experiment.Update`.
+
+        An update whose gradients are not finite is left out; too many in a row end the run.
+        """
+        chosen = self.experiment.optimizers[optimizer]
+        chosen.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        parameters = [p for group in chosen.param_groups for p in group["params"] if p.grad is not None]
+        self._average_gradients([p.grad for p in parameters if p.grad is not None])
+        limit = self.config.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        if torch.isfinite(norm):
+            chosen.step()
+            self.skipped = 0
+        else:
+            self.skipped += 1
+            logger.warning("step %d: gradients of %s are not finite, update left out", self.state.step, optimizer)
+            if self.skipped >= MOST_SKIPPED_UPDATES:
+                raise UserError(
+                    f"gradients were not finite {self.skipped} times in a row at step {self.state.step}; resume from "
+                    "the last checkpoint with a smaller learning rate"
+                )
+        chosen.zero_grad(set_to_none=True)
+        return norm.detach()
+
+    def _average_gradients(self, gradients: list[Tensor]) -> None:
+        if self.accelerator.num_processes == 1 or not gradients:
+            return
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        flat = self.accelerator.reduce(flat, reduction="mean")
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.reshape(gradient.shape))
+
+    def _batches(self) -> Iterator[Any]:
+        sampler = StepSampler(
+            len(self.experiment.dataset),  # type: ignore[arg-type]
+            self.config.batch_size,
+            self.config.seed,
+            self.state.step,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        loader: Iterable[Any] = DataLoader(
+            self.experiment.dataset,
+            batch_sampler=sampler,
+            num_workers=self.config.workers,
+            pin_memory=self.accelerator.device.type == "cuda",
+        )
+        return iter(loader)
+
+    def _out_of_time(self, started: float, max_minutes: float | None) -> bool:
+        over = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
+        if self.accelerator.num_processes == 1:
+            return over
+        flag = torch.tensor(float(over), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+    def _gather(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        values = torch.stack([value.detach().float().reshape(()) for value in losses.values()])
+        if self.accelerator.num_processes > 1:
+            values = self.accelerator.reduce(values, reduction="mean")
+        return dict(zip(losses, values.tolist(), strict=True))
+
+    def _checkpoint(self) -> None:
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.run_folder, self.state, self.config.keep_checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def _validate(self, tracker: Tracker, progress: StepProgress) -> dict[str, float]:
+        """Measure, sample and, where it is the best so far, export; all with the averaged weights, on one process."""
+        measures: dict[str, float] = {}
+        if self.accelerator.is_main_process:
+            with self.state.average.swapped_in():
+                measures = self.experiment.validate()
+                tracker.metrics(self.state.step, measures)
+                tracker.samples(self.state.step, self.experiment.samples())
+                progress.validated(self.state.step, measures)
+                if self._is_better(measures[self.experiment.best_measure]):
+                    self.state.best = measures[self.experiment.best_measure]
+                    self.experiment.export(
+                        self.run_folder / "best",
+                        {
+                            "step": self.state.step,
+                            "minutes": round(self.state.minutes, 1),
+                            "measures": {name: float(f"{value:.5g}") for name, value in measures.items()},
+                            "config": self.state.config,
+                        },
+                    )
+        self.accelerator.wait_for_everyone()
+        return measures
+
+    def _is_better(self, value: float) -> bool:
+        if not math.isfinite(value):
+            return False
+        if self.state.best is None:
+            return True
+        return value < self.state.best if self.experiment.lower_is_better else value > self.state.best
+
+
+def _to_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, dict):
+        return {name: _to_device(value, device) for name, value in batch.items()}
+    return batch.to(device, non_blocking=True)
+
+
+def _differences(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before.keys() | after.keys():
+            yield from _differences(before.get(name), after.get(name), f"{prefix}{name}.")
+    elif before != after:
+        yield prefix.rstrip(".")

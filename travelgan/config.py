@@ -1,0 +1,172 @@
+"""What each network of the translator is made of, as frozen dataclasses; every field is a hyper-parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+GENERATOR_NORMALISATIONS = ("frame", "weight", "spectral", "none")
+"""What the generator allows: nothing that looks along time, or block-wise output would differ from whole."""
+
+NORMALISATIONS = (*GENERATOR_NORMALISATIONS, "group")
+"""What networks of fixed input length allow too: one group over all channels and frames."""
+
+
+def _check_normalisation(owner: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{owner}.normalisation is one of {', '.join(allowed)}; got {value!r}")
+
+
+def _check_positive(owner: str, **values: int | tuple[int, ...]) -> None:
+    for name, value in values.items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers or min(numbers) < 1:
+            raise ValueError(f"{owner}.{name} must be positive, got {value}")
+
+
+def _check_odd(owner: str, **values: int) -> None:
+    for name, value in values.items():
+        if value < 1 or value % 2 == 0:
+            raise ValueError(f"{owner}.{name} must be odd, to see as far ahead as back; got {value}")
+
+
+def _check_stride(owner: str, kernel: int, stride: int) -> None:
+    if kernel < stride:
+        raise ValueError(
+            f"{owner}.kernel must be at least as long as the stride, or frames are skipped; "
+            f"got kernel {kernel} and stride {stride}"
+        )
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The 1-D U-Net that rewrites a mel spectrogram.
+
+    Args:
+        widths: channels at full, half and quarter frame rate; the length says how often the rate is halved.
+        dilations: one residual block at the lowest rate for each: frames of that rate between its taps.
+        edge_kernel: frames seen by the first and the last convolution, odd.
+        down_kernel: frames seen by each convolution that halves the rate, even.
+        up_kernel: frames seen by the convolution after each doubling of the rate, odd.
+        block_kernel: taps of the dilated convolution of a residual block, odd.
+        normalisation: `frame` (layer norm over the channels of one frame), `weight`, `spectral` or `none`;
+            the last convolution of a residual path, which starts small, is free of weight and spectral norm.
+        residual_output: add the input to the output, so that training starts from the unchanged song.
+    """
+
+    widths: tuple[int, ...] = (256, 384, 384)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
+    edge_kernel: int = 7
+    down_kernel: int = 4
+    up_kernel: int = 5
+    block_kernel: int = 3
+    normalisation: str = "frame"
+    residual_output: bool = True
+
+    def __post_init__(self) -> None:
+        _check_positive("generator", widths=self.widths, dilations=self.dilations)
+        _check_odd(
+            "generator",
+            edge_kernel=self.edge_kernel,
+            up_kernel=self.up_kernel,
+            block_kernel=self.block_kernel,
+        )
+        if self.down_kernel < 2 or self.down_kernel % 2:
+            raise ValueError(f"generator.down_kernel must be even and at least 2, got {self.down_kernel}")
+        _check_normalisation("generator", self.normalisation, GENERATOR_NORMALISATIONS)
+
+    @property
+    def frame_multiple(self) -> int:
+        """Frames that make one column at the lowest rate; block starts must be multiples of it."""
+        return int(2 ** (len(self.widths) - 1))
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Several judges of the same build, each at its own time scale.
+
+    Args:
+        scales: how many frames are averaged into one for each judge.
+        widths: channels after the first convolution and after each strided one.
+        first_kernel: frames seen by the first convolution, odd.
+        kernel: frames seen by each strided convolution, odd.
+        stride: of all convolutions but the first and the last.
+        normalisation: `group` (learns fastest), `frame`, `weight`, `spectral` or `none`.
+    """
+
+    scales: tuple[int, ...] = (1, 2, 4)
+    widths: tuple[int, ...] = (256, 384, 512, 512)
+    first_kernel: int = 7
+    kernel: int = 5
+    stride: int = 2
+    normalisation: str = "group"
+
+    def __post_init__(self) -> None:
+        _check_positive("discriminator", scales=self.scales, widths=self.widths, stride=self.stride)
+        _check_odd("discriminator", first_kernel=self.first_kernel, kernel=self.kernel)
+        _check_stride("discriminator", self.kernel, self.stride)
+        _check_normalisation("discriminator", self.normalisation, NORMALISATIONS)
+
+
+@dataclass(frozen=True)
+class SiameseConfig:
+    """The network that places songs in a content space and in a style space.
+
+    Args:
+        widths: channels after the first convolution and after each strided one.
+        first_kernel: frames seen by the first convolution, odd.
+        kernel: frames seen by each strided convolution, odd.
+        stride: of all convolutions but the first.
+        content_bins: parts into which the segment is divided in time for the content vector.
+        content_size: components of the content vector.
+        style_size: components of a style embedding, a prototype and the generator's style vector.
+        style_hidden: width of the hidden layer of the style head.
+        normalisation: `group`, `frame`, `weight`, `spectral` or `none`.
+    """
+
+    widths: tuple[int, ...] = (192, 256, 256, 256)
+    first_kernel: int = 5
+    kernel: int = 5
+    stride: int = 2
+    content_bins: int = 4
+    content_size: int = 128
+    style_size: int = 64
+    style_hidden: int = 256
+    normalisation: str = "group"
+
+    def __post_init__(self) -> None:
+        _check_positive(
+            "siamese",
+            widths=self.widths,
+            stride=self.stride,
+            content_bins=self.content_bins,
+            content_size=self.content_size,
+            style_size=self.style_size,
+            style_hidden=self.style_hidden,
+        )
+        _check_odd("siamese", first_kernel=self.first_kernel, kernel=self.kernel)
+        _check_stride("siamese", self.kernel, self.stride)
+        _check_normalisation("siamese", self.normalisation, NORMALISATIONS)
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """All that is needed to rebuild a translator, beside its mel front-end.
+
+    Args:
+        styles: names of the styles, in the order of their indices; two make the classic pair of domains.
+        segment_frames: frames of a training segment; a longer style reference is averaged over windows.
+        generator: the network that rewrites.
+        siamese: the network that knows the style space.
+    """
+
+    styles: tuple[str, ...]
+    segment_frames: int = 128
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    siamese: SiameseConfig = field(default_factory=SiameseConfig)
+
+    def __post_init__(self) -> None:
+        if len(self.styles) < 2 or len(set(self.styles)) != len(self.styles):
+            raise ValueError(
+                f"a translator needs two styles or more, each named once; got {list(self.styles)}"
+            )
+        _check_positive("translator", segment_frames=self.segment_frames)

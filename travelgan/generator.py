@@ -1,0 +1,122 @@
+"""TraVelGAN generator: log-mel spectrogram to the log-mel spectrogram of the same music in another style.
+
+A U-Net (arXiv 1505.04597, section 2) of 1-D convolutions over time with the mel bins as channels, conditioned
+on a style vector. The paper's generator (arXiv 1902.09631) is a 2-D U-Net for images; in a spectrogram a
+column, all frequencies at one instant, means something, a square does not.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from travelgan.config import GeneratorConfig
+from travelgan.layers import ColumnConv, StyleBlock, StyleLayer, reflect_pad, scale_mel, unscale_mel
+
+
+class Generator(nn.Module):
+    """Mel and style vector to mel, length free.
+
+    Every output frame depends on at most :attr:`context_frames` frames on either side, and on nothing else.
+
+    Args:
+        config: widths, kernels, normalisation.
+        n_mels: mel bins.
+        style_size: components of the style vector.
+
+    Shape:
+        mel (B, n_mels, T >= 1) log10 in about [-5, 1.5], style (B, style_size) of length 1 -> same as mel.
+    """
+
+    def __init__(self, config: GeneratorConfig, n_mels: int, style_size: int) -> None:
+        super().__init__()
+        self.config, self.n_mels, self.style_size = config, n_mels, style_size
+        widths, norm = config.widths, config.normalisation
+        self.entry = ColumnConv(n_mels, widths[0], config.edge_kernel, normalisation=norm)
+        self.downs = nn.ModuleList(
+            StyleLayer(wide, deep, config.down_kernel, style_size, norm, stride=2)
+            for wide, deep in pairwise(widths)
+        )
+        self.blocks = nn.ModuleList(
+            StyleBlock(widths[-1], config.block_kernel, dilation, style_size, norm)
+            for dilation in config.dilations
+        )
+        self.ups = nn.ModuleList(
+            StyleLayer(deep + wide, wide, config.up_kernel, style_size, norm)
+            for wide, deep in zip(widths[-2::-1], widths[:0:-1], strict=True)
+        )
+        self.exit = ColumnConv(widths[0], n_mels, config.edge_kernel)
+        if config.residual_output:  # start close to the unchanged song
+            nn.init.normal_(self.exit.convolution.weight, std=0.1 * (widths[0] * config.edge_kernel) ** -0.5)
+
+    @property
+    def frame_multiple(self) -> int:
+        """Frames of which block starts must be multiples."""
+        return self.config.frame_multiple
+
+    @property
+    def context_frames(self) -> int:
+        """Frames on either side that an output frame can depend on, rounded up to :attr:`frame_multiple`."""
+        multiple = self.frame_multiple
+        farthest = max(max(frame - first, last - frame) for frame, first, last in self._fields())
+        return -(-farthest // multiple) * multiple
+
+    def _fields(self) -> list[tuple[int, int, int]]:
+        """For each phase of the frame grid: output frame, first and last input frame that it sees."""
+        return [(frame, *receptive_field(self.config, frame)) for frame in range(self.frame_multiple)]
+
+    def forward(self, mel: Tensor, style: Tensor) -> Tensor:
+        """Rewrite a batch of mel spectrograms.
+
+        Args:
+            mel: log10 mel.
+            style: one style vector for each of the batch.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < 1:
+            raise ValueError(f"the generator expects (B, {self.n_mels}, T >= 1), got {tuple(mel.shape)}")
+        if style.shape != (len(mel), self.style_size):
+            raise ValueError(f"expected styles {(len(mel), self.style_size)}, got {tuple(style.shape)}")
+        frames = mel.shape[-1]
+        scaled = reflect_pad(scale_mel(mel), 0, -frames % self.frame_multiple)
+        signal = self.entry(scaled)
+        skips = []
+        for down in self.downs:
+            skips.append(signal)
+            signal = down(signal, style)
+        for block in self.blocks:
+            signal = block(signal, style)
+        for up in self.ups:
+            # Nearest neighbour and a convolution, not a transposed convolution, which leaves a checkerboard.
+            signal = nn.functional.interpolate(signal, scale_factor=2.0, mode="nearest")
+            signal = up(torch.cat([signal, skips.pop()], dim=1), style)
+        output = self.exit(signal).to(mel.dtype)
+        if self.config.residual_output:
+            output = output + scaled
+        return unscale_mel(output)[..., :frames]
+
+
+def receptive_field(config: GeneratorConfig, frame: int) -> tuple[int, int]:
+    """First and last input frame that an output frame depends on, by walking the network backwards.
+
+    The skips see less than the path through the lowest rate, so that path is the one that is walked.
+
+    Args:
+        config: of the generator.
+        frame: index of the output frame, in an endless input.
+    """
+    rates = len(config.widths) - 1
+    first, last = frame - config.edge_kernel // 2, frame + config.edge_kernel // 2
+    for _ in range(rates):
+        reach = config.up_kernel // 2
+        first, last = (first - reach) // 2, (last + reach) // 2
+    reach = sum(config.dilations) * (config.block_kernel // 2)
+    first, last = first - reach, last + reach
+    for _ in range(rates):
+        left = (config.down_kernel - 2) // 2
+        first, last = 2 * first - left, 2 * last - left + config.down_kernel - 1
+    return first - config.edge_kernel // 2, last + config.edge_kernel // 2

@@ -1,0 +1,206 @@
+"""What the translator's networks are built of: 1-D convolutions over time, with mel bins as channels.
+
+Time is padded by reflection everywhere. Apart from group norm, which the generator does not allow, no layer
+looks along time other than through its convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+
+LEAK = 0.2
+"""Slope of every leaky ReLU below zero."""
+
+MEL_CENTRE = -2.0
+MEL_HALF_RANGE = 3.0
+
+
+def scale_mel(mel: Tensor) -> Tensor:
+    """Log10 mel values from [-5, 1] to [-1, 1], the range in which the networks work."""
+    return (mel - MEL_CENTRE) / MEL_HALF_RANGE
+
+
+def unscale_mel(scaled: Tensor) -> Tensor:
+    """The inverse of :func:`scale_mel`."""
+    return scaled * MEL_HALF_RANGE + MEL_CENTRE
+
+
+def reflect_pad(signal: Tensor, left: int, right: int) -> Tensor:
+    """Continue a signal in time by its mirror image, to and fro where it is shorter than the padding.
+
+    Args:
+        signal: at least one frame; a single frame is repeated.
+        left: frames to add before it.
+        right: frames to add after it.
+
+    Shape:
+        (B, C, T) -> (B, C, left + T + right).
+    """
+    if left == 0 and right == 0:
+        return signal
+    frames = signal.shape[-1]
+    if max(left, right) < frames:
+        return nn.functional.pad(signal, (left, right), mode="reflect")
+    if frames == 0:
+        raise ValueError("got a mel of 0 frames, expected at least 1")
+    if frames == 1:
+        return signal.expand(*signal.shape[:-1], left + 1 + right)
+    positions = torch.arange(-left, frames + right, device=signal.device)
+    period = 2 * (frames - 1)
+    positions = positions.remainder(period)
+    return signal[..., torch.minimum(positions, period - positions)]
+
+
+class ColumnConv(nn.Module):
+    """A convolution over time, padded by reflection, whose weights may be normalised.
+
+    Weight norm: arXiv 1602.07868, section 2. Spectral norm: arXiv 1802.05957, section 2.1.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: taps.
+        stride: frames in for each frame out.
+        dilation: frames between taps.
+        normalisation: `weight` and `spectral` normalise the kernel, anything else leaves it alone.
+
+    Shape:
+        (B, inputs, T) -> (B, outputs, T // stride) for T >= stride.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        normalisation: str = "none",
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, dilation=dilation)
+        nn.init.kaiming_normal_(self.convolution.weight, a=LEAK)
+        nn.init.constant_(self.convolution.get_parameter("bias"), 0.0)
+        if normalisation == "weight":
+            weight_norm(self.convolution)
+        elif normalisation == "spectral":
+            spectral_norm(self.convolution)
+        padding = dilation * (kernel - 1) - (stride - 1)
+        if padding < 0:
+            raise ValueError(f"got kernel {kernel} and stride {stride}; expected kernel >= stride")
+        self.left, self.right = padding // 2, padding - padding // 2
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Pad and convolve."""
+        return self.convolution(reflect_pad(signal, self.left, self.right))
+
+
+class FrameNorm(nn.Module):
+    """Layer norm (arXiv 1607.06450, section 3) over the channels of each frame by itself, blind to time.
+
+    Args:
+        channels: of the signal.
+        affine: learn a scale and a shift for each channel.
+
+    Shape:
+        (B, channels, T) -> the same.
+    """
+
+    def __init__(self, channels: int, affine: bool = True) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels, elementwise_affine=affine)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """Normalise."""
+        return self.norm(signal.transpose(1, 2)).to(signal.dtype).transpose(1, 2).contiguous()
+
+
+def make_norm(normalisation: str, channels: int, affine: bool = True) -> nn.Module:
+    """The layer that normalises activations, or one that does nothing where weights are normalised instead.
+
+    Args:
+        normalisation: `frame`, `group` (arXiv 1803.08494, section 3, with one group), or another, which says
+            nothing here.
+        channels: of the signal.
+        affine: learn a scale and a shift for each channel.
+    """
+    if normalisation == "frame":
+        return FrameNorm(channels, affine)
+    if normalisation == "group":
+        return nn.GroupNorm(1, channels, affine=affine)
+    return nn.Identity()
+
+
+class StyleModulation(nn.Module):
+    """Scale and shift each channel by what the style vector says (FiLM, arXiv 1709.07871, section 2.1).
+
+    The style vector has length 1; it is multiplied by the square root of its size for components of about 1.
+
+    Args:
+        style_size: components of the style vector.
+        channels: of the signal.
+
+    Shape:
+        signal (B, channels, T), style (B, style_size) -> (B, channels, T).
+    """
+
+    def __init__(self, style_size: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(style_size, 2 * channels)
+        nn.init.normal_(self.linear.weight, std=0.3 * style_size**-0.5)
+        nn.init.zeros_(self.linear.bias)
+        self.gain = style_size**0.5
+
+    def forward(self, signal: Tensor, style: Tensor) -> Tensor:
+        """Modulate."""
+        scale, shift = self.linear(style * self.gain).to(signal.dtype)[..., None].chunk(2, dim=1)
+        return torch.addcmul(shift, signal, 1 + scale)
+
+
+class StyleLayer(nn.Module):
+    """Convolution, normalisation, style modulation, leaky ReLU: what stands at each change of the frame rate.
+
+    Shape:
+        signal (B, inputs, T), style (B, style_size) -> (B, outputs, T // stride).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, style_size: int, normalisation: str, stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.convolution = ColumnConv(inputs, outputs, kernel, stride=stride, normalisation=normalisation)
+        self.norm = make_norm(normalisation, outputs, affine=False)
+        self.modulation = StyleModulation(style_size, outputs)
+
+    def forward(self, signal: Tensor, style: Tensor) -> Tensor:
+        """Apply."""
+        signal = self.modulation(self.norm(self.convolution(signal)), style)
+        return nn.functional.leaky_relu(signal, LEAK)
+
+
+class StyleBlock(nn.Module):
+    """Style-modulated residual block, dilated, pre-activation (arXiv 1603.05027, section 3).
+
+    Its last convolution starts small, so that a deep stack starts near the identity.
+
+    Shape:
+        signal (B, channels, T), style (B, style_size) -> (B, channels, T).
+    """
+
+    def __init__(
+        self, channels: int, kernel: int, dilation: int, style_size: int, normalisation: str
+    ) -> None:
+        super().__init__()
+        self.norm = make_norm(normalisation, channels, affine=False)
+        self.modulation = StyleModulation(style_size, channels)
+        self.dilated = ColumnConv(channels, channels, kernel, dilation=dilation, normalisation=normalisation)
+        self.mixing = ColumnConv(channels, channels, 1)
+        nn.init.normal_(self.mixing.convolution.weight, std=0.3 * channels**-0.5)
+
+    def forward(self, signal: Tensor, style: Tensor) -> Tensor:
+        """Add what the block has to say to the signal."""
+        change = nn.functional.leaky_relu(self.modulation(self.norm(signal), style), LEAK)
+        change = nn.functional.leaky_relu(self.dilated(change), LEAK)
+        return signal + self.mixing(change)

@@ -1,0 +1,190 @@
+"""Losses of the translator, as pure functions of what the networks return.
+
+All are means, so that a weight keeps its meaning when the batch or the networks grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+TINY = 1e-12
+"""Added under square roots, whose slope at zero is infinite."""
+
+
+def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Hinge loss of the discriminator, mean over scales: 2 where it knows nothing, 0 where it knows all.
+
+    Geometric GAN, arXiv 1705.02894, section 3; as used by MelGAN, arXiv 1910.06711, section 2.3, equation 1.
+
+    Args:
+        real: scores of real mels, one tensor for each scale.
+        fake: scores of translated mels; detached from the generator by the caller.
+    """
+    losses = [
+        torch.relu(1 - on_real.float()).mean() + torch.relu(1 + on_fake.float()).mean()
+        for on_real, on_fake in zip(real, fake, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
+    """Hinge loss of the generator, mean over scales: minus the score of what it made.
+
+    arXiv 1705.02894, section 3.
+
+    Args:
+        fake: scores of translated mels, one tensor for each scale.
+    """
+    return torch.stack([-scores.float().mean() for scores in fake]).mean()
+
+
+def feature_matching(
+    real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]], has_pair: Tensor | None = None
+) -> Tensor:
+    """Mean absolute difference of the discriminator's features, frame by frame.
+
+    MelGAN, arXiv 1910.06711, section 2.3, equation 3. It compares frames, so it means something only between
+    a translation and the known version of the same music.
+
+    Args:
+        real: features of real mels, by scale and layer, each (B, C, T); no gradient goes into them.
+        fake: features of the translations, alike.
+        has_pair: (B,) bool, which of the batch count; None for all.
+    """
+    losses = []
+    for real_layers, fake_layers in zip(real, fake, strict=True):
+        for wanted, made in zip(real_layers, fake_layers, strict=True):
+            losses.append(_masked_l1(made, wanted.detach(), has_pair))
+    return torch.stack(losses).mean()
+
+
+def travel_loss(
+    source: Tensor, translated: Tensor, distance_weight: float = 1.0, angle_weight: float = 1.0
+) -> Tensor:
+    """TraVeL loss: the vector between two songs stays the same when both are translated.
+
+    TraVeLGAN, arXiv 1902.09631, section 3. With t_ij = S(x_i) - S(x_j) for songs and t'_ij for their
+    translations, the mean over all pairs i < j of
+    distance_weight * mean((t_ij - t'_ij)^2) + angle_weight * (1 - cos(t_ij, t'_ij)).
+
+    Args:
+        source: content vectors of the songs.
+        translated: content vectors of their translations, in the same order.
+        distance_weight: of the squared difference, mean over components.
+        angle_weight: of the angle.
+
+    Shape:
+        (B, D), (B, D) -> scalar.
+
+    Raises:
+        ValueError: fewer than two songs, which have no vector between them, or shapes that differ.
+    """
+    if source.shape != translated.shape:
+        raise ValueError(f"expected equal shapes, got {tuple(source.shape)} and {tuple(translated.shape)}")
+    before, after = _pair_vectors(source.float()), _pair_vectors(translated.float())
+    distance = (before - after).square().mean()
+    angle = 1 - torch.cosine_similarity(before, after, dim=1).mean()
+    return distance_weight * distance + angle_weight * angle
+
+
+def siamese_margin(content: Tensor, margin: float) -> Tensor:
+    """Keep songs apart in the content space, or the TraVeL loss is met by mapping all to one point.
+
+    TraVeLGAN, arXiv 1902.09631, section 3: mean over pairs i < j of max(0, margin - |S(x_i) - S(x_j)|).
+
+    Args:
+        content: content vectors of songs, (B, D).
+        margin: distance from which on a pair costs nothing.
+
+    Raises:
+        ValueError: fewer than two songs.
+    """
+    return torch.relu(margin - _length(_pair_vectors(content.float()))).mean()
+
+
+def contrastive_style(style: Tensor, labels: Tensor, prototypes: Tensor, margin: float) -> Tensor:
+    """Same style near, other style at least a margin apart; prototypes take part as points of their style.
+
+    Hadsell et al. 2006, "Dimensionality reduction by learning an invariant mapping", section 2.1, with the
+    two kinds of pairs averaged apart, because pairs of the same style are few: mean(d^2) over pairs of one
+    style, plus mean(max(0, margin - d)^2) over pairs of two.
+
+    Args:
+        style: style embeddings of segments, of length 1, so distances are at most 2.
+        labels: index of the style of each.
+        prototypes: of all styles, of length 1, in the order of the indices.
+        margin: distance from which on a pair of two styles costs nothing.
+
+    Shape:
+        (B, D), (B,), (styles, D) -> scalar.
+    """
+    points = torch.cat([style.float(), prototypes.float()])
+    kinds = torch.cat([labels, torch.arange(len(prototypes), device=labels.device)])
+    first, second = torch.triu_indices(len(points), len(points), offset=1, device=points.device)
+    distance = _length(points[first] - points[second])
+    same = (kinds[first] == kinds[second]).float()
+    together = (distance.square() * same).sum() / same.sum().clamp(min=1)
+    apart = (torch.relu(margin - distance).square() * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
+    return together + apart
+
+
+def style_pull(style: Tensor, target: Tensor) -> Tensor:
+    """Draw translations to their target style: mean of 1 - cosine between embedding and style vector.
+
+    Args:
+        style: style embeddings of the translations.
+        target: the style vectors that the generator was given.
+
+    Shape:
+        (B, D), (B, D) -> scalar in [0, 2].
+    """
+    return 1 - torch.cosine_similarity(style.float(), target.float(), dim=1).mean()
+
+
+def identity_loss(output: Tensor, mel: Tensor) -> Tensor:
+    """Mean absolute change of a song that was translated to the style it already has.
+
+    CycleGAN, arXiv 1703.10593, section 5.2.
+
+    Args:
+        output: what the generator made of it, (B, n_mels, T) log10.
+        mel: the song.
+    """
+    return (output - mel).abs().mean()
+
+
+def pair_loss(output: Tensor, target: Tensor, has_pair: Tensor) -> Tensor:
+    """Mean absolute difference from the known version of a song in the target style, where there is one.
+
+    Args:
+        output: translations, (B, n_mels, T) log10.
+        target: the known versions; whatever stands where there is none is not read.
+        has_pair: (B,) bool. Zero when none has one.
+    """
+    return _masked_l1(output, target, has_pair)
+
+
+def _masked_l1(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean absolute difference over those of a batch that the mask names; zero when it names none."""
+    if mask is None:
+        return (output.float() - target.float()).abs().mean()
+    chosen = mask.bool()
+    # Replaced, not multiplied by zero: zero times NaN is NaN.
+    target = torch.where(chosen[:, None, None], target, output.detach())
+    each = (output.float() - target.float()).abs().mean(dim=(1, 2))
+    return each.sum() / chosen.sum().clamp(min=1)
+
+
+def _pair_vectors(points: Tensor) -> Tensor:
+    """All differences point_i - point_j with i < j, (B, D) -> (B * (B - 1) / 2, D)."""
+    if len(points) < 2:
+        raise ValueError(f"a vector between songs needs a batch of at least 2, got {len(points)}")
+    first, second = torch.triu_indices(len(points), len(points), offset=1, device=points.device)
+    return points[first] - points[second]
+
+
+def _length(vectors: Tensor) -> Tensor:
+    return torch.sqrt(vectors.square().sum(dim=1) + TINY)

@@ -1,0 +1,99 @@
+"""Siamese network with two heads: where a segment stands by its content, and where by its style.
+
+The content head is the siamese network of TraVelGAN (arXiv 1902.09631, section 3); the style head is ours,
+trained by a contrastive loss, and its space is the one in which the generator is told the target style.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from travelgan.config import SiameseConfig
+from travelgan.layers import LEAK, ColumnConv, make_norm, scale_mel
+
+
+class Embedding(NamedTuple):
+    """Where a batch stands: content (B, content_size), unbounded, and style (B, style_size), of length 1."""
+
+    content: Tensor
+    style: Tensor
+
+
+class Siamese(nn.Module):
+    """Mel to content vector and style embedding, any length; holds a prototype of every named style.
+
+    Args:
+        config: widths, sizes of the two spaces, normalisation.
+        n_mels: mel bins.
+        styles: how many styles there are.
+
+    Shape:
+        mel (B, n_mels, T) log10, T of at least :attr:`least_frames` -> :class:`Embedding`.
+    """
+
+    def __init__(self, config: SiameseConfig, n_mels: int, styles: int) -> None:
+        super().__init__()
+        self.config, self.n_mels = config, n_mels
+        widths, norm = config.widths, config.normalisation
+        layers: list[nn.Module] = [
+            ColumnConv(n_mels, widths[0], config.first_kernel, normalisation=norm),
+            nn.LeakyReLU(LEAK),
+        ]
+        for before, after in pairwise(widths):
+            layers.append(ColumnConv(before, after, config.kernel, stride=config.stride, normalisation=norm))
+            layers.append(make_norm(norm, after))
+            layers.append(nn.LeakyReLU(LEAK))
+        self.trunk = nn.Sequential(*layers)
+        self.content_head = nn.Linear(widths[-1] * config.content_bins, config.content_size)
+        self.style_head = nn.Sequential(
+            nn.Linear(2 * widths[-1], config.style_hidden),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(config.style_hidden, config.style_size),
+        )
+        self.prototypes = nn.Parameter(torch.empty(styles, config.style_size))
+        nn.init.orthogonal_(self.prototypes)
+
+    @property
+    def least_frames(self) -> int:
+        """Frames of which the trunk makes one."""
+        return int(self.config.stride ** (len(self.config.widths) - 1))
+
+    def forward(self, mel: Tensor) -> Embedding:
+        """Embed a batch.
+
+        Raises:
+            ValueError: shape that does not fit, or too few frames.
+        """
+        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.least_frames:
+            raise ValueError(
+                f"the siamese network expects (B, {self.n_mels}, T >= {self.least_frames}), "
+                f"got {tuple(mel.shape)}"
+            )
+        # The heads are small and end in distances: full precision costs nothing here and saves digits.
+        features = self.trunk(scale_mel(mel))
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            parts = nn.functional.adaptive_avg_pool1d(features, self.config.content_bins)
+            variance, mean = torch.var_mean(features, dim=-1, correction=0)
+            statistics = torch.cat([mean, torch.sqrt(variance + 1e-5)], dim=1)
+            style = nn.functional.normalize(self.style_head(statistics), dim=1)
+            return Embedding(content=self.content_head(parts.flatten(1)), style=style)
+
+    def style_prototypes(self) -> Tensor:
+        """The style vectors of the named styles, (styles, style_size), each of length 1."""
+        return nn.functional.normalize(self.prototypes, dim=1)
+
+    def mix_styles(self, weights: Tensor) -> Tensor:
+        """Style vectors of mixtures of the named styles: weighted sums of prototypes, of length 1.
+
+        Args:
+            weights: of every style; one row with a single 1 gives that style's prototype.
+
+        Shape:
+            (B, styles) -> (B, style_size).
+        """
+        return nn.functional.normalize(weights @ self.style_prototypes(), dim=1)

@@ -1,0 +1,158 @@
+"""What a user of the trained translator holds: generator, siamese network and the names of the styles.
+
+A style is named, mixed or given by example; all three are points of one style space, in which the siamese
+network places recordings and keeps a prototype of every named style.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import UserError
+from data.mel import MelConfig
+from training.config import build, to_plain
+from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+from travelgan.config import TranslatorConfig
+from travelgan.generator import Generator
+from travelgan.siamese import Siamese
+
+MIXTURE_TOLERANCE = 0.01
+"""How far the weights of a mixture may be from a sum of 1."""
+
+
+class Translator(nn.Module):
+    """Log-mel spectrogram to the log-mel spectrogram of another style.
+
+    Args:
+        config: of the networks and the styles.
+        mel_config: the front-end that the mels are made by.
+
+    Shape:
+        mel (B, n_mels, T >= 1) log10 in about [-5, 1.5], style (B, style_size) -> mel of the same shape, not
+        below the front-end's floor. Blocks that start at a multiple of :attr:`frame_multiple` and bring
+        :attr:`context_frames` on either side give what the whole gives.
+    """
+
+    def __init__(self, config: TranslatorConfig, mel_config: MelConfig) -> None:
+        super().__init__()
+        self.config, self.mel_config = config, mel_config
+        self.siamese = Siamese(config.siamese, mel_config.n_mels, len(config.styles))
+        self.generator = Generator(config.generator, mel_config.n_mels, config.siamese.style_size)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the styles, in the order of their indices."""
+        return self.config.styles
+
+    @property
+    def style_size(self) -> int:
+        """Components of a style vector."""
+        return self.config.siamese.style_size
+
+    @property
+    def context_frames(self) -> int:
+        """Mel frames on either side that an output frame can depend on."""
+        return self.generator.context_frames
+
+    @property
+    def frame_multiple(self) -> int:
+        """Mel frames of which block starts must be multiples."""
+        return self.generator.frame_multiple
+
+    def forward(self, mel: Tensor, style: Tensor) -> Tensor:
+        """Rewrite a batch of mel spectrograms, one style vector for each."""
+        return self.generator(mel, style).clamp(min=self.mel_config.log_floor)
+
+    def style_vector(self, weights: Mapping[str, float]) -> Tensor:
+        """The style vector of a named style or a mixture of them.
+
+        Args:
+            weights: weight of each style; they are positive and add up to 1.
+
+        Shape:
+            -> (style_size,), of length 1.
+
+        Raises:
+            UserError: a style that is not known, weights that are not positive or do not add up to 1.
+        """
+        self._check_mixture(weights)
+        mixture = self.siamese.prototypes.new_zeros(1, len(self.styles))
+        for name, weight in weights.items():
+            mixture[0, self.styles.index(name)] = weight
+        return self.siamese.mix_styles(mixture)[0]
+
+    def _check_mixture(self, weights: Mapping[str, float]) -> None:
+        known = ", ".join(self.styles)
+        if not weights:
+            raise UserError(f"no style was named; known styles: {known}")
+        for name, weight in weights.items():
+            if name not in self.styles:
+                close = difflib.get_close_matches(name.lower(), self.styles, n=1)
+                advice = f"did you mean {close[0]}? " if close else ""
+                raise UserError(f"unknown style {name!r}; {advice}known styles: {known}")
+            if not weight > 0:  # so put that NaN is refused too
+                raise UserError(f"style {name} has weight {weight}; weights must be positive and add up to 1")
+        total = sum(weights.values())
+        if abs(total - 1) > MIXTURE_TOLERANCE:
+            listed = ", ".join(f"{name}:{weight:g}" for name, weight in weights.items())
+            raise UserError(f"the weights of {listed} add up to {total:g}; they must add up to 1")
+
+    def style_of(self, mel: Tensor) -> Tensor:
+        """The style vector of a recording: its style embedding, averaged over windows of a training segment.
+
+        Args:
+            mel: the recording; windows overlap by half at least, and the last ends where the recording ends.
+
+        Shape:
+            (B, n_mels, T) -> (style_size,), of length 1; a batch is averaged too.
+
+        Raises:
+            UserError: fewer frames than the siamese network needs.
+        """
+        frames, window = mel.shape[-1], self.config.segment_frames
+        if frames < self.siamese.least_frames:
+            seconds = self.siamese.least_frames / self.mel_config.frames_per_second
+            raise UserError(
+                f"the style reference has {frames} mel frames; it must be at least {seconds:.2f} s long"
+            )
+        if frames <= window:
+            embeddings = self.siamese(mel).style
+        else:
+            count = 1 + -(-(frames - window) * 2 // window)
+            starts = [round(index * (frames - window) / (count - 1)) for index in range(count)]
+            # One window at a time: a reference of an hour must not become one batch.
+            embeddings = torch.cat([self.siamese(mel[..., start : start + window]).style for start in starts])
+        return nn.functional.normalize(embeddings.mean(dim=0), dim=0)
+
+    def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
+        """Write a model folder for inference.
+
+        Args:
+            folder: where to.
+            training: what to remember about how it was trained, plain values.
+        """
+        config = {
+            "mel": self.mel_config.to_dict(),
+            "model": to_plain(self.config),
+            "training": dict(training or {}),
+        }
+        save_pretrained(folder, "translator", config, self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Translator:
+        """Read a model folder; the translator is in evaluation mode.
+
+        Raises:
+            UserError: no such folder, another kind of model, corrupted or foreign weights.
+        """
+        document, weights = load_pretrained(folder, "translator")
+        config = build(TranslatorConfig, document["model"], f"{folder}: model")
+        translator = cls(config, read_mel_config(document))
+        load_weights(translator, weights, folder)
+        return translator.eval()
