@@ -71,8 +71,8 @@ class AudioInfo:
 class _SequentialFile(soundfile.SoundFile):
     """A SoundFile that is only ever read from front to back.
 
-    SoundFile moves a seekable file to where it already stands after every read. For Opus below 48 kHz
-    libsndfile then delivers other samples than in one long read, and for FLAC it hides the decoder's error.
+    SoundFile moves a seekable file to where it already stands after every read. With Opus at 16 kHz and below
+    libsndfile may then deliver other samples than in one long read, and a FLAC error is lost.
     """
 
     def seekable(self) -> bool:

@@ -14,7 +14,17 @@ from pathlib import Path
 from data.errors import UserError
 from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
 
-__all__ = ["AUDIO_SUFFIXES", "GENRES", "Clip", "find_genre_root", "index_folder", "list_audio", "walk_audio"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "GENRES",
+    "Clip",
+    "existing_folder",
+    "find_genre_root",
+    "index_folder",
+    "is_hidden",
+    "list_audio",
+    "walk_audio",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +79,7 @@ def list_audio(root: Path) -> list[Path]:
     Raises:
         UserError: the folder is missing, not a folder, or holds no audio.
     """
-    root = _existing_folder(root)
+    root = existing_folder(root)
     paths = sorted(path for path in walk_audio(root) if not is_hidden(path.relative_to(root)))
     if not paths:
         raise UserError(f"no audio in {root}: expected files ending in {', '.join(sorted(AUDIO_SUFFIXES))}")
@@ -77,7 +87,7 @@ def list_audio(root: Path) -> list[Path]:
 
 
 def is_hidden(relative: Path) -> bool:
-    """Whether a path inside a data set is a dot-file, such as macOS leaves (`._NAME`), or in a hidden folder."""
+    """Whether a path inside a data set is a dot-file, such as macOS leaves (`._NAME`), or below one."""
     return any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
 
 
@@ -87,7 +97,7 @@ def find_genre_root(root: Path) -> Path:
     Raises:
         UserError: the folder is missing, or holds no audio in genre folders.
     """
-    root = _existing_folder(root)
+    root = existing_folder(root)
     for layout in LAYOUTS:
         candidate = root / layout
         if candidate.is_dir() and any(_clip_paths(candidate)):
@@ -121,7 +131,8 @@ def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
     return _index_by_hash(paths, genre_root, seed)
 
 
-def _existing_folder(root: Path) -> Path:
+def existing_folder(root: Path) -> Path:
+    """The path itself; UserError where it is no folder."""
     root = Path(root)
     if not root.exists():
         raise UserError(f"no such folder: {root}")
@@ -176,20 +187,33 @@ def _index_gtzan(paths: Sequence[Path], genre_root: Path) -> list[Clip]:
     return clips
 
 
-def _index_corpus(paths: Sequence[Path], genre_root: Path, manifest: Path) -> list[Clip]:
+def _read_manifest(manifest: Path) -> dict[Path, str]:
+    """Split of each file that a manifest lists; a last line cut off by an interruption is passed over."""
     listed: dict[Path, str] = {}
-    splits_of_song: dict[str, set[str]] = {}
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = manifest.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{manifest} cannot be read as text: {error}") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
-            path, split = manifest.parent / entry["file"], str(entry["split"])
+            listed[manifest.parent / entry["file"]] = str(entry["split"])
         except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines) and isinstance(error, json.JSONDecodeError):
+                break
             raise UserError(
                 f"line {number} of {manifest} is no JSON object with file and split: {error}"
             ) from error
-        listed[path] = split
+    return listed
+
+
+def _index_corpus(paths: Sequence[Path], genre_root: Path, manifest: Path) -> list[Clip]:
+    """Splits from the manifest; a file it does not list joins the split of its song, or is left out."""
+    listed = _read_manifest(manifest)
+    splits_of_song: dict[str, set[str]] = {}
+    for path, split in listed.items():
         if genre_root in path.parents:
             splits_of_song.setdefault(_clip(path, genre_root).song, set()).add(split)
     clips: list[Clip] = []
@@ -213,7 +237,7 @@ def _index_corpus(paths: Sequence[Path], genre_root: Path, manifest: Path) -> li
 
 
 def _index_by_hash(paths: Sequence[Path], genre_root: Path, seed: int) -> list[Clip]:
-    """Split by a hash of `GENRE/NAME` without its ending, so that converted or added files change no other's split.
+    """Split by a hash of `GENRE/NAME` without its ending: converted or added files change no other's split.
 
     Folders so small that a split stayed empty give it the training file (then the validation file) that came
     nearest.

@@ -79,12 +79,19 @@ class MelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, int | float]) -> MelConfig:
-        """Rebuild from :meth:`to_dict`; an unknown or missing key is a :class:`UserError`."""
+        """Rebuild from :meth:`to_dict`; unknown or missing keys and impossible values are a :class:`UserError`."""
         names = {field.name for field in fields(cls)}
         unknown, missing = sorted(set(values) - names), sorted(names - set(values))
         if unknown or missing:
             raise UserError(f"mel configuration with unknown keys {unknown} and missing keys {missing}")
-        return cls(**values)  # type: ignore[arg-type]
+        for field in fields(cls):
+            kinds = (int,) if field.type == "int" else (int, float)
+            if not isinstance(values[field.name], kinds) or isinstance(values[field.name], bool):
+                raise UserError(f"mel configuration with {field.name} {values[field.name]!r}, expected a number")
+        try:
+            return cls(**values)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise UserError(f"mel configuration: {error}") from None
 
     def describe_difference(self, other: MelConfig) -> str:
         """The fields in which two configurations differ, as `name: this / other`; empty when they agree."""
@@ -153,14 +160,15 @@ class LogMel(nn.Module):
         if wav.ndim != 2:
             raise ValueError(f"LogMel expects a batch of shape (B, samples), got {tuple(wav.shape)}")
         context = self.config.context
-        least = 2 * context + self.config.hop_length if padded else context + 1
+        least = 2 * context + self.config.hop_length if padded else max(context + 1, self.config.hop_length)
         if wav.shape[-1] < least:
             raise ValueError(f"LogMel needs at least {least} samples, got {wav.shape[-1]}")
         if not padded:
             wav = nn.functional.pad(wav[:, None], (context, context), mode="reflect")[:, 0]
-        magnitude = stft_magnitude(wav, self.config, self.window)
-        mel = self.filters.T @ magnitude
-        return torch.log10(mel.clamp(min=self.config.floor))
+        # In single precision also under mixed precision: the eight bits of bfloat16 would blur the logarithms.
+        with torch.autocast(wav.device.type, enabled=False):
+            mel = self.filters.T @ stft_magnitude(wav, self.config, self.window)
+            return torch.log10(mel.clamp(min=self.config.floor))
 
 
 def stft_magnitude(wav: Tensor, config: MelConfig, window: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ def list_split(folder: str | Path, split: str) -> list[Path]:
     """Audio files of a split.
 
     A rendered corpus and GTZAN have their splits by song, prepared recordings theirs by source; in any other folder a
-    file belongs to `valid` or `test` by a hash of its name (one in twenty each), else to `train`.
+    file belongs to `valid` or `test` by a hash of its name (one in twenty each), else to `train`. Where a folder is
+    so small that none fell into `valid` or `test`, the file that came nearest does.
 
     Args:
         folder: a genre tree, the output of `scripts.prepare_recordings`, or any folder with audio.
@@ -34,7 +35,7 @@ def list_split(folder: str | Path, split: str) -> list[Path]:
     try:
         return [clip.path for clip in index_folder(folder) if clip.split == split]
     except UserError:
-        return [path for path in list_audio(folder) if _split_of(path.relative_to(folder)) == split]
+        return _split_by_name(folder, list_audio(folder), split)
 
 
 def list_splits(folders: Sequence[str | Path], split: str) -> list[Path]:
@@ -56,11 +57,18 @@ def _manifest_kind(folder: Path) -> str | None:
     with manifest.open(encoding="utf-8") as stream:
         first = stream.readline()
     try:
-        return "corpus" if "genre" in json.loads(first or "{}") else "recordings"
-    except json.JSONDecodeError:
+        return "corpus" if "genre" in dict(json.loads(first or "{}")) else "recordings"
+    except (ValueError, TypeError):
         raise UserError(f"{manifest} is damaged: its first line is no JSON; make the folder again") from None
 
 
-def _split_of(relative: Path) -> str:
-    place = int(hashlib.sha256(relative.as_posix().encode()).hexdigest(), 16) % 20
-    return {0: "test", 1: "valid"}.get(place, "train")
+def _split_by_name(folder: Path, paths: Sequence[Path], split: str) -> list[Path]:
+    hashes = {
+        path: int(hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest(), 16) for path in paths
+    }
+    splits = {path: {0: "test", 1: "valid"}.get(number % 20, "train") for path, number in hashes.items()}
+    for wanted in ("valid", "test"):
+        spare = [path for path in paths if splits[path] == "train"]
+        if wanted not in splits.values() and len(spare) > 1:
+            splits[min(spare, key=hashes.__getitem__)] = wanted
+    return [path for path in paths if splits[path] == split]

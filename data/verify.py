@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.audio import AudioReader, scan_audio
+from data.audio import AudioReader
 from data.errors import UserError
-from data.folder import LAYOUTS, is_hidden, walk_audio
+from data.folder import LAYOUTS, existing_folder, is_hidden, walk_audio
 
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""
@@ -76,11 +76,7 @@ def verify_folder(
     Raises:
         UserError: the folder is missing, not a folder, or holds no audio.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise UserError(
-            f"{root} is {'a file' if root.exists() else 'missing'}: expected a folder with audio files"
-        )
+    root = existing_folder(root)
     paths = sorted(walk_audio(root))
     if not paths:
         raise UserError(f"no audio in {root}: expected a tree such as {root}/jazz/jazz.00000.wav")
@@ -104,10 +100,9 @@ def verify_folder(
 def verify_file(path: Path, *, genre: str, sample_rate: int, min_seconds: float) -> FileReport:
     """Report on one file by itself: everything but duplicates and dot-files."""
     try:
-        scan_audio(path)
         seconds, rate, peak, digest = _decode(path)
     except (UserError, OSError, RuntimeError) as error:  # one bad file must not end the check of the others
-        return FileReport(path, genre, faults={"unreadable": str(error)})
+        return FileReport(path, genre, faults={"unreadable": " ".join(str(error).split())})
     faults: dict[str, str] = {}
     if seconds < min_seconds:
         faults["too short"] = f"{seconds:.2f} s, expected at least {min_seconds:g} s"
@@ -154,7 +149,7 @@ def _decode(path: Path) -> tuple[float, int, float, str]:
     peak, samples = 0.0, 0
     with AudioReader(path) as reader:
         digest.update(f"{reader.sample_rate} Hz, {reader.channels} channels".encode())
-        while (block := reader.read(_BLOCK)).shape[-1]:
+        while (block := reader.read(_BLOCK)).size:
             samples += block.shape[-1]
             peak = max(peak, float(np.abs(block).max()))
             digest.update(np.ascontiguousarray(block.T).tobytes())

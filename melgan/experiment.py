@@ -92,6 +92,19 @@ class VocoderTraining:
     pretrain_steps: int = 5000
     stft_sizes: tuple[int, ...] = (512, 1024, 2048)
 
+    def __post_init__(self) -> None:
+        for name in ("n_mels", "hop_length"):
+            network, front_end = getattr(self.generator, name), getattr(self.mel, name)
+            if network != front_end:
+                raise ValueError(f"{name} is {network} in generator and {front_end} in mel; they must be equal")
+        samples = self.data.segment_frames * self.mel.hop_length
+        least = 1 + max(self.mel.context, *(size // 2 for size in self.stft_sizes))
+        if samples < least:
+            raise ValueError(
+                f"segments of {self.data.segment_frames} frames are {samples} samples; the transforms of mel and "
+                f"stft_sizes need at least {least}"
+            )
+
 
 class VocoderExperiment(Experiment):
     """Trains a :class:`melgan.Vocoder`; see :class:`training.experiment.Experiment`.

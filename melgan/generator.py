@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from melgan.config import GeneratorConfig
-from melgan.layers import NEGATIVE_SLOPE, ReflectedConv, ResidualLayer, Upsample
+from melgan.layers import NEGATIVE_SLOPE, ReflectedConv, ResidualLayer, Upsample, reflect_pad
 
 
 class Generator(nn.Module):
@@ -122,7 +122,7 @@ class InverseTransformHead(nn.Module):
             magnitude = torch.exp(log_magnitude.clamp(max=6.0)) * length
             spectrum = torch.cat([magnitude * cosine, magnitude * sine], dim=1)
             # Reflected frames complete the overlap at both ends, so that every sample gets the same window sum.
-            spectrum = nn.functional.pad(spectrum, (self.overlap, self.overlap), mode="reflect")
+            spectrum = reflect_pad(spectrum, self.overlap)
             wav = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop_length)
             start = self.overlap * self.hop_length + (self.n_fft - self.hop_length) // 2
             return wav[..., start : start + x.shape[-1] * self.hop_length]

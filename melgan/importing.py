@@ -33,6 +33,8 @@ def import_published(state_dict: Mapping[str, Tensor], where: str) -> Vocoder:
     state_dict = {name.removeprefix("module."): value for name, value in state_dict.items()}
     if "model.1.weight_v" not in state_dict:
         raise UserError(f"{where} is no generator of the original MelGAN repository: no key model.1.weight_v")
+    if any(value.ndim != 3 for name, value in state_dict.items() if name.endswith(".weight_v")):
+        raise UserError(f"{where} is no generator of the original MelGAN repository: it has more than 1-D convolutions")
     upsamplers, residuals, last = _find_layers(state_dict)
     first = state_dict["model.1.weight_v"]
     ratios = tuple(state_dict[f"model.{index}.weight_v"].shape[2] // 2 for index in upsamplers)
@@ -59,7 +61,7 @@ def import_published(state_dict: Mapping[str, Tensor], where: str) -> Vocoder:
     weights: dict[str, Tensor] = {}
     for ours, theirs in layers.items():
         weights[f"{ours}.weight"] = _fold(state_dict, theirs, where)
-        weights[f"{ours}.bias"] = state_dict[f"{theirs}.bias"].float()
+        weights[f"{ours}.bias"] = _get(state_dict, f"{theirs}.bias", where).float()
     load_weights(vocoder.generator, weights, where)
     return vocoder.eval().requires_grad_(False)
 
@@ -72,9 +74,18 @@ def _find_layers(state_dict: Mapping[str, Tensor]) -> tuple[list[int], list[int]
 
 
 def _fold(state_dict: Mapping[str, Tensor], layer: str, where: str) -> Tensor:
-    try:
-        length, direction = state_dict[f"{layer}.weight_g"], state_dict[f"{layer}.weight_v"].double()
-    except KeyError as error:
-        raise UserError(f"{where} lacks the weight {error}") from None
+    length = _get(state_dict, f"{layer}.weight_g", where).double()
+    direction = _get(state_dict, f"{layer}.weight_v", where).double()
+    if direction.ndim != 3 or length.shape != (len(direction), 1, 1):
+        raise UserError(
+            f"{where}: {layer} has a length of shape {tuple(length.shape)} and a direction of shape "
+            f"{tuple(direction.shape)}, expected (N, 1, 1) and (N, channels, taps)"
+        )
     norm = torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
-    return (direction * (length.double() / norm)).float()
+    return (direction * (length / norm)).float()
+
+
+def _get(state_dict: Mapping[str, Tensor], name: str, where: str) -> Tensor:
+    if name not in state_dict:
+        raise UserError(f"{where} lacks the weight {name!r}")
+    return state_dict[name]

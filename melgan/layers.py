@@ -5,6 +5,7 @@ Paper: MelGAN, arXiv 1910.06711, section 2.1 and appendix A.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
@@ -13,10 +14,25 @@ NEGATIVE_SLOPE = 0.2
 """Slope of every leaky ReLU, as in the paper's code."""
 
 
+def reflect_pad(x: Tensor, padding: int) -> Tensor:
+    """Continue a signal at both ends by its mirror image, to and fro where it is shorter than the padding.
+
+    Shape: (B, channels, T > 1) -> (B, channels, padding + T + padding).
+    """
+    if padding == 0:
+        return x
+    length = x.shape[-1]
+    if padding < length:
+        return nn.functional.pad(x, (padding, padding), mode="reflect")
+    period = 2 * (length - 1)
+    positions = torch.arange(-padding, length + padding, device=x.device) % period
+    return x[..., torch.minimum(positions, period - positions)]
+
+
 class ReflectedConv(nn.Module):
     """1-D convolution that keeps the length by reflecting the signal at its ends.
 
-    Shape: (B, in_channels, T) -> (B, out_channels, T); T must exceed `dilation * (kernel_size - 1) / 2`.
+    Shape: (B, in_channels, T) -> (B, out_channels, T).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> None:
@@ -26,9 +42,7 @@ class ReflectedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reflect, then convolve."""
-        if self.padding:
-            x = nn.functional.pad(x, (self.padding, self.padding), mode="reflect")
-        return self.conv(x)
+        return self.conv(reflect_pad(x, self.padding))
 
 
 class ResidualLayer(nn.Module):

@@ -19,7 +19,7 @@ def hinge_discriminator(real: FeatureMaps, fake: FeatureMaps) -> Tensor:
     """Sum over scales of mean(max(0, 1 - real)) + mean(max(0, 1 + fake)); equation 1. Scalar, 0 at best."""
     return torch.stack(
         [
-            torch.relu(1 - real_maps[-1]).mean() + torch.relu(1 + fake_maps[-1]).mean()
+            torch.relu(1 - real_maps[-1].float()).mean() + torch.relu(1 + fake_maps[-1].float()).mean()
             for real_maps, fake_maps in zip(real, fake, strict=True)
         ]
     ).sum()
@@ -27,7 +27,7 @@ def hinge_discriminator(real: FeatureMaps, fake: FeatureMaps) -> Tensor:
 
 def hinge_generator(fake: FeatureMaps) -> Tensor:
     """Sum over scales of -mean(scores); equation 2. Scalar."""
-    return torch.stack([-maps[-1].mean() for maps in fake]).sum()
+    return torch.stack([-maps[-1].float().mean() for maps in fake]).sum()
 
 
 def feature_matching(real: FeatureMaps, fake: FeatureMaps) -> Tensor:
@@ -36,7 +36,7 @@ def feature_matching(real: FeatureMaps, fake: FeatureMaps) -> Tensor:
     The scores themselves do not take part. The maps of the real waveform are constants. Scalar, 0 when equal.
     """
     distances = [
-        torch.nn.functional.l1_loss(fake_map, real_map.detach())
+        torch.nn.functional.l1_loss(fake_map.float(), real_map.detach().float())
         for real_maps, fake_maps in zip(real, fake, strict=True)
         for real_map, fake_map in zip(real_maps[:-1], fake_maps[:-1], strict=True)
     ]

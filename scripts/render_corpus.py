@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from data.corpus.check import check_corpus
 from data.corpus.demo import render_demo_song
 from data.corpus.renderer import CorpusPlan, render_corpus
 from data.corpus.synthesis import check_tools
@@ -22,12 +23,16 @@ def command(
     seconds: Annotated[float, typer.Option(help="Length of every file in seconds.")] = 24.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
     jobs: Annotated[int, typer.Option(help="Files rendered at the same time.")] = 2,
+    check: Annotated[bool, typer.Option("--check", help="Instead: measure the first songs of OUT.")] = False,
     demo_song: Annotated[Path | None, typer.Option(help="Instead: one song to this .flac or .ogg.")] = None,
     demo_genre: Annotated[str, typer.Option(help="Genre of the demo song.")] = "country",
 ) -> None:
     """Render OUT/GENRE/GENRE.NNNNN.wav and OUT/manifest.jsonl: the same songs in all ten GTZAN genres."""
     if (out is None) == (demo_song is None):
         raise UserError("give either a corpus folder or --demo-song FILE")
+    if out is not None and check:
+        print_check(out)
+        return
     check_tools()
     if demo_song is not None:
         render_demo_song(demo_song, demo_genre)
@@ -40,6 +45,18 @@ def command(
         bar = progress.add_task("rendering", total=total, completed=finished)
         for finished, _ in counts:
             progress.update(bar, completed=finished)
+
+
+def print_check(out: Path) -> None:
+    """Print the measurements of `data.corpus.check.check_corpus`."""
+    lengths, (lowest, highest), genres = check_corpus(out)
+    print(f"samples in a file: {sorted(lengths)}, peaks: {lowest:.1f} to {highest:.1f} dB")
+    print("genre      files  rms/dB  silence/s  chroma same song  other song  onset lag/ms")
+    for name, genre in genres.items():
+        print(
+            f"{name:10} {genre.files:5}  {genre.rms:6.1f}  {genre.silence:9.1f}  {genre.chroma_same:16.2f}"
+            f"  {genre.chroma_other:10.2f}  {genre.lag:12.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--preset", choices=sorted(MEL_PRESETS), default="music", help="mel front-end")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of the mel cache")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: cuda if any")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--no-autocast", action="store_true", help="convolve in float32, not in bfloat16")
     return parser
@@ -77,6 +77,13 @@ def format_confusion(genres: Sequence[str], confusion: np.ndarray) -> str:
     return "\n".join([head, *rows])
 
 
+def choose_device(name: str) -> torch.device:
+    """The device of a name; UserError when there is no such device."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def run(options: argparse.Namespace) -> None:
     """Index, load, train, evaluate, save."""
     settings = ClassifierTraining(
@@ -92,11 +99,12 @@ def run(options: argparse.Namespace) -> None:
     genres = sorted({clip.genre for clip in splits.get("train", [])})
     if len(genres) < 2:
         raise UserError(f"{options.corpus} has training clips of {len(genres)} genres, 2 are needed at least")
+    device = choose_device(options.device)
     mel_config = MEL_PRESETS[options.preset]
     cache = MelCache(options.cache, mel_config)
     loaded = {name: load_split(clips, genres, cache) for name, clips in sorted(splits.items())}
     torch.manual_seed(settings.seed)
-    classifier = GenreClassifier(genres, mel_config).to(options.device)
+    classifier = GenreClassifier(genres, mel_config).to(device)
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
     print(f"{len(loaded['train'])} training clips, {parameters:,} parameters")
     for report in train(

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--sample-rate must be above zero, got {options.sample_rate}")
         if not options.min_seconds >= 0:
             raise UserError(f"--min-seconds must not be negative, got {options.min_seconds}")
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
             task = bar.add_task("checking")
             reports = verify_folder(
                 options.folder,

@@ -18,7 +18,7 @@ __all__ = ["Stylizer"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the pipeline, and PyTorch with it, only when it is used: `stylize --help` must not wait for it."""
+    """Import the pipeline, and PyTorch with it, only when used: `stylize --help` must not wait for it."""
     if name == "Stylizer":
         from stylize.pipeline import Stylizer
 

@@ -1,14 +1,14 @@
 """Cutting a song of any length into overlapping windows of whole mel frames, in constant memory.
 
-A window is a block and `context_frames` on either side, and a window of frames needs `mel_context` samples more::
+A window is a block and `context_frames` on either side; its mel needs `mel_context` samples more::
 
     song      |-------------------------------------------------------------|
-    block 1   [==========)~~~~~·                                               ~ context frames, computed and dropped
-    block 2         ~~~~~[==========)~~~~~·                                    · samples that only the mel needs
-    block 3                   ·~~~~~[==========)~~~~~
+    block 1   [==========)~~~~~.                           ~ context frames, computed and dropped
+    block 2         ~~~~~[==========)~~~~~.                . samples that only the mel needs
+    block 3             .~~~~~[==========)~~~~~.
 
-At the true start and end of the song a window has no context: the networks see the edge, as they would in the whole
-song, and the samples beyond it are reflected, as :class:`data.mel.LogMel` reflects them.
+At the true start and end of the song a window has no context: the networks see the edge, as they would in the
+whole song, and the samples beyond it are reflected, as :class:`data.mel.LogMel` reflects them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BlockLayout:
         frame_multiple: starts and lengths of windows are multiples of it, frames.
         context_frames: frames computed and dropped on either side of a block.
         block_frames: frames of a block.
-        minimum_frames: what a shorter song is padded to with zeros, so that no layer has less than it reflects.
+        minimum_frames: what a shorter song is padded to with zeros, so that every layer has what it reflects.
     """
 
     hop_length: int
@@ -60,7 +60,7 @@ class BlockLayout:
         """The layout for networks that run one after the other.
 
         Args:
-            network_contexts: frames that each network sees on either side; reflection never needs more than them.
+            network_contexts: frames that each network sees on either side, and never reflects more.
             block_frames: the wanted length of a block, rounded up to a multiple.
         """
         if block_frames < 1:
@@ -134,7 +134,7 @@ def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> It
 
 
 class _HeldSamples:
-    """The samples of a song around the present position; they are read forwards and dropped when done with."""
+    """The samples of a song around the present position; read forwards, dropped when done with."""
 
     def __init__(self, read: ReadSamples, channels: int) -> None:
         self._read = read

@@ -78,7 +78,7 @@ def check_same_mel(translator: MelConfig, vocoder: MelConfig) -> None:
     difference = translator.describe_difference(vocoder)
     if difference:
         raise UserError(
-            f"the translator and the vocoder use different mel spectrograms (translator / vocoder): {difference}; "
+            f"translator and vocoder use different mel spectrograms (translator / vocoder): {difference}; "
             "choose a --model and a --vocoder made with the same mel configuration"
         )
 

@@ -91,7 +91,6 @@ def save_picture(path: Path, before: np.ndarray, after: np.ndarray, *, seconds: 
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     low, high = np.percentile(before, 2), max(before.max(), after.max())
-    image = None
     for axis, mel, name in zip(axes, (before, after), ("before", f"after: {title}"), strict=True):
         image = axis.imshow(
             mel,
@@ -105,8 +104,8 @@ def save_picture(path: Path, before: np.ndarray, after: np.ndarray, *, seconds: 
         )
         axis.set_title(name)
         axis.set_ylabel("mel bin")
+        figure.colorbar(image, ax=axis, label="log10 magnitude")
     axes[-1].set_xlabel("seconds")
-    figure.colorbar(image, ax=axes, label="log10 magnitude")
     handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".png", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:

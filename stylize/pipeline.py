@@ -12,14 +12,14 @@ import soxr
 import torch
 from torch import Tensor
 
-from data.audio import AudioInfo, AudioReader, AudioWriter, resampled_length, scan_audio
+from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype, resampled_length, scan_audio
 from data.errors import UserError
 from data.mel import LogMel
 from melgan import Vocoder
 from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows
 from stylize.models import check_same_mel, find_device, read_pair
-from stylize.picture import MelHistory, check_picture, save_picture
-from stylize.request import check_known, check_target, describe_target, parse_styles, plan_jobs
+from stylize.picture import MelHistory, save_picture
+from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
 from travelgan import Translator
 
@@ -100,7 +100,11 @@ class Stylizer:
             hop_length=self.mel_config.hop_length,
             mel_context=self.mel_config.context,
             frame_multiple=translator.frame_multiple,
-            network_contexts=(translator.context_frames, vocoder.context_frames, ramp_frames(self.mel_config)),
+            network_contexts=(
+                translator.context_frames,
+                vocoder.context_frames,
+                ramp_frames(self.mel_config),
+            ),
             block_frames=block_frames,
         )
 
@@ -147,7 +151,9 @@ class Stylizer:
         mel = self.log_mel(torch.from_numpy(padded).to(self.device))
         sounding = ~find_silent_frames(mel, self.mel_config)[0]
         if not sounding.any():
-            raise UserError(f"{reference} is silent in its first {REFERENCE_SECONDS:g} s; it has no style to follow")
+            raise UserError(
+                f"{reference} is silent for {REFERENCE_SECONDS:g} s; give a recording that sounds"
+            )
         return self.translator.style_of(mel[..., : int(sounding.nonzero()[-1]) + 1])
 
     def stylize_file(
@@ -159,104 +165,89 @@ class Stylizer:
         like: Path | str | None = None,
         strength: float = 1.0,
         sample_rate: int | None = None,
-        force: bool = False,
         picture: Path | str | None = None,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> Result:
         """Check a song, stylize it and write the result.
 
         Args:
-            source: the song.
-            output: where to; None for `SONG.STYLE.wav` in the current directory.
-            to: name or mixture of styles; either this or `like`.
-            like: a recording in the wanted style.
-            strength: 0 keeps the song's own mel, 1 takes the translated one, between them is a blend.
-            sample_rate: of the output, Hz; None for the song's own.
-            force: overwrite existing files.
-            picture: PNG of the mel before and after.
             progress: called with the seconds done.
+            others: as in :class:`stylize.request.Order`; one song, no folder.
 
         Raises:
             UserError: anything about these that cannot be done; nothing is written then.
         """
-        source, like = Path(source), Path(like) if like else None
-        check_target(to, like, strength)
-        weights = parse_styles(to) if to is not None else None
-        label = describe_target(weights, like)
-        if source.is_dir():
-            raise UserError(f"{source} is a folder; give one song")
-        (job,) = plan_jobs(source, Path(output) if output else None, label, force)
-        if picture is not None:
-            check_picture(Path(picture), force)
-        if weights is not None:
-            check_known(weights, self.styles)
-        info = scan_audio(source)
-        if like is not None:
-            scan_audio(like)
-        style = self.named_style(to) if to is not None else self.style_like(str(like))
-        return self.convert(
-            info,
-            job.output,
-            style,
-            strength=strength,
-            sample_rate=sample_rate,
-            force=force,
-            picture=Path(picture) if picture else None,
-            title=label,
-            progress=progress,
+        order = Order(
+            Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force
         )
+        if order.source.is_dir():
+            raise UserError(f"{source} is a folder; give one song")
+        (job,) = plan_jobs(order)
+        check_known(order.weights, self.styles)
+        info = inspect_song(job, order)
+        if order.like is not None:
+            scan_audio(order.like)
+        return self.convert(info, job.output, self.style_for(order), order, progress)
+
+    def style_for(self, order: Order) -> Tensor:
+        """The style vector that an order asks for, (style_size,)."""
+        return self.named_style(order.to) if order.to is not None else self.style_like(str(order.like))
 
     def convert(
-        self,
-        info: AudioInfo,
-        output: Path,
-        style: Tensor,
-        *,
-        strength: float = 1.0,
-        sample_rate: int | None = None,
-        force: bool = False,
-        picture: Path | None = None,
-        title: str = "",
-        progress: Progress | None = None,
+        self, info: AudioInfo, output: Path, style: Tensor, order: Order, progress: Progress | None = None
     ) -> Result:
-        """Stylize a song that :func:`data.audio.scan_audio` found good; the rest is as in :meth:`stylize_file`."""
+        """Stylize a song that :func:`stylize.request.inspect_song` found good.
+
+        Args:
+            info: the song.
+            output: the file to write.
+            style: (style_size,).
+            order: for strength, sample rate, picture and force.
+            progress: called with the seconds done.
+
+        Raises:
+            UserError: the song has changed since, the disk is full.
+        """
         started = time.perf_counter()
-        rate = self.mel_config.sample_rate
-        output_rate = sample_rate or info.sample_rate
+        rate, output_rate = self.mel_config.sample_rate, order.sample_rate or info.sample_rate
         length = resampled_length(info.frames, info.sample_rate, output_rate)
+        subtype = matching_subtype(info.subtype, output)
         histories = (MelHistory(), MelHistory())
         done = 0
         with (
             AudioReader(info.path, sample_rate=rate) as reader,
-            AudioWriter(output, output_rate, info.channels, force=force) as writer,
+            AudioWriter(output, output_rate, info.channels, subtype, order.force) as writer,
         ):
             resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
-            for block in self.blocks(reader.read, info.channels, style, strength):
+            for block in self.blocks(reader.read, info.channels, style, order.strength):
                 writer.write(resampler.push(block.wav))
                 done += block.wav.shape[1]
-                if picture is not None:
+                if order.picture is not None:
                     for history, mel in zip(histories, (block.mel_before, block.mel_after), strict=True):
                         history.add(mel.mean(dim=0).cpu().numpy())
                 if progress is not None:
                     progress(done / rate)
             writer.write(resampler.finish())
         elapsed = time.perf_counter() - started
-        if picture is not None:
+        if order.picture is not None:
             before, after = (history.image() for history in histories)
-            save_picture(picture, before, after, seconds=info.seconds, title=title)
+            save_picture(order.picture, before, after, seconds=info.seconds, title=order.label)
         return Result(output, length / output_rate, elapsed, gain=writer.gain, peak=writer.peak)
 
-    def blocks(self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0) -> Iterator[Block]:
+    def blocks(
+        self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0
+    ) -> Iterator[Block]:
         """Stylize a stream of samples at the models' rate, in constant memory.
 
-        The blocks together equal what the networks make of the whole song at once, to rounding, for any length of
-        block: padded with zeros at its end to whole frames, reflected where the mel needs more.
+        Whatever the length of a block, together they equal, to rounding, what the networks make of the whole
+        song at once, padded with zeros at its end to whole frames and reflected where the mel needs more.
 
         Args:
             read: gives the samples in order, (channels, <= n).
             channels: each is stylized on its own.
             style: (style_size,).
-            strength: see :meth:`stylize_file`.
+            strength: see :class:`stylize.request.Order`.
         """
         for window in iterate_windows(read, channels, self.layout):
             yield self._stylize_window(window, style, strength)
@@ -266,7 +257,8 @@ class Stylizer:
         samples, channels = window.samples, len(window.samples)
         if channels > 1 and (samples == samples[:1]).all():  # a mono recording in several channels
             samples = samples[:1]
-        mel_before = self.log_mel(torch.from_numpy(np.ascontiguousarray(samples)).to(self.device), padded=True)
+        samples_here = torch.from_numpy(np.ascontiguousarray(samples)).to(self.device)
+        mel_before = self.log_mel(samples_here, padded=True)
         silent = find_silent_frames(mel_before, self.mel_config)
         mel_after = self._translate(mel_before, style, strength)
         mel_after = mel_after.masked_fill(silent[:, None], self.mel_config.log_floor)
@@ -286,8 +278,12 @@ class Stylizer:
         return translated if strength == 1.0 else torch.lerp(mel, translated, strength)
 
 
+def _path(value: Path | str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
 class ExactLengthResampler:
-    """Resamples a stream to a given number of samples: the rounding of two conversions is cut or filled at the end.
+    """Resamples a stream to a given number of samples: rounding is cut or filled at the end.
 
     Args:
         source_rate: Hz.
@@ -303,14 +299,15 @@ class ExactLengthResampler:
             else None
         )
         self._channels, self._missing = channels, length
+        self._tail = source_rate // target_rate + 2
 
     def push(self, wav: np.ndarray) -> np.ndarray:
         """Take samples, (channels, n), and give those that are ready."""
         return self._deliver(self._resample(wav, last=False))
 
     def finish(self) -> np.ndarray:
-        """Give the rest."""
-        rest = self._deliver(self._resample(np.zeros((self._channels, 0), dtype=np.float32), last=True))
+        """Give the rest; silence after the end brings the last sample, which soxr's rounding may keep."""
+        rest = self._deliver(self._resample(np.zeros((self._channels, self._tail), np.float32), last=True))
         return np.pad(rest, ((0, 0), (0, self._missing)))
 
     def _resample(self, wav: np.ndarray, last: bool) -> np.ndarray:

@@ -8,17 +8,54 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.audio import check_output
+from data.audio import AudioInfo, check_output, matching_subtype, probe_audio, scan_audio
 from data.errors import UserError
-
-INPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".au", ".aif", ".aiff")
-"""Files of a folder that are taken for songs."""
+from data.folder import list_audio
+from stylize.picture import check_picture
 
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 """Songs of a folder with one of these keep their name; any other gets `.wav` appended."""
 
-MIXTURE_TOLERANCE = 0.011
-"""How far from 1 the weights of a mixture may add up to: thirds written with two digits are fine."""
+MIXTURE_TOLERANCE = 0.0101
+"""How far from 1 the weights of a mixture may add up to: three times 0.33 is fine."""
+
+SAMPLE_RATES = (4000, 384000)
+"""Lowest and highest sample rate of an output, Hz."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that a user can ask for.
+
+    Args:
+        source: a song, or a folder of songs.
+        output: a file, or a folder; None for `SONG.STYLE.wav` or `FOLDER.STYLE/` in the current directory.
+        to: a style or a mixture of styles, as written; either this or `like`.
+        like: a recording in the wanted style.
+        strength: 0 keeps the song's own mel, 1 takes the translated one, between them is a blend.
+        sample_rate: of the output, Hz; None for the song's own.
+        picture: PNG of the mel before and after.
+        force: existing files may be overwritten.
+    """
+
+    source: Path
+    output: Path | None = None
+    to: str | None = None
+    like: Path | None = None
+    strength: float = 1.0
+    sample_rate: int | None = None
+    picture: Path | None = None
+    force: bool = False
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each named style; none where a recording gives the style."""
+        return parse_styles(self.to) if self.to is not None else {}
+
+    @property
+    def label(self) -> str:
+        """The target, as it stands in file names: `jazz`, `jazz+metal`, `like-reference`."""
+        return "+".join(self.weights) if self.like is None else f"like-{self.like.stem}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +73,7 @@ def parse_styles(text: str) -> dict[str, float]:
         a weight for each style; they add up to exactly 1.
 
     Raises:
-        UserError: no name, a weight that is no positive number, a style twice, weights that do not add up to 1.
+        UserError: no name, a style twice, weights that are no positive numbers or do not add up to 1.
     """
     parts = [part.strip() for part in text.split(",")]
     weights: dict[str, float] = {}
@@ -47,7 +84,7 @@ def parse_styles(text: str) -> dict[str, float]:
         if name in weights:
             raise UserError(f"got --to {text!r} with the style {name} twice; give each style once")
         if not colon and len(parts) > 1:
-            raise UserError(f"got --to {text!r} without a weight for {name}; write for example jazz:0.7,metal:0.3")
+            raise UserError(f"got --to {text!r} without a weight for {name}; write jazz:0.7,metal:0.3")
         weights[name] = _parse_weight(number, text) if colon else 1.0
     total = sum(weights.values())
     if abs(total - 1.0) > MIXTURE_TOLERANCE:
@@ -76,77 +113,81 @@ def check_known(weights: Mapping[str, float], known: Collection[str]) -> None:
             raise UserError(f"unknown style {name!r}; this model knows: {', '.join(known)}")
 
 
-def check_target(to: str | None, like: Path | str | None, strength: float) -> None:
-    """Refuse a request without exactly one target style, or with a strength out of range.
+def plan_jobs(order: Order) -> list[Job]:
+    """Check an order as far as that goes without decoding audio, and decide which song goes where.
 
     Raises:
-        UserError: both or none of `to` and `like`, a strength outside [0, 1].
+        UserError: not exactly one target, a mixture that does not add up, strength or rate out of range,
+            output that exists, is the input, has no folder or cannot be written, a folder without audio.
     """
-    if to is not None and like is not None:
+    _check_values(order)
+    label = order.label
+    is_folder = order.source.is_dir()
+    if order.picture is not None:
+        if is_folder:
+            raise UserError("a picture needs a single song, and the input is a folder; leave out --picture")
+        check_picture(order.picture, order.force)
+    return _plan_folder(order, label) if is_folder else [_plan_song(order, label)]
+
+
+def _check_values(order: Order) -> None:
+    if order.to is not None and order.like is not None:
         raise UserError("got both --to and --like; give one of them")
-    if to is None and like is None:
+    if order.to is None and order.like is None:
         raise UserError("no target style; give --to STYLE (`stylize styles` lists them) or --like REFERENCE")
-    if not 0.0 <= strength <= 1.0:
-        raise UserError(f"got strength {strength:g}; expected a number from 0 to 1")
+    if not 0.0 <= order.strength <= 1.0:
+        raise UserError(f"got the strength {order.strength:g}; expected a number from 0 to 1")
+    lowest, highest = SAMPLE_RATES
+    if order.sample_rate is not None and not lowest <= order.sample_rate <= highest:
+        raise UserError(f"got the sample rate {order.sample_rate}; expected {lowest} to {highest} Hz")
 
 
-def describe_target(weights: Mapping[str, float] | None, like: Path | None) -> str:
-    """A name for the target that can stand in a file name: `jazz`, `jazz+metal`, `like-reference`."""
-    return "+".join(weights) if weights else f"like-{like.stem if like else ''}"
-
-
-def plan_jobs(source: Path, output: Path | None, label: str, force: bool) -> list[Job]:
-    """Decide which song goes where, and refuse what could not be written.
-
-    Args:
-        source: a song, or a folder of songs.
-        output: a file, or a folder; None for `SONG.LABEL.wav` or `FOLDER.LABEL/` in the current directory.
-        label: names the target style.
-        force: existing files may be overwritten.
-
-    Raises:
-        UserError: output that exists, is the input, has no folder, cannot be written; a folder without audio.
-    """
-    if source.is_dir():
-        return _plan_folder(source, output or Path(f"{source.resolve().name}.{label}"), force)
+def _plan_song(order: Order, label: str) -> Job:
+    source, output = order.source, order.output
     default = f"{source.stem}.{label}.wav"
     target = Path(default) if output is None else output / default if output.is_dir() else output
-    check_output(target, force=force)
-    _check_not_itself(source, target)
-    return [Job(source, target)]
+    if source.exists() and target.exists() and source.samefile(target):
+        raise UserError(f"{target} is the input itself; give another name with -o")
+    check_output(target, order.force)
+    return Job(source, target)
 
 
-def _check_not_itself(source: Path, output: Path) -> None:
-    if source.exists() and output.exists() and source.samefile(output):
-        raise UserError(f"{output} is the input itself; give another name with -o")
-
-
-def _plan_folder(source: Path, output: Path, force: bool) -> list[Job]:
+def _plan_folder(order: Order, label: str) -> list[Job]:
+    source, output = order.source, order.output or Path(f"{order.source.resolve().name}.{label}")
     if output.exists() and not output.is_dir():
-        raise UserError(f"the input {source} is a folder and the output {output} is a file; give a folder with -o")
+        raise UserError(
+            f"the input {source} is a folder and the output {output} a file; give a folder with -o"
+        )
     if output.is_dir() and source.samefile(output):
         raise UserError(f"{output} is the input itself; give another folder with -o")
     if not output.is_dir() and not output.parent.is_dir():
-        raise UserError(f"folder not found: {output.parent}; create it first")
-    if not os.access(output if output.is_dir() else output.parent, os.W_OK):
-        raise UserError(f"folder is not writable: {output}")
-    songs = [path for path in sorted(source.rglob("*")) if _is_song(path, source, output)]
-    if not songs:
-        raise UserError(f"no audio found in {source}; expected files ending in {', '.join(INPUT_SUFFIXES)}")
+        raise UserError(f"the folder {output.parent} does not exist; create it first")
+    if not os.access(output if output.is_dir() else output.parent, os.W_OK | os.X_OK):
+        raise UserError(f"the folder {output} is not writable; choose another one")
+    own = output.resolve()  # results of an earlier run are no songs
+    songs = [path for path in list_audio(source) if not path.resolve().is_relative_to(own)]
     jobs = [Job(song, output / _name_in_folder(song.relative_to(source))) for song in songs]
     existing = [job.output for job in jobs if job.output.exists()]
-    if existing and not force:
-        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UserError(f"{existing[0]}{others} exists; use --force to overwrite")
+    if existing and not order.force:
+        others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise UserError(
+            f"{existing[0]}{others} exists already; choose another folder or use --force to replace it"
+        )
     return jobs
-
-
-def _is_song(path: Path, source: Path, output: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-    if hidden or path.suffix.lower() not in INPUT_SUFFIXES or not path.is_file():
-        return False
-    return not path.resolve().is_relative_to(output.resolve())
 
 
 def _name_in_folder(song: Path) -> Path:
     return song if song.suffix.lower() in OUTPUT_SUFFIXES else song.with_name(song.name + ".wav")
+
+
+def inspect_song(job: Job, order: Order) -> AudioInfo:
+    """Decode a song once, to be sure of it, and check that the output can hold it; no network is needed.
+
+    Raises:
+        UserError: missing, not audio, empty, truncated or broken; a rate or channels the output cannot store.
+    """
+    info = probe_audio(job.source)
+    if job.output.parent.is_dir():  # the folder of a folder's result is made when the first song is written
+        subtype = matching_subtype(info.subtype, job.output)
+        check_output(job.output, order.force, order.sample_rate or info.sample_rate, info.channels, subtype)
+    return scan_audio(job.source)

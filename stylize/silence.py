@@ -1,4 +1,4 @@
-"""Digital silence stays silence: which mel frames are silent, and the gain that keeps the waveform there at zero."""
+"""Digital silence stays silence: which mel frames are silent, and the gain that makes the waveform zero."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def find_silent_frames(mel: Tensor, config: MelConfig) -> Tensor:
 def ramp_frames(config: MelConfig) -> int:
     """Frames over which the gain rises and falls.
 
-    The window of a silent frame reaches `(win_length - hop_length) / 2` samples beyond the frame itself, and these
-    samples are silent as well: the ramp lies within them, so that no sounding sample of the input is touched.
+    The window of a silent frame reaches `(win_length - hop_length) / 2` samples beyond the frame itself, and
+    these samples are silent as well: the ramp lies within them and touches no sounding sample of the input.
     """
     return max(1, (config.win_length - config.hop_length) // 2 // config.hop_length)
 
 
 def silence_gain(silent: Tensor, config: MelConfig) -> Tensor:
-    """Gain of each sample: 0 in silent frames, 1 in sounding ones, a raised cosine in the first and last of these.
+    """Gain of each sample: 0 in silent frames, 1 in sounding ones, with a raised cosine at their ends.
 
-    A sample's gain depends on silent frames at most :func:`ramp_frames` away, so blocks with that much context get
-    the gain of the whole song.
+    A sample's gain depends on silent frames at most :func:`ramp_frames` away, so that blocks with as much
+    context get the gain of the whole song.
 
     Shape: silent (B, T) -> (B, T * hop_length) in [0, 1].
     """

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class MovingAverage:
     """Keeps `average = decay * average + (1 - decay) * weights` of several modules.
 
-    Early in training the decay is smaller, `(1 + updates) / (10 + updates)`, so that the average does not drag the
-    first random weights along.
+    Early in training the decay is smaller, `updates / (10 + updates)`, so that the average does not drag the first
+    random weights along.
 
     Args:
         modules: what is averaged, by name.
@@ -65,7 +65,3 @@ class MovingAverage:
             module.load_state_dict(
                 {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
             )
-
-    def to(self, device: torch.device) -> None:
-        """Move the average to where the modules are."""
-        self.weights = {key: value.to(device) for key, value in self.weights.items()}

@@ -84,7 +84,7 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
         raise UserError(f"cannot write the checkpoint {final} ({error}); earlier checkpoints are intact") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in list_checkpoints(run_folder)[:-keep]:
+    for old in [*list_checkpoints(run_folder)[:-keep], *parent.glob(".writing-*")]:  # the latter from a killed run
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -106,8 +106,9 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"the checkpoint {folder} cannot be read ({error}); delete it to go on from the one before") \
             from None  # fmt: skip
-    if document.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"{folder} has format version {document.get('format_version')}, expected {FORMAT_VERSION}")
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise UserError(f"{folder} has format version {version}, expected {FORMAT_VERSION}")
     try:
         for name, module in state.modules.items():
             module.load_state_dict(_below(tensors, f"module/{name}/"), strict=True)
@@ -118,13 +119,13 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
                 index, field = key.split("/")
                 entries.setdefault(int(index), {})[field] = value
             optimizer.load_state_dict({"state": entries, "param_groups": groups})
+        average = _below(tensors, "average/")
+        state.average.weights = {key: average[key].to(value.device) for key, value in state.average.weights.items()}
+        state.average.updates = document["average_updates"]
+        state.step, state.best, state.minutes = document["step"], document["best"], document["minutes"]
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder} was made with other networks ({reason}); choose another run folder") from None
-    average = _below(tensors, "average/")
-    state.average.weights = {key: average[key].to(value.device) for key, value in state.average.weights.items()}
-    state.average.updates = document["average_updates"]
-    state.step, state.best, state.minutes = document["step"], document["best"], document["minutes"]
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

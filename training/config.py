@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,21 @@ import yaml
 from data.errors import UserError
 
 T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader with YAML 1.2's booleans: `no`, `off`, `yes` and `on` stay text, as `mixed_precision: no` means.
+
+    Only `true` and `false` are booleans.
+    """
+
+
+_BOOLEAN = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
@@ -42,7 +58,10 @@ def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise UserError(f"override {override!r}: {parent} is a value, it has no keys below it")
-        node[last] = yaml.safe_load(text)
+        try:
+            node[last] = yaml.load(text, Loader=_Loader)
+        except yaml.YAMLError as error:
+            raise UserError(f"override {override!r} is not valid YAML: {' '.join(str(error).split())}") from None
     return build(cls, values, str(path))
 
 
@@ -50,7 +69,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise UserError(f"{path}: its base files name each other in a circle")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -129,8 +148,6 @@ def _convert_plain(kind: Any, value: Any, where: str) -> Any:
             return float(value)
         except ValueError:
             raise UserError(f"{where} must be a number, got {value!r}") from None
-    if kind is str and isinstance(value, bool):  # and on and off as booleans
-        return "on" if value else "off"
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is int and isinstance(value, bool):

@@ -54,6 +54,8 @@ class Experiment(ABC):
         averaged: names of the modules of which an exponential moving average is kept and exported.
         best_measure: name of the validation measure that picks the best state; lower is better where
             `lower_is_better`.
+        least_share: items of a batch that every process needs at least.
+        free_settings: names in the configuration that a resumed run may change, beside the loop's own.
     """
 
     modules: dict[str, nn.Module]
@@ -61,6 +63,8 @@ class Experiment(ABC):
     averaged: tuple[str, ...]
     best_measure: str
     lower_is_better: bool = True
+    least_share: int = 1
+    free_settings: frozenset[str] = frozenset()
 
     @property
     @abstractmethod

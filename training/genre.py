@@ -22,16 +22,21 @@ from training.pretrained import load_pretrained, load_weights, read_mel_config, 
 
 logger = logging.getLogger(__name__)
 
+TONE_COLOUR_REMOVED = 0.7
+"""Part of each band's mean over time taken off; raised accuracy with an unheard soundfont."""
+
 
 class GenreClassifier(nn.Module):
-    """Convolutions over time and frequency, then mean and deviation over time: any length from 2 s on.
+    """Convolutions over time with mel bands as channels, then mean and deviation over time.
 
-    The mean of each clip is taken off first, so that loudness says nothing.
+    Any length will do, from 2 s on it is reliable. The mean of each clip is taken off first, so that loudness
+    says nothing, and most of the mean of each band over time, so that the tone colour of a recording matters
+    less than what is played.
 
     Args:
         genres: names of the classes, in the order of the logits.
         mel_config: the front-end of the mels.
-        widths: channels of the stages; each halves time and frequency.
+        width: channels of the convolutions; the first three halve time, a fourth does not.
         embedding_size: length of the vector :meth:`embed` gives.
         dropout: part of the embedding dropped in training.
 
@@ -43,7 +48,7 @@ class GenreClassifier(nn.Module):
         self,
         genres: Sequence[str],
         mel_config: MelConfig,
-        widths: Sequence[int] = (32, 64, 128, 160),
+        width: int = 256,
         embedding_size: int = 256,
         dropout: float = 0.3,
     ) -> None:
@@ -51,26 +56,14 @@ class GenreClassifier(nn.Module):
         if len(genres) < 2:
             raise ValueError(f"a classifier needs two genres at least, got {list(genres)}")
         self.genres, self.mel_config = tuple(genres), mel_config
-        self.widths, self.embedding_size, self.dropout = tuple(widths), embedding_size, dropout
-        stages: list[nn.Module] = []
-        channels, bands = 1, mel_config.n_mels
-        for width in self.widths:
-            stages += [
-                nn.Conv2d(channels, width, kernel_size=3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.GELU(),
-            ]
-            channels, bands = width, (bands + 1) // 2
-        self.stages = nn.Sequential(*stages)
-        # All bands at once from here: the register an instrument plays in belongs to a genre.
-        self.column = nn.Sequential(
-            nn.Conv1d(channels * bands, embedding_size, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm1d(embedding_size),
-            nn.GELU(),
+        self.width, self.embedding_size, self.dropout = width, embedding_size, dropout
+        self.columns = nn.Sequential(
+            *_column_stage(mel_config.n_mels, width, kernel_size=5, stride=2),
+            *_column_stage(width, width, kernel_size=5, stride=2),
+            *_column_stage(width, width, kernel_size=5, stride=2),
+            *_column_stage(width, width, kernel_size=3, stride=1),
         )
-        self.project = nn.Sequential(
-            nn.Linear(2 * embedding_size, embedding_size), nn.GELU(), nn.Dropout(dropout)
-        )
+        self.project = nn.Sequential(nn.Linear(2 * width, embedding_size), nn.GELU(), nn.Dropout(dropout))
         self.classify = nn.Linear(embedding_size, len(self.genres))
 
     def embed(self, mel: Tensor) -> Tensor:
@@ -86,9 +79,9 @@ class GenreClassifier(nn.Module):
             raise ValueError(
                 f"got a mel of shape {tuple(mel.shape)}, expected (batch, {self.mel_config.n_mels}, frames)"
             )
-        levelled = mel - mel.mean(dim=(1, 2), keepdim=True)
-        hidden = self.stages(levelled[:, None].contiguous(memory_format=torch.channels_last))
-        columns = self.column(hidden.flatten(1, 2)).float()
+        colour = mel.mean(dim=2, keepdim=True)
+        levelled = mel - TONE_COLOUR_REMOVED * colour
+        columns = self.columns(levelled - levelled.mean(dim=(1, 2), keepdim=True)).float()
         deviation = (columns.var(dim=2, unbiased=False) + 1e-5).sqrt()
         return self.project(torch.cat([columns.mean(dim=2), deviation], dim=1))
 
@@ -100,7 +93,7 @@ class GenreClassifier(nn.Module):
         """Write a model folder that :meth:`from_pretrained` reads; `training` says how it was made."""
         model = {
             "genres": list(self.genres),
-            "widths": list(self.widths),
+            "width": self.width,
             "embedding_size": self.embedding_size,
             "dropout": self.dropout,
         }
@@ -121,6 +114,12 @@ class GenreClassifier(nn.Module):
             raise UserError(f"{folder} describes no genre classifier ({error}); train it again") from None
         load_weights(classifier, state_dict, folder)
         return classifier.eval()
+
+
+def _column_stage(channels: int, width: int, kernel_size: int, stride: int) -> list[nn.Module]:
+    """A convolution that sees all bands at once: the register an instrument plays in belongs to a genre."""
+    convolution = nn.Conv1d(channels, width, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return [convolution, nn.BatchNorm1d(width), nn.GELU()]
 
 
 @dataclass(frozen=True)
@@ -238,9 +237,9 @@ def augment(mel: Tensor, floor: float, generator: torch.Generator) -> Tensor:
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(shape or (batch, 1, 1), generator=generator)
 
-    # A smooth curve over frequency of up to about 8 dB: other rooms, mixes and samples.
+    # A smooth curve over frequency of up to 16 dB: other rooms, mixes and instruments.
     curve = functional.interpolate(
-        uniform(-0.4, 0.4, batch, 1, 6), size=bands, mode="linear", align_corners=True
+        uniform(-0.8, 0.8, batch, 1, 10), size=bands, mode="linear", align_corners=True
     )
     gain = uniform(-0.5, 0.5)
     changed = torch.where(mel > floor + 1e-3, mel + gain + curve.transpose(1, 2), mel)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -90,7 +91,13 @@ def learning_rate_scale(config: LoopConfig, step: int) -> float:
 
 
 def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
-    """The accelerator of a run; `device` is `auto` or `cpu`."""
+    """The accelerator of a run; `device` is `auto` or `cpu`.
+
+    Raises:
+        UserError: another device.
+    """
+    if device not in ("auto", "cpu"):
+        raise UserError(f"device {device!r} is unknown; choose auto or cpu (CUDA_VISIBLE_DEVICES picks a GPU)")
     return Accelerator(mixed_precision=config.mixed_precision, cpu=device == "cpu")
 
 
@@ -105,7 +112,8 @@ class Trainer:
         resolved: the whole configuration as plain values; a run folder made with another one is refused.
 
     Raises:
-        UserError: the run folder belongs to another configuration or its checkpoint is damaged.
+        UserError: the run folder belongs to another configuration, its checkpoint is damaged, or a batch cannot be
+            shared out to the processes.
     """
 
     def __init__(
@@ -132,29 +140,45 @@ class Trainer:
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in experiment.optimizers.items()
         }
-        self.skipped = 0
+        self.skipped = dict.fromkeys(experiment.optimizers, 0)
+        self._check_shares()
         self._write_or_check_config(resolved)
         checkpoints = list_checkpoints(run_folder)
         if checkpoints:
             load_checkpoint(checkpoints[-1], self.state)
             logger.info("resumed from %s (step %d)", checkpoints[-1], self.state.step)
 
+    def _check_shares(self) -> None:
+        processes, least = self.accelerator.num_processes, self.experiment.least_share
+        if self.config.batch_size % processes or self.config.batch_size // processes < least:
+            raise UserError(
+                f"a batch of {self.config.batch_size} cannot be shared out to {processes} processes, equally and at "
+                f"least {least} each; change loop.batch_size or the number of processes"
+            )
+
     def _write_or_check_config(self, resolved: dict[str, Any]) -> None:
         path = self.run_folder / "config.yaml"
         if path.exists():
-            before = yaml.safe_load(path.read_text(encoding="utf-8"))
+            try:
+                before = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError):
+                raise UserError(f"{path} is damaged; name another run folder with --run") from None
             changed = sorted(_differences(before, resolved))
             # How long, how often and where to report may change between resumes; what is trained may not.
             free = {f"loop.{name}" for name in ("steps", "log_every", "validate_every", "checkpoint_minutes",
                                                 "keep_checkpoints", "wandb", "workers")}  # fmt: skip
+            free |= self.experiment.free_settings
             if fixed := [name for name in changed if name not in free]:
                 raise UserError(
                     f"{self.run_folder} was started with another configuration ({', '.join(fixed[:5])} differ); "
                     "name another run folder with --run"
                 )
+        self.accelerator.wait_for_everyone()  # nobody may read the file while it is written
         if self.accelerator.is_main_process:
             self.run_folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+            temporary = path.with_suffix(".writing")
+            temporary.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+            os.replace(temporary, path)
         self.accelerator.wait_for_everyone()
 
     def run(self, max_minutes: float | None = None) -> dict[str, float]:
@@ -219,14 +243,14 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
         if torch.isfinite(norm):
             chosen.step()
-            self.skipped = 0
+            self.skipped[optimizer] = 0
         else:
-            self.skipped += 1
+            self.skipped[optimizer] += 1
             logger.warning("step %d: gradients of %s are not finite, update left out", self.state.step, optimizer)
-            if self.skipped >= MOST_SKIPPED_UPDATES:
+            if self.skipped[optimizer] >= MOST_SKIPPED_UPDATES:
                 raise UserError(
-                    f"gradients were not finite {self.skipped} times in a row at step {self.state.step}; resume from "
-                    "the last checkpoint with a smaller learning rate"
+                    f"gradients of {optimizer} were not finite {MOST_SKIPPED_UPDATES} times in a row at step "
+                    f"{self.state.step}; start again with a smaller learning rate or gradient clip"
                 )
         chosen.zero_grad(set_to_none=True)
         return norm.detach()

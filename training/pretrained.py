@@ -38,9 +38,11 @@ def save_pretrained(
         config: keys `mel`, `model` and `training`, plain JSON values.
         state_dict: the weights.
         half: store floating point weights as float16.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full; an existing model is untouched.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for name, value in state_dict.items():
         stored = value.detach().cpu()
@@ -48,8 +50,10 @@ def save_pretrained(
             stored = stored.half()
         tensors[name] = stored.clone().contiguous()
     document = {"format_version": FORMAT_VERSION, "kind": kind, **config}
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         os.chmod(temporary, 0o755)
         (temporary / CONFIG_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         save_file(tensors, temporary / WEIGHTS_NAME)
@@ -58,8 +62,11 @@ def save_pretrained(
         # Weights first: a folder is read through its config, which is replaced last.
         for name in (WEIGHTS_NAME, CONFIG_NAME):
             os.replace(temporary / name, folder / name)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write the model folder {folder} ({error})") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, Any]:
@@ -87,7 +94,8 @@ def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, 
         config = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); export the model again") from None
-    if not isinstance(config, dict) or not {"kind", "mel", "model"} <= set(config):
+    described = isinstance(config, dict) and {"kind", "mel", "model"} <= set(config)
+    if not described or not isinstance(config["mel"], dict) or not isinstance(config["model"], dict):
         raise UserError(f"{path} does not describe a model of this project (keys kind, mel and model expected)")
     if config.get("format_version") != FORMAT_VERSION:
         raise UserError(
@@ -112,8 +120,9 @@ def load_pretrained(folder: str | Path, kind: str) -> tuple[dict[str, Any], dict
     if not path.is_file():
         raise UserError(f"{folder} has no {WEIGHTS_NAME}; export the model again")
     with path.open("rb") as stream:
-        head = stream.read(4)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
+        head = stream.read(9)
+    # A safetensors file opens with the length of its JSON header, which may happen to look like a pickle's first bytes.
+    if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
         raise UserError(f"{path} is a pickle, not a safetensors file; pickles are never opened: export the model again")
     try:
         tensors = load_file(path, device="cpu")

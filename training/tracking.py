@@ -90,7 +90,7 @@ class Tracker:
         if not self.metrics_path.exists():
             return
         lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        kept = [line for line in lines if _step_of(line) <= step]
         self.metrics_path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -117,9 +117,9 @@ class Tracker:
             picture, audio = folder / f"{stem}.png", folder / f"{stem}.wav"
             if sample.fixed and picture.exists():
                 continue
-            plot_mels(sample.mels, picture)
             if sample.wav is not None:
                 soundfile.write(audio, np.clip(sample.wav, -1, 1), sample.sample_rate, subtype="PCM_16")
+            plot_mels(sample.mels, picture)
             if self.run is not None:
                 import wandb
 
@@ -133,6 +133,14 @@ class Tracker:
         """Finish the W&B run."""
         if self.run is not None:
             self.run.finish(quiet=True)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; infinite where a kill or a full disk left half a line."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def plot_mels(mels: Mapping[str, np.ndarray], path: Path) -> None:

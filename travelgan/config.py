@@ -106,6 +106,11 @@ class DiscriminatorConfig:
         _check_stride("discriminator", self.kernel, self.stride)
         _check_normalisation("discriminator", self.normalisation, NORMALISATIONS)
 
+    @property
+    def least_frames(self) -> int:
+        """Frames of which the coarsest judge makes one score."""
+        return int(max(self.scales) * self.stride ** (len(self.widths) - 1))
+
 
 @dataclass(frozen=True)
 class SiameseConfig:
@@ -146,6 +151,11 @@ class SiameseConfig:
         _check_odd("siamese", first_kernel=self.first_kernel, kernel=self.kernel)
         _check_stride("siamese", self.kernel, self.stride)
         _check_normalisation("siamese", self.normalisation, NORMALISATIONS)
+
+    @property
+    def least_frames(self) -> int:
+        """Frames of which the trunk makes one."""
+        return int(self.stride ** (len(self.widths) - 1))
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Discriminator(nn.Module):
     @property
     def least_frames(self) -> int:
         """Frames of which the coarsest judge makes one score."""
-        return int(max(self.config.scales) * self.config.stride ** (len(self.config.widths) - 1))
+        return self.config.least_frames
 
     def forward(self, mel: Tensor, styles: Tensor) -> list[Judgement]:
         """Judge a batch.

@@ -60,7 +60,7 @@ class Siamese(nn.Module):
     @property
     def least_frames(self) -> int:
         """Frames of which the trunk makes one."""
-        return int(self.config.stride ** (len(self.config.widths) - 1))
+        return self.config.least_frames
 
     def forward(self, mel: Tensor) -> Embedding:
         """Embed a batch.

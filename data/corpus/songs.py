@@ -70,7 +70,7 @@ def split_of(number: int) -> str:
         return "test_soundfont"
     if number >= GROOVE_TIER_START:
         return "test_groove"
-    return {8: "valid", 5: "test"}.get(number % 10, "train")
+    return {8: "valid", 9: "test"}.get(number % 10, "train")
 
 
 def song_numbers(songs: int, tier_songs: int) -> list[int]:

@@ -73,12 +73,13 @@ def test_folder_is_converted_and_every_file_left_out_is_named(folder, tmp_path, 
     assert not list(output.rglob("*.part"))
 
 
-def test_resampling_keeps_the_tone(tmp_path):
-    write_tone(tmp_path / "tone.wav", 2.0, rate=48000, frequency=1000.0)
+def test_resampling_keeps_the_tone(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 1000)
+    write_tone(tmp_path / "tone.wav", 2.0, rate=48000, frequency=1001.3)
     source = Recording("songs", "tone", tmp_path / "tone.wav")
     recordings.convert(recordings.Excerpt(source, start=0.5, seconds=1.0), tmp_path / "out.flac")
     wav, _ = soundfile.read(tmp_path / "out.flac")
-    expected = 0.5 * np.sin(2 * np.pi * 1000.0 * (0.5 + np.arange(22050) / 22050))
+    expected = 0.5 * np.sin(2 * np.pi * 1001.3 * (0.5 + np.arange(22050) / 22050))
     assert len(wav) == 22050
     np.testing.assert_allclose(wav[200:-200], expected[200:-200], atol=1e-3)
 

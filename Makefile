@@ -1,0 +1,31 @@
+# Every target makes and uses the environment in .venv/; a second run installs nothing.
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit-tests system-packages clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## make .venv/ and install the project into it, with the stylize command
+	@bash scripts/environment.sh
+
+demo: setup ## stylize the bundled song into demo/
+	$(PYTHON) -m scripts.demo
+
+test: lint types unit-tests ## environment, Debian packages, linter, types, tests
+
+lint: setup ## ruff
+	$(PYTHON) -m ruff check .
+
+types: setup ## mypy
+	$(PYTHON) -m mypy
+
+unit-tests: setup system-packages ## pytest alone
+	$(PYTHON) -m pytest
+
+system-packages:
+	@bash scripts/system_packages.sh
+
+clean: ## remove the demo's output and the caches of the tools; keeps .venv/, corpora and runs
+	rm -rf demo build .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,190 @@
+"""Numbers about a rendered corpus that show at a glance whether something went wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from data.corpus.renderer import MANIFEST_NAME
+from data.corpus.songs import BEATS_PER_BAR
+from data.errors import UserError
+
+_FLUX_HOP = 128
+_LARGEST_LAG_SECONDS = 0.1
+_QUIET = 10.0 ** (-50.0 / 20.0)
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """Measurements of one file.
+
+    Attributes:
+        genre, song: from the manifest.
+        samples: length.
+        peak, rms: in dB against full scale.
+        silence: longest stretch below -50 dB, in seconds.
+        chroma: magnitude of each pitch class in every bar without the bar's mean, each bar of length 1, shape
+            (bars, 12).
+        flux: spectral flux, one value every 128 samples, mean 0.
+        sample_rate: of the file.
+    """
+
+    genre: str
+    song: str
+    samples: int
+    peak: float
+    rms: float
+    silence: float
+    chroma: np.ndarray
+    flux: np.ndarray
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class GenreCheck:
+    """Measurements of a genre: means over its files, and its agreement with the other genres.
+
+    Attributes:
+        files: how many.
+        rms: mean in dB.
+        silence: longest stretch below -50 dB in any file, in seconds.
+        chroma_same: correlation of bar chroma with other genres' renderings of the same song.
+        chroma_other: the same with the next song, which is what chance gives.
+        lag: median of the absolute time shift, in milliseconds, that best aligns the onsets with those of
+            another genre's rendering.
+    """
+
+    files: int
+    rms: float
+    silence: float
+    chroma_same: float
+    chroma_other: float
+    lag: float
+
+
+def check_corpus(root: Path, songs: int = 12) -> tuple[set[int], tuple[float, float], dict[str, GenreCheck]]:
+    """Measure the first songs of a corpus.
+
+    Args:
+        root: corpus folder.
+        songs: how many songs to measure.
+
+    Returns:
+        All lengths that occur in samples; lowest and highest peak in dB; measurements by genre.
+
+    Raises:
+        UserError: no manifest, or fewer than two songs.
+    """
+    path = root / MANIFEST_NAME
+    if not path.is_file():
+        raise UserError(f"no {MANIFEST_NAME} in {root}; render a corpus there first")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    chosen = list(dict.fromkeys(record["song"] for record in records))[:songs]
+    if len(chosen) < 2:
+        raise UserError(f"{root} holds {len(chosen)} song, at least 2 are needed for a comparison")
+    checks = [check_file(root, record) for record in records if record["song"] in chosen]
+    peaks = [check.peak for check in checks]
+    return {check.samples for check in checks}, (min(peaks), max(peaks)), _by_genre(checks, chosen)
+
+
+def check_file(root: Path, record: dict[str, Any]) -> FileCheck:
+    """Measure the file of one manifest line."""
+    wav, rate = soundfile.read(root / record["file"], dtype="float32")
+    tenths = wav[: len(wav) // (rate // 10) * (rate // 10)].reshape(-1, rate // 10)
+    quiet = np.sqrt(np.mean(tenths**2, axis=1)) < _QUIET
+    flux = _spectral_flux(wav)
+    return FileCheck(
+        genre=record["genre"],
+        song=record["song"],
+        samples=len(wav),
+        peak=20.0 * np.log10(np.abs(wav).max()),
+        rms=20.0 * np.log10(np.sqrt(np.mean(wav**2))),
+        silence=_longest_run(quiet) / 10.0,
+        chroma=bar_chroma(wav, rate, BEATS_PER_BAR * 60.0 / record["tempo"]),
+        flux=flux - flux.mean(),
+        sample_rate=rate,
+    )
+
+
+def bar_chroma(wav: np.ndarray, sample_rate: int, seconds_per_bar: float) -> np.ndarray:
+    """Magnitude of each pitch class between 100 Hz and 1 kHz in every whole bar.
+
+    Returns:
+        Without the mean over the twelve, each bar of length 1; shape (bars, 12). The product of two such bars
+        is their correlation.
+    """
+    length = round(seconds_per_bar * sample_rate)
+    starts = np.arange(0.0, len(wav) - length + 1, seconds_per_bar * sample_rate).astype(int)
+    bars = np.stack([wav[start : start + length] for start in starts]) * np.hanning(length)
+    frequencies = np.fft.rfftfreq(length, 1.0 / sample_rate)
+    heard = (frequencies > 100.0) & (frequencies < 1000.0)
+    pitch_classes = np.round(12.0 * np.log2(frequencies[heard] / 440.0) + 9.0).astype(int) % 12
+    spectrum = np.abs(np.fft.rfft(bars, axis=1))[:, heard]
+    chroma = np.stack([spectrum[:, pitch_classes == number].sum(axis=1) for number in range(12)], axis=1)
+    chroma -= chroma.mean(axis=1, keepdims=True)
+    return chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
+
+
+def onset_lag(first: np.ndarray, second: np.ndarray, sample_rate: int) -> float:
+    """Seconds by which the second spectral flux has to come earlier to fit the first best, within 0.1 s."""
+    reach = int(_LARGEST_LAG_SECONDS * sample_rate / _FLUX_HOP)
+    lags = range(-reach, reach + 1)
+    inner = first[reach:-reach]
+    scores = [float(inner @ second[reach + lag : len(second) - reach + lag]) for lag in lags]
+    return lags[int(np.argmax(scores))] * _FLUX_HOP / sample_rate
+
+
+def _spectral_flux(wav: np.ndarray) -> np.ndarray:
+    frames = np.lib.stride_tricks.sliding_window_view(wav, 4 * _FLUX_HOP)[::_FLUX_HOP]
+    magnitude = np.log1p(100.0 * np.abs(np.fft.rfft(frames * np.hanning(4 * _FLUX_HOP), axis=1)))
+    return np.maximum(np.diff(magnitude, axis=0), 0.0).mean(axis=1)
+
+
+def _longest_run(flags: np.ndarray) -> int:
+    longest = run = 0
+    for flag in flags:
+        run = run + 1 if flag else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _by_genre(checks: Sequence[FileCheck], songs: Sequence[str]) -> dict[str, GenreCheck]:
+    found = {(check.genre, check.song): check for check in checks}
+    genres = sorted({check.genre for check in checks})
+    same: dict[str, list[float]] = defaultdict(list)
+    other: dict[str, list[float]] = defaultdict(list)
+    lags: dict[str, list[float]] = defaultdict(list)
+    for (one, two), (index, song) in product(combinations(genres, 2), enumerate(songs)):
+        first, second = found.get((one, song)), found.get((two, song))
+        strange = found.get((two, songs[(index + 1) % len(songs)]))
+        if first is None or second is None or strange is None:
+            continue  # a corpus still being rendered
+        for genre in (one, two):
+            same[genre].append(_agreement(first.chroma, second.chroma))
+            other[genre].append(_agreement(first.chroma, strange.chroma))
+            lags[genre].append(1000.0 * abs(onset_lag(first.flux, second.flux, first.sample_rate)))
+    result = {}
+    for genre in genres:
+        files = [check for check in checks if check.genre == genre]
+        result[genre] = GenreCheck(
+            files=len(files),
+            rms=float(np.mean([check.rms for check in files])),
+            silence=max(check.silence for check in files),
+            chroma_same=float(np.mean(same[genre])) if same[genre] else float("nan"),
+            chroma_other=float(np.mean(other[genre])) if other[genre] else float("nan"),
+            lag=float(np.median(lags[genre])) if lags[genre] else float("nan"),
+        )
+    return result
+
+
+def _agreement(first: np.ndarray, second: np.ndarray) -> float:
+    bars = min(len(first), len(second))
+    return float(np.mean(np.sum(first[:bars] * second[:bars], axis=1)))

@@ -1,0 +1,70 @@
+"""What the command line says about a finished song and about a model folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    from stylize.pipeline import Result
+
+
+def describe_result(result: Result) -> str:
+    """Path, duration and real-time factor in one line, and a second line when clipping was prevented."""
+    line = (
+        f"{result.path}: {result.seconds:.1f} s of music in {result.elapsed:.1f} s, "
+        f"{result.real_time_factor:.1f}x real time"
+    )
+    if result.gain < 1.0:
+        line += (
+            f"\nnote: the result peaked at {result.peak:.2f} and was turned down by "
+            f"{-20 * math.log10(result.gain):.1f} dB so that it does not clip"
+        )
+    return line
+
+
+def describe_model(folder: Path) -> str:
+    """What a model folder says about itself, one line each.
+
+    Raises:
+        UserError: not a model folder, weights missing or corrupted.
+    """
+    from training.pretrained import WEIGHTS_NAME, read_model_config
+
+    config = read_model_config(folder)
+    parameters, size = _count_weights(folder / WEIGHTS_NAME)
+    lines = [
+        f"{config['kind']} in {folder}",
+        f"weights: {parameters / 1e6:.2f} million values, {size / 1e6:.1f} MB",
+    ]
+    for section in ("mel", "model", "training"):
+        lines += [f"{section}.{line}" for line in _flatten(config.get(section, {}))]
+    return "\n".join(lines)
+
+
+def _count_weights(path: Path) -> tuple[int, int]:
+    """Number of values and bytes, from the file's header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path} not found; export the model again")
+    try:
+        with safe_open(path, framework="np") as weights:
+            values = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is no safetensors file or corrupted ({error}); export it again") from None
+    return values, path.stat().st_size
+
+
+def _flatten(values: Any, prefix: str = "") -> list[str]:
+    """`{"a": {"b": 1}}` as lines such as `a.b: 1`."""
+    if not isinstance(values, dict):
+        return [f"{prefix}: {values if isinstance(values, str) else json.dumps(values)}"]
+    lines = []
+    for name, value in values.items():
+        lines += _flatten(value, f"{prefix}.{name}" if prefix else str(name))
+    return lines

@@ -1,0 +1,168 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data.mel import MelConfig
+
+ROOT = Path(__file__).parent.parent
+RATE = 22050
+CHORDS = ((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (261.6, 329.6, 392.0), (233.1, 293.7, 349.2))
+
+RunModule = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True)
+class TinyModels:
+    """Folders of a translator and a vocoder with random weights that fit together."""
+
+    translator: Path
+    vocoder: Path
+    styles: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
+    """Real networks, as small as they get; weights large enough that everything they do shows."""
+    from melgan import GeneratorConfig as VocoderConfig
+    from melgan import Vocoder
+    from travelgan import GeneratorConfig, SiameseConfig, Translator, TranslatorConfig
+
+    torch.manual_seed(0)
+    mel_config = MelConfig(n_mels=12)
+    styles = ("blues", "jazz", "metal")
+    translator_config = TranslatorConfig(
+        styles=styles,
+        segment_frames=16,
+        generator=GeneratorConfig(widths=(6, 8, 10), dilations=(1, 3)),
+        siamese=SiameseConfig(widths=(6, 8, 8), content_size=5, style_size=4, style_hidden=8),
+    )
+    translator = Translator(translator_config, mel_config)
+    vocoder = Vocoder(VocoderConfig(n_mels=12, width=16, scale_input=True), mel_config)
+    for parameter in (*translator.generator.parameters(), *vocoder.parameters()):
+        if parameter.ndim == 3:  # kernels, and nothing that only shifts
+            torch.nn.init.normal_(parameter, std=2.0 * (parameter[0].numel()) ** -0.5)
+    folder = tmp_path_factory.mktemp("models")
+    translator.save_pretrained(folder / "translator")
+    vocoder.save_pretrained(folder / "vocoder", training={"steps": 0})
+    return TinyModels(folder / "translator", folder / "vocoder", styles)
+
+
+@pytest.fixture(scope="session")
+def run_module() -> RunModule:
+    """Run `python -m MODULE ARGUMENTS` as a user does; stdout and stderr as text."""
+
+    def run(module: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tone_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered corpus in small: chords of pure (jazz) and rich (metal) tones, five songs of 1.5 s in each."""
+    root = tmp_path_factory.mktemp("tones")
+    time = np.arange(int(1.5 * RATE)) / RATE
+    generator = np.random.default_rng(0)
+    lines = []
+    for genre, partials in (("jazz", 1), ("metal", 6)):
+        (root / genre).mkdir()
+        for song in range(5):
+            wav = 0.003 * generator.standard_normal(len(time))
+            for frequency in CHORDS[song % len(CHORDS)]:
+                for partial in range(1, partials + 1):
+                    wav += 0.1 / partial * np.sin(2 * np.pi * frequency * partial * time)
+            wav *= 1 + 0.3 * np.sin(2 * np.pi * (2 + song) * time)
+            file = f"{genre}/{genre}.{song:05d}.wav"
+            soundfile.write(root / file, wav / 2, RATE, subtype="PCM_16")
+            split = "train" if song < 3 else "valid"
+            lines.append(json.dumps({"file": file, "genre": genre, "song": f"{song:05d}", "split": split}))
+    (root / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def _tiny_loop() -> dict[str, Any]:
+    return {"steps": 2, "batch_size": 4, "workers": 0, "wandb": "off", "log_every": 1, "average_decay": 0.5}
+
+
+def _tiny_mel() -> dict[str, Any]:
+    return {"n_fft": 512, "win_length": 512, "hop_length": 128, "n_mels": 8}
+
+
+@pytest.fixture
+def vocoder_values(tone_corpus: Path) -> dict[str, Any]:
+    """Plain values of a vocoder run that trains in a blink."""
+    return {
+        "loop": _tiny_loop(),
+        "data": {
+            "folders": [str(tone_corpus)],
+            "segment_frames": 16,
+            "validation_clips": 2,
+            "validation_frames": 172,
+        },
+        "generator": {
+            "n_mels": 8,
+            "hop_length": 128,
+            "width": 8,
+            "ratios": [4],
+            "frame_layers": 1,
+            "residual_layers": 2,
+            "head": "istft",
+            "scale_input": True,
+        },
+        "discriminator": {"scales": 2, "width": 4, "layers": 2},
+        "mel": _tiny_mel(),
+        "pretrain_steps": 1,
+        "stft_sizes": [128, 512],
+    }
+
+
+@pytest.fixture
+def translator_values(tone_corpus: Path) -> dict[str, Any]:
+    """Plain values of a translator run that trains in a blink."""
+    return {
+        "loop": _tiny_loop(),
+        "data": {
+            "folder": str(tone_corpus),
+            "styles": ["jazz", "metal"],
+            "cache": str(tone_corpus.parent / "tone-mels"),
+            "segment_frames": 16,
+            "paired": True,
+            "validation_frames": 172,
+        },
+        "generator": {"widths": [6, 8], "dilations": [1]},
+        "siamese": {"widths": [6, 8], "content_size": 5, "style_size": 4, "style_hidden": 8},
+        "discriminator": {"scales": [1, 2], "widths": [6, 8]},
+        "mel": _tiny_mel(),
+        "weights": {"pair": 10.0, "feature_matching": 2.0},
+    }
+
+
+@pytest.fixture
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate keeps one state for the whole process; a test starts without one and leaves none."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -1,0 +1,165 @@
+"""Waveform segments: reproducible, from the right place, with the right gain, and honest about bad files."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data.errors import UserError
+from data.segments import AudioSegments
+
+RATE = 8000
+
+
+def write_ramp(path: Path, seconds: float = 2.0, rate: int = RATE, channels: int = 1) -> Path:
+    """Sample n has the value n / 2**20, so that a crop tells where it is from."""
+    ramp = np.arange(round(seconds * rate), dtype=np.float32) / 2**20
+    soundfile.write(path, np.stack([ramp] * channels, axis=1), rate, subtype="FLOAT")
+    return path
+
+
+def make(files: list[Path], *, train: bool = True, length: int = 500, seed: int = 0, **more) -> AudioSegments:
+    return AudioSegments(
+        files, sample_rate=RATE, segment_samples=length, seed=seed, train=train, **{"gain_db": 0.0, **more}
+    )
+
+
+def position(segment: torch.Tensor) -> int:
+    """Sample of the file at which a segment of a ramp begins; fails unless it is an unbroken piece of one."""
+    samples = segment.numpy() * 2**20
+    np.testing.assert_allclose(np.diff(samples), 1.0)
+    return round(float(samples[0]))
+
+
+def test_item_is_a_pure_function_of_seed_epoch_and_index(tmp_path: Path) -> None:
+    files = [write_ramp(tmp_path / f"{number}.wav", 8.0) for number in range(3)]
+    dataset = make(files, gain_db=6.0, seconds_per_item=2.0)
+    first = [dataset[epoch, index] for epoch in range(2) for index in range(len(dataset))]
+    again = make(files, gain_db=6.0, seconds_per_item=2.0)
+    backwards = [again[epoch, index] for epoch in (1, 0) for index in reversed(range(len(dataset)))][::-1]
+    assert len(first) == 24
+    assert all(torch.equal(one, other) for one, other in zip(first, backwards, strict=True))
+    assert all(not torch.equal(one, other) for one, other in zip(first[:12], first[12:], strict=True))
+    other_seed = make(files, gain_db=6.0, seconds_per_item=2.0, seed=1)
+    assert all(not torch.equal(other_seed[0, index], first[index]) for index in range(12))
+
+
+def test_crops_are_pieces_from_everywhere(tmp_path: Path) -> None:
+    dataset = make([write_ramp(tmp_path / "a.wav", 2.0, channels=2)])
+    starts = [position(dataset[epoch, 0]) for epoch in range(300)]
+    assert dataset[0, 0].dtype == torch.float32 and dataset[0, 0].shape == (500,)
+    assert min(starts) < 500 and max(starts) > 15000 and max(starts) <= 16000 - 500
+    assert abs(np.mean(starts) - 15500 / 2) < 800
+
+
+def test_first_and_last_sample_can_be_drawn(tmp_path: Path) -> None:
+    dataset = make([write_ramp(tmp_path / "a.wav", 502 / RATE)])
+    assert {position(dataset[epoch, 0]) for epoch in range(30)} == {0, 1, 2}
+
+
+def test_validation_is_the_first_crop_of_each_file_as_it_is(tmp_path: Path) -> None:
+    files = [write_ramp(tmp_path / f"{number}.wav", 30.0) for number in range(2)]
+    dataset = make(files, train=False, gain_db=6.0, seconds_per_item=2.0)
+    assert len(dataset) == 2
+    for epoch, index in [(0, 0), (0, 1), (5, 1)]:
+        assert position(dataset[epoch, index]) == 0
+
+
+def test_long_recordings_are_drawn_in_proportion(tmp_path: Path) -> None:
+    files = [write_ramp(tmp_path / f"{seconds}.wav", seconds) for seconds in (1.0, 16.0, 40.0)]
+    dataset = make(files, seconds_per_item=8.0, length=100)
+    assert len(dataset) == 1 + 2 + 5
+    assert position(dataset[0, 0]) <= 7900
+    starts = np.array([position(dataset[epoch, index]) for epoch in range(40) for index in range(3, 8)])
+    assert starts.max() > 8000 * 35 and starts.min() < 8000 * 5  # each item from the whole file
+
+
+def test_gain_is_random_within_its_limits(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(4000, 0.1), RATE, subtype="FLOAT")
+    dataset = make([tmp_path / "a.wav"], gain_db=6.0)
+    gains = 20 * np.log10([float(dataset[epoch, 0][0]) / 0.1 for epoch in range(300)])
+    assert gains.min() == pytest.approx(-6, abs=0.3) and gains.max() == pytest.approx(6, abs=0.3)
+    assert abs(gains.mean()) < 0.7
+
+
+def test_gain_never_lifts_the_peak_above_one(tmp_path: Path) -> None:
+    wav = np.random.default_rng(0).uniform(-0.9, 0.9, 4000)
+    soundfile.write(tmp_path / "a.wav", wav, RATE, subtype="FLOAT")
+    dataset = make([tmp_path / "a.wav"], length=4000, gain_db=12.0)
+    segments = [dataset[epoch, 0].numpy() for epoch in range(60)]
+    peaks = np.array([np.abs(segment).max() for segment in segments])
+    assert peaks.max() == pytest.approx(1.0, abs=1e-6) and peaks.max() <= 1.0 and peaks.min() < 0.4
+    for segment in segments:  # scaled as a whole, not clipped
+        np.testing.assert_allclose(segment / np.abs(segment).max(), wav / np.abs(wav).max(), atol=1e-5)
+
+
+def test_silence_stays_silence(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(4000), RATE)
+    assert torch.equal(make([tmp_path / "a.wav"], gain_db=6.0)[0, 0], torch.zeros(500))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_short_files_are_continued_by_reflection(train: bool, tmp_path: Path) -> None:
+    write_ramp(tmp_path / "a.wav", 5 / RATE)
+    samples = make([write_ramp(tmp_path / "a.wav", 5 / RATE)], length=11, train=train)[0, 0].numpy() * 2**20
+    np.testing.assert_allclose(samples, [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2])
+
+
+def test_other_rate_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    files = [write_ramp(tmp_path / "a.wav"), write_ramp(tmp_path / "b.wav", rate=44100)]
+    with pytest.raises(UserError, match=r"1 of 2 .* not at 8000 Hz: resample .*b\.wav is at 44100 Hz"):
+        make(files)
+
+
+def test_no_readable_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none of 0"):
+        make([])
+    (tmp_path / "text.wav").write_text("no audio")
+    with pytest.raises(UserError, match="none of 1"):
+        make([tmp_path / "text.wav"])
+
+
+def test_files_unreadable_from_the_start_are_named_and_left_out(tmp_path: Path, caplog) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    dataset = make([tmp_path / "text.wav", write_ramp(tmp_path / "a.wav")])
+    assert len(dataset) == 1 and position(dataset[0, 0]) >= 0
+    assert "text.wav" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "nan"])
+def test_file_that_goes_bad_is_named_and_another_taken(damage: str, tmp_path: Path, caplog) -> None:
+    bad = tmp_path / "bad.wav"
+    soundfile.write(bad, np.full(16000, 0.5), RATE, subtype="FLOAT")
+    dataset = make([bad, *(write_ramp(tmp_path / f"{number}.wav") for number in range(9))], length=15000)
+    if damage == "gone":
+        bad.unlink()
+    else:
+        wav = np.full(16000, np.nan) if damage == "nan" else np.full(100, 0.5)
+        soundfile.write(bad, wav, RATE, subtype="FLOAT")
+    with caplog.at_level(logging.WARNING):
+        segment = dataset[0, 0]
+    assert position(segment) >= 0
+    assert "bad.wav" in caplog.text
+    assert torch.equal(segment, dataset[0, 0])
+
+
+def test_four_bad_items_in_a_row_are_an_error(tmp_path: Path, caplog) -> None:
+    files = [write_ramp(tmp_path / f"{number}.wav") for number in range(5)]
+    dataset = make(files)
+    for file in files:
+        file.unlink()
+    with pytest.raises(UserError, match="4 recordings in a row cannot be read"):
+        dataset[0, 0]
+    assert caplog.text.count("cannot read") == 4
+
+
+def test_index_outside_is_an_error(tmp_path: Path) -> None:
+    dataset = make([write_ramp(tmp_path / "a.wav")])
+    for index in (-1, 1):
+        with pytest.raises(IndexError):
+            dataset[0, index]

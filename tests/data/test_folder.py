@@ -1,0 +1,170 @@
+"""Folder index: layouts, GTZAN's split, the manifest's split, the split by hash, and what is left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from data.folder import GENRES, Clip, index_folder, list_audio
+from data.gtzan_split import GTZAN_SPLIT
+
+
+def touch(root: Path, names: Iterable[str]) -> None:
+    """Empty files: the index looks at names only."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def write_manifest(path: Path, splits: dict[str, str]) -> None:
+    path.write_text("".join(json.dumps({"file": f, "split": s}) + "\n" for f, s in splits.items()))
+
+
+def splits_of(clips: Iterable[Clip], root: Path) -> dict[str, str]:
+    return {clip.path.relative_to(root).as_posix(): clip.split for clip in clips}
+
+
+@pytest.fixture
+def whole_gtzan(tmp_path: Path) -> Path:
+    touch(tmp_path, (f"genres/{g}/{g}.{n:05d}.wav" for g in GENRES for n in range(100)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("layout", [".", "genres", "genres_original", "Data/genres_original"])
+def test_every_layout_gives_the_same_clips(layout: str, tmp_path: Path) -> None:
+    base = tmp_path / layout
+    touch(base, ["jazz/jazz.00000.au", "blues/blues.00029.wav", "blues/blues.00005.WAV"])
+    touch(tmp_path, ["readme.txt", "Data/images_original/blues/blues00000.png"])
+    assert index_folder(tmp_path) == [
+        Clip(base / "blues/blues.00005.WAV", "blues", "00005", "valid"),
+        Clip(base / "blues/blues.00029.wav", "blues", "00029", "train"),
+        Clip(base / "jazz/jazz.00000.au", "jazz", "00000", "train"),
+    ]
+
+
+def test_gtzan_has_its_own_split_without_the_unreadable_file(whole_gtzan: Path) -> None:
+    clips = index_folder(whole_gtzan)
+    for split, names in GTZAN_SPLIT.items():
+        assert {clip.path.stem for clip in clips if clip.split == split} == set(names) - {"jazz.00054"}
+    assert len(clips) == 929
+
+
+def test_dot_files_hidden_folders_and_strays_are_left_out_of_gtzan(whole_gtzan: Path, caplog) -> None:
+    before = index_folder(whole_gtzan)
+    touch(
+        whole_gtzan / "genres",
+        ["blues/._blues.00029.wav", "blues/.cache/blues.00029.wav", "__MACOSX/blues/blues.00030.wav"],
+    )
+    touch(whole_gtzan / "genres", ["blues/blues.00029 (1).wav", "rock/jazz.00001.wav"])
+    assert index_folder(whole_gtzan) == before
+    assert "2 files left out" in caplog.text
+
+
+def test_manifest_decides_whatever_the_names(tmp_path: Path) -> None:
+    splits = {
+        f"{genre}/{genre}.{number:05d}.wav": split
+        for genre in ("blues", "jazz")
+        for number, split in enumerate(["test", "train", "valid", "test_groove", "test_soundfont"])
+    }
+    touch(tmp_path, splits)
+    write_manifest(tmp_path / "manifest.jsonl", splits)
+    assert splits_of(index_folder(tmp_path), tmp_path) == splits
+
+
+def test_song_of_the_manifest_takes_unlisted_genres_into_its_split(tmp_path: Path, caplog) -> None:
+    touch(tmp_path, ["blues/blues.00007.wav", "jazz/jazz.00007.wav", "jazz/jazz.00009.wav"])
+    write_manifest(
+        tmp_path / "manifest.jsonl", {"blues/blues.00007.wav": "valid", "rock/rock.00007.wav": "valid"}
+    )
+    assert splits_of(index_folder(tmp_path), tmp_path) == {
+        "blues/blues.00007.wav": "valid",
+        "jazz/jazz.00007.wav": "valid",
+    }
+    assert "1 files of the manifest are missing" in caplog.text
+    assert "jazz.00009.wav" in caplog.text
+
+
+def test_last_line_of_a_manifest_may_be_cut_but_no_other(tmp_path: Path) -> None:
+    touch(tmp_path, ["blues/blues.00007.wav"])
+    line = '{"file": "blues/blues.00007.wav", "split": "test"}\n'
+    (tmp_path / "manifest.jsonl").write_text(line + '{"file": "ja')
+    assert [clip.split for clip in index_folder(tmp_path)] == ["test"]
+    (tmp_path / "manifest.jsonl").write_text('{"file": "ja\n' + line)
+    with pytest.raises(UserError, match=r"line 1 of .*manifest\.jsonl"):
+        index_folder(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text('{"file": "jazz/jazz.00000.wav"}\n')
+    with pytest.raises(UserError, match="split"):
+        index_folder(tmp_path)
+
+
+def test_manifest_without_any_existing_file_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, ["blues/other.wav"])
+    write_manifest(tmp_path / "manifest.jsonl", {"blues/blues.00000.wav": "train"})
+    with pytest.raises(UserError, match="lists no file that exists"):
+        index_folder(tmp_path)
+
+
+def test_other_folders_are_split_by_file_name_alone(tmp_path: Path) -> None:
+    touch(tmp_path / "a", (f"techno/song {n}.flac" for n in range(300)))
+    first = splits_of(index_folder(tmp_path / "a"), tmp_path / "a")
+    counts = Counter(first.values())
+    assert 210 <= counts["train"] <= 270 and counts["valid"] >= 15 and counts["test"] >= 15
+    assert set(counts) == {"train", "valid", "test"}
+
+    touch(
+        tmp_path / "b/genres", (f"techno/song {n}.wav" for n in range(0, 600, 2))
+    )  # moved, converted, others
+    second = splits_of(index_folder(tmp_path / "b"), tmp_path / "b/genres")
+    for name, split in second.items():
+        assert first.get(name.replace(".wav", ".flac"), split) == split
+    assert splits_of(index_folder(tmp_path / "a", seed=1), tmp_path / "a") != first
+
+
+@pytest.mark.parametrize(("files", "expected"), [(1, 1), (2, 2), (3, 3), (5, 3)])
+def test_small_folders_have_every_split_they_can(files: int, expected: int, tmp_path: Path) -> None:
+    touch(tmp_path, (f"x/{n}.wav" for n in range(files)))
+    splits = {clip.split for clip in index_folder(tmp_path)}
+    assert splits == set(["train", "valid", "test"][:expected])
+
+
+def test_song_is_the_number_or_the_name_inside_the_genre(tmp_path: Path) -> None:
+    touch(tmp_path, ["x/x.00012.wav", "x/disc 1/y.wav", "x/x.0001.wav", "x/z.ogg"])
+    songs = {clip.path.name: (clip.genre, clip.song) for clip in index_folder(tmp_path)}
+    assert songs == {
+        "x.00012.wav": ("x", "00012"),
+        "y.wav": ("x", "disc 1/y"),
+        "x.0001.wav": ("x", "x.0001"),
+        "z.ogg": ("x", "z"),
+    }
+
+
+def test_list_audio_is_recursive_sorted_and_follows_links_once(tmp_path: Path) -> None:
+    touch(tmp_path / "real", ["b.wav", "a/c.MP3", "a/.d.wav", ".hidden/e.wav", "notes.txt"])
+    (tmp_path / "real/a/loop").symlink_to(tmp_path / "real")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/music").symlink_to(tmp_path / "real")
+    assert list_audio(tmp_path / "real") == [tmp_path / "real/a/c.MP3", tmp_path / "real/b.wav"]
+    names = [path.relative_to(tmp_path / "linked").as_posix() for path in list_audio(tmp_path / "linked")]
+    assert names == ["music/a/c.MP3", "music/b.wav"]
+
+
+@pytest.mark.parametrize("function", [index_folder, list_audio])
+def test_folder_must_exist_and_hold_audio(function, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        function(tmp_path / "missing")
+    touch(tmp_path, ["file.wav", "empty/notes.txt", "empty/jazz/.hidden.wav"])
+    with pytest.raises(UserError, match="is a file"):
+        function(tmp_path / "file.wav")
+    with pytest.raises(UserError, match="no audio in"):
+        function(tmp_path / "empty")
+
+
+def test_audio_outside_genre_folders_is_no_data_set(tmp_path: Path) -> None:
+    touch(tmp_path, ["a.wav", "b.wav"])
+    with pytest.raises(UserError, match="2 audio files but no genre folders"):
+        index_folder(tmp_path)

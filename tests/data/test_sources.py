@@ -1,0 +1,97 @@
+"""Which files of a folder belong to which split, for every kind of folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data.errors import UserError
+from data.sources import list_split, list_splits
+
+
+def write_tone(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.full(64, 0.1), 22050)
+
+
+def names(folder: Path, split: str) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in list_split(folder, split)]
+
+
+def test_a_rendered_corpus_has_the_splits_of_its_manifest(tone_corpus: Path) -> None:
+    assert names(tone_corpus, "valid") == [f"{g}/{g}.0000{n}.wav" for g in ("jazz", "metal") for n in (3, 4)]
+    assert len(names(tone_corpus, "train")) == 6
+    assert names(tone_corpus, "test_groove") == []
+
+
+def test_prepared_recordings_have_the_splits_of_their_manifest(tmp_path: Path) -> None:
+    lines = []
+    for name, split in (("b.flac", "train"), ("a.flac", "train"), ("c.flac", "valid")):
+        write_tone(tmp_path / "band" / name)
+        lines.append(
+            {"file": f"band/{name}", "source": "band", "split": split, "seconds": 1.0, "licence": "CC0",
+             "original": "x", "start": 0.0, "wanted_seconds": 1.0}
+        )  # fmt: skip
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    assert names(tmp_path, "train") == ["band/a.flac", "band/b.flac"]
+    assert names(tmp_path, "valid") == ["band/c.flac"]
+    assert names(tmp_path, "test") == []
+
+
+def test_gtzan_has_its_fault_filtered_split(tmp_path: Path) -> None:
+    for name in ("blues.00029", "blues.00012", "jazz.00054"):
+        write_tone(tmp_path / "genres" / name.split(".")[0] / f"{name}.wav")
+    listed = [path.stem for split in ("train", "valid", "test") for path in list_split(tmp_path, split)]
+    assert sorted(listed) == ["blues.00012", "blues.00029"]
+
+
+def test_other_folders_are_split_by_a_hash_of_each_name(tmp_path: Path) -> None:
+    for number in range(60):
+        write_tone(tmp_path / f"{number}.wav")
+    splits = {split: names(tmp_path, split) for split in ("train", "valid", "test")}
+    for split, remainders in (("test", {0}), ("valid", {1}), ("train", set(range(2, 20)))):
+        for name in splits[split]:
+            assert int(hashlib.sha256(name.encode()).hexdigest(), 16) % 20 in remainders
+    assert sorted(sum(splits.values(), [])) == sorted(f"{number}.wav" for number in range(60))
+    write_tone(tmp_path / "another.wav")
+    assert set(splits["train"]) <= set(names(tmp_path, "train"))
+
+
+@pytest.mark.parametrize("files", [2, 3, 7])
+def test_a_small_folder_still_has_something_to_validate_on(tmp_path: Path, files: int) -> None:
+    for number in range(files):
+        write_tone(tmp_path / f"{number}.wav")
+    splits = [names(tmp_path, split) for split in ("train", "valid", "test")]
+    assert splits[0] and splits[1]
+    assert sorted(sum(splits, [])) == [f"{number}.wav" for number in range(files)]
+
+
+def test_several_folders_are_joined_in_their_order(tone_corpus: Path, tmp_path: Path) -> None:
+    for number in range(40):
+        write_tone(tmp_path / f"{number}.wav")
+    assert list_splits([tmp_path, tone_corpus], "valid") == [
+        *list_split(tmp_path, "valid"),
+        *list_split(tone_corpus, "valid"),
+    ]
+
+
+def test_what_is_missing_is_said(tmp_path: Path, tone_corpus: Path) -> None:
+    with pytest.raises(UserError, match="no such folder: .*nowhere"):
+        list_split(tmp_path / "nowhere", "train")
+    with pytest.raises(UserError, match="no audio in"):
+        list_split(tmp_path, "train")
+    with pytest.raises(UserError, match=r"no audio of split 'test_soundfont' in .*tones"):
+        list_splits([tone_corpus], "test_soundfont")
+
+
+@pytest.mark.parametrize("line", ["{half", "[1, 2]", "7"])
+def test_a_damaged_manifest_is_said(tmp_path: Path, line: str) -> None:
+    write_tone(tmp_path / "a.wav")
+    (tmp_path / "manifest.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match=r"manifest.jsonl"):
+        list_split(tmp_path, "train")

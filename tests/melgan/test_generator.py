@@ -1,0 +1,183 @@
+"""The generator family: lengths, receptive field, blocks against the whole, the inverse transform against torch's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from melgan import Generator, GeneratorConfig
+from melgan.generator import InverseTransformHead
+from melgan.layers import add_weight_norm, plain_state_dict
+
+WAVEFORM = GeneratorConfig(n_mels=6, hop_length=32, width=16, ratios=(4, 4, 2), residual_layers=2)
+ODD = GeneratorConfig(n_mels=6, hop_length=30, width=16, ratios=(5, 3, 2), residual_layers=1)
+FRAMES = GeneratorConfig(n_mels=6, hop_length=32, width=16, ratios=(8, 4), frame_layers=2, scale_input=True)
+ISTFT = GeneratorConfig(
+    n_mels=6, hop_length=64, width=8, ratios=(4,), frame_layers=1, residual_layers=2,
+    head="istft", istft_n_fft=64, istft_hop_length=16, scale_input=True,
+)  # fmt: skip
+DEFAULT = GeneratorConfig(
+    n_mels=6, width=8, ratios=(8,), frame_layers=3, residual_layers=3, head="istft", scale_input=True
+)
+FAMILY = {"waveform": WAVEFORM, "odd": ODD, "frames": FRAMES, "istft": ISTFT, "default": DEFAULT}
+
+
+def make(config: GeneratorConfig) -> Generator:
+    """A generator whose every weight matters."""
+    torch.manual_seed(0)
+    generator = Generator(config)
+    for parameter in generator.parameters():
+        if parameter.ndim == 3:
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    return generator.requires_grad_(False)
+
+
+def random_mel(frames: int, bands: int = 6, batch: int = 1) -> Tensor:
+    return torch.randn(batch, bands, frames, generator=torch.Generator().manual_seed(1)) - 2
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("frames", [4, 5, 9, 16, 33])
+def test_a_frame_makes_hop_length_samples(name: str, frames: int) -> None:
+    generator = make(FAMILY[name])
+    wav = generator(random_mel(frames, batch=2))
+    assert wav.shape == (2, 1, frames * FAMILY[name].hop_length)
+    assert torch.isfinite(wav).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 3), (1, 5, 16), (6, 16), (1, 1, 6, 16)])
+def test_mels_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"shape \(B, 6, T >= 4\), got"):
+        Generator(WAVEFORM)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_context_frames_is_the_receptive_field(name: str) -> None:
+    generator = make(FAMILY[name])
+    hop, context = generator.config.hop_length, generator.context_frames
+    middle = context + 4
+    mel = random_mel(2 * middle + 1)
+    frame = slice(middle * hop, (middle + 1) * hop)
+    wanted = generator(mel)[..., frame]
+
+    def reach(distance: int) -> float:
+        changes = []
+        for side in (-1, 1):
+            other = mel.clone()
+            other[..., middle + side * distance] += 20.0
+            changes.append(float((generator(other)[..., frame] - wanted).abs().max()))
+        return max(changes)
+
+    outside = mel.clone()
+    outside[..., : middle - context] += 20.0
+    outside[..., middle + context + 1 :] -= 20.0
+    torch.testing.assert_close(generator(outside)[..., frame], wanted, atol=1e-6, rtol=1e-6)
+    true_radius = max(distance for distance in range(context + 3) if reach(distance) > 1e-5)
+    assert context - 2 <= true_radius <= context
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_blocks_with_context_equal_the_whole(name: str) -> None:
+    generator = make(FAMILY[name])
+    hop, context, frames, block = generator.config.hop_length, generator.context_frames, 61, 13
+    mel = random_mel(frames)
+    parts = []
+    for start in range(0, frames, block):
+        stop = min(start + block, frames)
+        left, right = max(0, start - context), min(frames, stop + context)
+        wav = generator(mel[..., left:right])
+        parts.append(wav[..., (start - left) * hop : (stop - left) * hop])
+    torch.testing.assert_close(torch.cat(parts, dim=-1), generator(mel), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["waveform", "default"])
+def test_folded_weight_norm_makes_the_same_waveform(name: str) -> None:
+    torch.manual_seed(0)
+    trained = add_weight_norm(Generator(FAMILY[name]))
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1 + 0.5 * torch.rand_like(parameter))
+    plain = Generator(FAMILY[name])
+    plain.load_state_dict(plain_state_dict(trained))
+    mel = random_mel(12)
+    torch.testing.assert_close(plain(mel), trained(mel), atol=1e-5, rtol=1e-4)
+
+
+def test_input_scaling_maps_the_mel_range_to_unit_range() -> None:
+    scaled, plain = make(FRAMES), make(replace(FRAMES, scale_input=False))
+    mel = random_mel(10)
+    torch.testing.assert_close(scaled(mel), plain((mel + 2) / 3))
+    assert not torch.allclose(scaled(mel), plain(mel))
+
+
+def test_the_waveform_head_stays_within_full_scale() -> None:
+    generator = make(WAVEFORM)
+    assert float(generator(random_mel(10) * 50).abs().max()) <= 1.0
+
+
+class Fixed(nn.Module):
+    """Stands for the head's convolution and answers with features made elsewhere."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "frames"), [(128, 32, 40), (64, 16, 33), (96, 16, 21)])
+def test_a_known_spectrum_is_synthesised_in_place(n_fft: int, hop: int, frames: int) -> None:
+    """Frames are centred on the middle of their hop; magnitudes count in units of n_fft / 2."""
+    wav = torch.randn(1, frames * hop, generator=torch.Generator().manual_seed(2))
+    padded = nn.functional.pad(wav, ((n_fft - hop) // 2,) * 2, mode="reflect")
+    spectrum = torch.stft(
+        padded, n_fft, hop, window=torch.hann_window(n_fft), center=False, return_complex=True
+    )
+    assert spectrum.shape[-1] == frames
+    magnitude = spectrum.abs() / (n_fft / 2)
+    unit = spectrum / spectrum.abs()
+    head = InverseTransformHead(4, n_fft, hop)
+    # The direction need not have length one: the head makes it so.
+    head.last = Fixed(torch.cat([magnitude.log(), 3 * unit.real, 3 * unit.imag], dim=1))  # type: ignore[assignment]
+    rebuilt = head(torch.zeros(1, 4, frames))[:, 0]
+    assert rebuilt.shape == wav.shape
+    torch.testing.assert_close(rebuilt[:, n_fft:-n_fft], wav[:, n_fft:-n_fft], atol=1e-4, rtol=0)
+
+
+def test_synthesis_filters_are_torch_istfts() -> None:
+    n_fft, hop = 64, 16
+    generator = torch.Generator().manual_seed(3)
+    spectrum = torch.view_as_complex(torch.randn(1, n_fft // 2 + 1, 30, 2, generator=generator))
+    spectrum[:, [0, -1]] = spectrum[:, [0, -1]].real.to(spectrum.dtype)
+    expected = torch.istft(spectrum, n_fft, hop, window=torch.hann_window(n_fft), center=True)
+    filters = InverseTransformHead(4, n_fft, hop).synthesis
+    made = nn.functional.conv_transpose1d(torch.cat([spectrum.real, spectrum.imag], dim=1), filters, stride=hop)
+    made = made[:, 0, n_fft // 2 : n_fft // 2 + expected.shape[-1]] / (n_fft / 2)
+    torch.testing.assert_close(made[:, n_fft:-n_fft], expected[:, n_fft:-n_fft], atol=1e-5, rtol=0)
+
+
+def test_the_inverse_transform_runs_in_single_precision_under_mixed_precision() -> None:
+    torch.manual_seed(0)
+    head = InverseTransformHead(8, 64, 16)
+    x = torch.randn(1, 8, 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = head(x)
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, head(x))
+
+
+def test_an_untrained_inverse_transform_is_quiet_not_silent() -> None:
+    torch.manual_seed(0)
+    wav = Generator(DEFAULT)(random_mel(20)).detach()
+    assert 1e-4 < float(wav.abs().max()) < 1.0
+
+
+def test_gradients_reach_every_weight() -> None:
+    for config in (WAVEFORM, DEFAULT):
+        generator = Generator(config)
+        generator(random_mel(12)).square().mean().backward()
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in generator.parameters())

@@ -1,0 +1,317 @@
+"""How the translator is trained: an adversary that knows styles, a siamese network that keeps content.
+
+Paper: TraVeLGAN, arXiv 1902.09631, section 3 (generator and siamese network minimise the TraVeL loss together, the
+siamese network keeps songs a margin apart); the contrastive style loss works on the siamese network's second head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, default_collate
+
+from data.folder import GENRES, index_folder
+from data.mel import MelConfig
+from data.mel_cache import MelCache
+from data.segments import MelSegments
+from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
+from training.genre import GenreClassifier
+from training.loop import LoopConfig
+from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
+from travelgan.discriminator import Discriminator, Judgement
+from travelgan.losses import (
+    contrastive_style,
+    feature_matching,
+    hinge_discriminator,
+    hinge_generator,
+    identity_loss,
+    pair_loss,
+    siamese_margin,
+    style_pull,
+    travel_loss,
+)
+from travelgan.translator import Translator
+from travelgan.validation import Translation, translate_all, validation_measures, validation_samples
+
+Batch = dict[str, Tensor]
+ADVERSARIAL = ("adversarial", "feature_matching")
+"""Losses that need the discriminator."""
+
+
+@dataclass(frozen=True)
+class TranslatorData:
+    """What the translator learns from.
+
+    Args:
+        folder: a genre tree: GTZAN, a rendered corpus, or folders of the same form.
+        styles: the genres to learn; two make the classic TraVeLGAN.
+        cache: where mels are kept.
+        segment_frames: length of a training segment, mel frames.
+        paired: songs of equal number are the same song in every style (a rendered corpus); GTZAN has no pairs.
+        gain_db: random gain of a segment, at most this, decibels.
+        validation_frames: length of a validation clip, mel frames.
+        classifier: model folder of a genre classifier for validation; without one the siamese network judges itself.
+    """
+
+    folder: str
+    styles: tuple[str, ...] = GENRES
+    cache: str = "cache/mels"
+    segment_frames: int = 256
+    paired: bool = False
+    gain_db: float = 3.0
+    validation_frames: int = 512
+    classifier: str | None = None
+
+
+@dataclass(frozen=True)
+class TranslatorWeights:
+    """Weights of the losses of generator and siamese network; a term of weight 0 is not computed.
+
+    Args:
+        adversarial: hinge loss against the discriminator.
+        travel: TraVeL loss.
+        margin: siamese margin on content vectors.
+        style: contrastive loss of the style head.
+        pull: translations drawn to their target style.
+        identity: L1 where source and target style are the same.
+        pair: L1 to the known version, where there is one.
+        feature_matching: L1 of the discriminator's features between translation and known version.
+    """
+
+    adversarial: float = 1.0
+    travel: float = 10.0
+    margin: float = 10.0
+    style: float = 1.0
+    pull: float = 1.0
+    identity: float = 5.0
+    pair: float = 0.0
+    feature_matching: float = 0.0
+
+
+@dataclass(frozen=True)
+class TranslatorTraining:
+    """The whole configuration of a translator run.
+
+    Args:
+        loop: steps, batch, precision.
+        data: folder, styles, segments.
+        generator, siamese, discriminator: the networks.
+        mel: the front-end.
+        weights: of the losses.
+        generator_lr, discriminator_lr: learning rates of Adam; the siamese network has the generator's.
+        beta1, beta2: of Adam.
+        content_margin: distance that content vectors keep (10 in the published code).
+        style_margin: distance that style embeddings of two styles keep; they have length 1.
+        mismatch: weight of real mels under a wrong style's name among the discriminator's fakes.
+        example_share: share of translations whose style is given by example instead of by name.
+        identity_share: share of the batch that is also translated to its own style.
+        pretrain_steps: steps without the discriminator before it joins; useful where there are known pairs.
+    """
+
+    loop: LoopConfig
+    data: TranslatorData
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    siamese: SiameseConfig = field(default_factory=SiameseConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    mel: MelConfig = field(default_factory=MelConfig)
+    weights: TranslatorWeights = field(default_factory=TranslatorWeights)
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.9
+    content_margin: float = 10.0
+    style_margin: float = 1.0
+    mismatch: float = 0.5
+    example_share: float = 0.5
+    identity_share: float = 0.25
+    pretrain_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loop.batch_size < 2:
+            raise ValueError(f"the TraVeL loss needs batches of at least 2 songs, got {self.loop.batch_size}")
+        if not any(value > 0 for value in asdict(self.weights).values()):
+            raise ValueError("all weights are 0; at least one loss must count")
+        TranslatorConfig(self.data.styles, self.data.segment_frames, self.generator, self.siamese)
+        least = max(network.least_frames for network in (self.discriminator, self.siamese))
+        for name in ("segment_frames", "validation_frames"):
+            if getattr(self.data, name) < least:
+                raise ValueError(f"{name} is {getattr(self.data, name)}; the networks need at least {least} frames")
+
+
+class TranslatorExperiment(Experiment):
+    """Trains a :class:`travelgan.Translator`; see :class:`training.experiment.Experiment`.
+
+    Args:
+        config: the run.
+
+    Raises:
+        UserError: the folder is missing or lacks a style.
+    """
+
+    averaged = ("translator",)
+    best_measure = "valid/score"
+    lower_is_better = False
+    least_share = 2  # the TraVeL loss is about pairs
+    free_settings = frozenset({"data.classifier", "data.cache"})
+
+    def __init__(self, config: TranslatorTraining) -> None:
+        torch.manual_seed(config.loop.seed)
+        self.config, data = config, config.data
+        self.translator = Translator(
+            TranslatorConfig(data.styles, data.segment_frames, config.generator, config.siamese), config.mel
+        )
+        self.generator, self.siamese = self.translator.generator, self.translator.siamese
+        self.discriminator = Discriminator(config.discriminator, config.mel.n_mels, len(data.styles))
+        self.modules: dict[str, nn.Module] = {
+            "translator": self.translator,
+            "discriminator": self.discriminator,
+        }
+        betas = (config.beta1, config.beta2)
+        self.optimizers = {
+            "generator": torch.optim.Adam(self.translator.parameters(), lr=config.generator_lr, betas=betas),
+            "discriminator": torch.optim.Adam(
+                self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas
+            ),
+        }
+        self.weights = {name: value for name, value in asdict(config.weights).items() if value > 0}
+        clips = index_folder(Path(data.folder))
+        cache = MelCache(Path(data.cache), config.mel)
+        common = {"styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired}
+        self.segments = MelSegments(
+            [clip for clip in clips if clip.split == "train"],
+            frames=data.segment_frames, train=True, gain_db=data.gain_db, **common,  # type: ignore[arg-type]
+        )  # fmt: skip
+        validation = MelSegments(
+            [clip for clip in clips if clip.split == "valid"],
+            frames=data.validation_frames, train=False, **common,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.validation = [validation[0, index] for index in range(len(validation))]
+        self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
+        self.translations: list[Translation] = []
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """Mel segments of sources and targets."""
+        return self.segments
+
+    def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
+        """The discriminator first, then generator and siamese network; both see the same translations."""
+        style = self.target_styles(batch)
+        source = batch["source"]
+        own = max(1, round(self.config.identity_share * len(source))) if "identity" in self.weights else 0
+        own_style = self.siamese.style_prototypes()[batch["source_style"][:own]]
+        outputs = self.translator(torch.cat([source, source[:own]]), torch.cat([style, own_style]))
+        fake, same = outputs[: len(source)], outputs[len(source) :]
+        recipe = {"batch": batch, "style": style, "fake": fake, "same": same, "update": update}
+        if step < self.config.pretrain_steps:
+            return self.generator_step(**recipe, adversarial=False)  # type: ignore[arg-type]
+        losses = self.discriminator_step(batch=batch, fake=fake.detach(), update=update)
+        return losses | self.generator_step(**recipe, adversarial=True)  # type: ignore[arg-type]
+
+    def target_styles(self, batch: Batch) -> Tensor:
+        """Style vectors of the targets: some by the prototype of the name, some by the embedding of an example."""
+        named = self.siamese.style_prototypes()[batch["target_style"]]
+        if self.config.example_share == 0:
+            return named
+        by_example = torch.rand(len(named), 1, device=named.device) < self.config.example_share
+        return torch.where(by_example, self.siamese(batch["reference"]).style, named)
+
+    def discriminator_step(self, *, batch: Batch, fake: Tensor, update: Update) -> dict[str, Tensor]:
+        """Teach the discriminator to tell real songs of a style from translations and from songs of other styles."""
+        target_style = batch["target_style"]
+        real_scores = _scores(self.discriminator(batch["target"], target_style))
+        fake_scores = _scores(self.discriminator(fake, target_style))
+        loss = hinge_discriminator(real_scores, fake_scores)
+        losses = {"discriminator": loss.detach()}
+        if self.config.mismatch > 0:
+            wrong = _scores(self.discriminator(batch["source"], target_style))
+            other = (batch["source_style"] != target_style).float()[:, None, None]
+            terms = [(torch.relu(1 + scores.float()) * other).mean() for scores in wrong]
+            mismatch = torch.stack(terms).mean()
+            loss = loss + self.config.mismatch * mismatch
+            losses["mismatch"] = mismatch.detach()
+        update("discriminator", loss)
+        return losses
+
+    def generator_step(
+        self, *, batch: Batch, style: Tensor, fake: Tensor, same: Tensor, update: Update, adversarial: bool
+    ) -> dict[str, Tensor]:
+        """Teach generator and siamese network; the discriminator is frozen.
+
+        Args:
+            batch: sources, targets, known versions.
+            style: style vectors that the generator was given.
+            fake: translations of the sources.
+            same: translations of the first sources to their own style.
+            update: see :class:`training.experiment.Update`.
+            adversarial: with the losses that the discriminator judges.
+        """
+        losses = self.siamese_losses(batch, fake, style)
+        if adversarial:
+            losses |= self.adversarial_losses(batch, fake)
+        if "identity" in self.weights:
+            losses["identity"] = identity_loss(same, batch["source"][: len(same)])
+        if "pair" in self.weights:
+            losses["pair"] = pair_loss(fake, batch["pair"], batch["has_pair"])
+        weights = {name: weight for name, weight in self.weights.items() if adversarial or name not in ADVERSARIAL}
+        norm = update("generator", weighted_sum({name: losses[name] for name in weights}, weights))
+        return {name: loss.detach() for name, loss in losses.items()} | {"gradient_norm": norm}
+
+    def adversarial_losses(self, batch: Batch, fake: Tensor) -> dict[str, Tensor]:
+        """What the frozen discriminator says of translations, alone and beside the known versions."""
+        target_style = batch["target_style"]
+        with frozen(self.discriminator):
+            judged = self.discriminator(fake, target_style)
+            losses = {"adversarial": hinge_generator(_scores(judged))}
+            if "feature_matching" in self.weights:
+                with torch.no_grad():
+                    truth = self.discriminator(batch["pair"], target_style)
+                losses["feature_matching"] = feature_matching(
+                    [j.features for j in truth], [j.features for j in judged], batch["has_pair"]
+                )
+        return losses
+
+    def siamese_losses(self, batch: Batch, fake: Tensor, style: Tensor) -> dict[str, Tensor]:
+        """TraVeL, margin and contrastive losses.
+
+        The pull to the target style must teach the generator, not the siamese network to call everything the target:
+        for it the siamese network is frozen.
+        """
+        source, target = self.siamese(batch["source"]), self.siamese(batch["target"])
+        losses = {
+            "travel": travel_loss(source.content, self.siamese(fake).content),
+            "margin": siamese_margin(source.content, self.config.content_margin),
+            "style": contrastive_style(
+                torch.cat([source.style, target.style]),
+                torch.cat([batch["source_style"], batch["target_style"]]),
+                self.siamese.style_prototypes(),
+                self.config.style_margin,
+            ),
+        }
+        if "pull" in self.weights:
+            with frozen(self.siamese):
+                losses["pull"] = style_pull(self.siamese(fake).style, style.detach())
+        return losses
+
+    def validate(self) -> dict[str, float]:
+        """Genre rates and chroma of fixed clips, each translated to one style; see `travelgan.validation`."""
+        with evaluating(self.translator):
+            self.translations = translate_all(self.translator, default_collate(self.validation))
+        return validation_measures(self.translator, self.translations, self.classifier)
+
+    def samples(self) -> Sequence[Sample]:
+        """Four of the translations, before and after, through Griffin-Lim."""
+        return validation_samples(self.translator, self.translations)
+
+    def export(self, folder: Path, training: dict[str, Any]) -> None:
+        """Write the translator's model folder."""
+        self.translator.save_pretrained(folder, training)
+
+
+def _scores(judgements: Sequence[Judgement]) -> list[Tensor]:
+    return [judgement.scores for judgement in judgements]

@@ -1,0 +1,135 @@
+"""Measures of a translator on fixed clips: is the target style heard, is the music still the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.mel import GriffinLim
+from training.experiment import Sample, evaluating
+from training.genre import GenreClassifier
+from training.measures import chroma_cosine
+from travelgan.translator import Translator
+
+CHROMA_CLIPS = 10
+"""Chroma needs waveforms, and Griffin-Lim takes a while: so many clips, spread over all, are heard."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One validation clip and what was made of it; mels (n_mels, T), styles as indices."""
+
+    source: Tensor
+    output: Tensor
+    pair: Tensor | None
+    source_style: int
+    target_style: int
+
+
+def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int = 8) -> list[Translation]:
+    """Translate every clip of a validation batch to its target style, named."""
+    device = next(translator.parameters()).device
+    outputs = []
+    for start in range(0, len(batch["source"]), chunk):
+        part = slice(start, start + chunk)
+        style = translator.siamese.style_prototypes()[batch["target_style"][part].to(device)]
+        outputs.append(translator(batch["source"][part].to(device), style).float().cpu())
+    output = torch.cat(outputs)
+    return [
+        Translation(
+            source=batch["source"][index],
+            output=output[index],
+            pair=batch["pair"][index] if batch["has_pair"][index] else None,
+            source_style=int(batch["source_style"][index]),
+            target_style=int(batch["target_style"][index]),
+        )
+        for index in range(len(output))
+    ]
+
+
+def validation_measures(
+    translator: Translator, translations: Sequence[Translation], classifier: GenreClassifier | None
+) -> dict[str, float]:
+    """Named measures; `valid/score` is the target rate minus the source rate plus chroma, 2 at most.
+
+    Args:
+        translator: whose front-end and siamese network are used.
+        translations: of the validation clips; those to their own style count for identity alone.
+        classifier: an independent judge of genre; without one the nearest prototype of the siamese network counts,
+            which flatters the model.
+    """
+    moved = [t for t in translations if t.source_style != t.target_style]
+    kept = [t for t in translations if t.source_style == t.target_style]
+    heard = _heard_styles(translator, torch.stack([t.output for t in moved]), classifier)
+    target = torch.tensor([t.target_style for t in moved])
+    source = torch.tensor([t.source_style for t in moved])
+    measures = {
+        "valid/target_rate": float((heard == target).float().mean()),
+        "valid/source_rate": float((heard == source).float().mean()),
+        "valid/chroma": _mean_chroma(translator, moved),
+        "valid/changed": _mean([(t.output - t.source).abs().mean() for t in moved]),
+    }
+    if kept:
+        measures["valid/identity"] = _mean([(t.output - t.source).abs().mean() for t in kept])
+    paired = [t for t in moved if t.pair is not None]
+    if paired:
+        measures["valid/to_truth"] = _mean([(t.output - t.pair).abs().mean() for t in paired])
+        measures["valid/input_to_truth"] = _mean([(t.source - t.pair).abs().mean() for t in paired])
+    measures["valid/score"] = (
+        measures["valid/target_rate"] - measures["valid/source_rate"] + measures["valid/chroma"]
+    )
+    return measures
+
+
+def _heard_styles(translator: Translator, mels: Tensor, classifier: GenreClassifier | None) -> Tensor:
+    device = next(translator.parameters()).device
+    if classifier is None:
+        with evaluating(translator):
+            embedding = translator.siamese(mels.to(device)).style.cpu()
+            return (embedding @ translator.siamese.style_prototypes().cpu().T).argmax(dim=1)
+    with torch.no_grad():
+        logits = classifier(mels)
+    # The classifier may know more genres than the translator has styles: compare by name.
+    places = {name: index for index, name in enumerate(translator.styles)}
+    names = [classifier.genres[index] for index in logits.argmax(dim=1).tolist()]
+    return torch.tensor([places.get(name, -1) for name in names])
+
+
+def _mean_chroma(translator: Translator, translations: Sequence[Translation]) -> float:
+    griffin_lim = GriffinLim(translator.mel_config, iterations=16)
+    values = []
+    for translation in _spread(translations, CHROMA_CLIPS):
+        wavs = griffin_lim(torch.stack([translation.output, translation.source]))
+        values.append(chroma_cosine(wavs[0], wavs[1], translator.mel_config.sample_rate))
+    return sum(values) / len(values)
+
+
+def validation_samples(translator: Translator, translations: Sequence[Translation]) -> list[Sample]:
+    """Four translations as sound (through Griffin-Lim, which needs no vocoder) and as pictures."""
+    griffin_lim, rate = GriffinLim(translator.mel_config, iterations=32), translator.mel_config.sample_rate
+    samples = []
+    moved = [t for t in translations if t.source_style != t.target_style]
+    for index, translation in enumerate(_spread(moved, 4)):
+        source, target = translator.styles[translation.source_style], translator.styles[translation.target_style]
+        mels = {f"{source} (input)": translation.source, f"to {target}": translation.output}
+        if translation.pair is not None:
+            mels[f"{target} (truth)"] = translation.pair
+        wavs = griffin_lim(torch.stack([translation.source, translation.output])).numpy()
+        name = f"{index}-{source}"
+        first = {f"{source} (input)": translation.source.numpy()}
+        samples.append(Sample(f"{name}-input", wavs[0], rate, first, fixed=True))
+        pictures = {title: mel.numpy() for title, mel in mels.items()}
+        samples.append(Sample(f"{name}-to-{target}", wavs[1], rate, pictures))
+    return samples
+
+
+def _mean(values: Sequence[Tensor]) -> float:
+    return float(torch.stack(list(values)).mean())
+
+
+def _spread(items: Sequence[Translation], count: int) -> list[Translation]:
+    count = min(count, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
