@@ -132,13 +132,12 @@ class LogMel(nn.Module):
         wav (B, samples) in [-1, 1] -> (B, n_mels, samples // hop_length), log10, from log10(floor) to about 1.5.
     """
 
-    window: Tensor
     filters: Tensor
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
+        self.transform = ShortTimeTransform(config)
         self.register_buffer("filters", mel_filterbank(config), persistent=False)
 
     @property
@@ -167,25 +166,63 @@ class LogMel(nn.Module):
             wav = nn.functional.pad(wav[:, None], (context, context), mode="reflect")[:, 0]
         # In single precision also under mixed precision: the eight bits of bfloat16 would blur the logarithms.
         with torch.autocast(wav.device.type, enabled=False):
-            mel = self.filters.T @ stft_magnitude(wav, self.config, self.window)
+            mel = self.filters.T @ self.transform.analyse(wav.float()).abs()
             return torch.log10(mel.clamp(min=self.config.floor))
 
 
-def stft_magnitude(wav: Tensor, config: MelConfig, window: Tensor) -> Tensor:
-    """Magnitudes of the short-time Fourier transform without any padding.
+class ShortTimeTransform(nn.Module):
+    """The front-end's short-time Fourier transform and its inverse by weighted overlap-add, without any padding.
 
-    Shape: wav (B, samples) -> (B, n_fft // 2 + 1, frames).
+    The inverse keeps all `(T - 1) * hop_length + n_fft` samples, where `torch.istft` refuses the edges: samples that no
+    window reaches come back as zeros.
+
+    Shape:
+        analyse: wav (B, (T - 1) * hop_length + n_fft) -> complex (B, n_fft // 2 + 1, T); synthesise: back.
     """
-    spectrum = torch.stft(
-        wav.float(),
-        n_fft=config.n_fft,
-        hop_length=config.hop_length,
-        win_length=config.win_length,
-        window=window,
-        center=False,
-        return_complex=True,
+
+    window: Tensor
+
+    def __init__(self, config: MelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
+
+    def analyse(self, wav: Tensor) -> Tensor:
+        """Complex spectrum of a batch of signals."""
+        config = self.config
+        return torch.stft(
+            wav,
+            n_fft=config.n_fft,
+            hop_length=config.hop_length,
+            win_length=config.win_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        """The signal whose spectrum is nearest to the given one in the least-squares sense (Griffin and Lim, 1984)."""
+        config = self.config
+        left = (config.n_fft - config.win_length) // 2
+        frames = torch.fft.irfft(spectrum.transpose(1, 2), n=config.n_fft, dim=2)
+        frames = frames[..., left : left + config.win_length] * self.window
+        total = _overlap_add(frames, config.hop_length)
+        weight = _overlap_add((self.window**2).expand(1, spectrum.shape[-1], -1), config.hop_length)
+        wav = total / weight.clamp(min=1e-3)
+        right = config.n_fft - config.win_length - left
+        return nn.functional.pad(wav, (left, right))
+
+
+def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+    """Add up frames, each `hop_length` after the one before: (B, T, length) -> (B, (T - 1) * hop_length + length)."""
+    batch, count, length = frames.shape
+    parts = -(-length // hop_length)
+    padded = nn.functional.pad(frames, (0, parts * hop_length - length)).reshape(batch, count, parts, hop_length)
+    total = sum(
+        nn.functional.pad(padded[:, :, part], (0, 0, part, parts - 1 - part)) for part in range(parts)
     )
-    return spectrum.abs()
+    assert isinstance(total, Tensor)
+    return total.reshape(batch, -1)[:, : (count - 1) * hop_length + length]
 
 
 class GriffinLim(nn.Module):
@@ -202,13 +239,12 @@ class GriffinLim(nn.Module):
         log_mel (B, n_mels, T) -> wav (B, T * hop_length).
     """
 
-    window: Tensor
     filters: Tensor
 
     def __init__(self, config: MelConfig, iterations: int = 60, momentum: float = 0.99) -> None:
         super().__init__()
         self.config, self.iterations, self.momentum = config, iterations, momentum
-        self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
+        self.transform = ShortTimeTransform(config)
         self.register_buffer("filters", mel_filterbank(config), persistent=False)
 
     def magnitudes(self, log_mel: Tensor, updates: int = 100) -> Tensor:
@@ -232,35 +268,9 @@ class GriffinLim(nn.Module):
         spectrum = torch.polar(magnitude, phase)
         previous = torch.zeros_like(spectrum)
         for _ in range(self.iterations):
-            rebuilt = self._analyse(self._synthesise(spectrum))
+            rebuilt = self.transform.analyse(self.transform.synthesise(spectrum))
             accelerated = rebuilt + self.momentum * (rebuilt - previous)
             previous = rebuilt
             spectrum = magnitude * accelerated / accelerated.abs().clamp(min=1e-12)
-        wav = self._synthesise(spectrum)
+        wav = self.transform.synthesise(spectrum)
         return wav[:, config.context : config.context + log_mel.shape[-1] * config.hop_length]
-
-    def _analyse(self, wav: Tensor) -> Tensor:
-        config = self.config
-        return torch.stft(
-            wav, config.n_fft, config.hop_length, config.win_length, self.window, center=False, return_complex=True
-        )
-
-    def _synthesise(self, spectrum: Tensor) -> Tensor:
-        """Overlap-add inverse; keeps all `(T - 1) * hop + n_fft` samples, where `torch.istft` refuses the edges."""
-        config = self.config
-        frames = torch.fft.irfft(spectrum, n=config.n_fft, dim=1)
-        left = (config.n_fft - config.win_length) // 2
-        window = nn.functional.pad(self.window, (left, config.n_fft - config.win_length - left))
-        length = (spectrum.shape[-1] - 1) * config.hop_length + config.n_fft
-        wav = _overlap_add(frames * window[:, None], length, config.hop_length)
-        envelope = _overlap_add(
-            (window**2)[None, :, None].expand(1, -1, spectrum.shape[-1]), length, config.hop_length
-        )
-        return wav / envelope.clamp(min=1e-3)
-
-
-def _overlap_add(frames: Tensor, length: int, hop_length: int) -> Tensor:
-    folded = nn.functional.fold(
-        frames, output_size=(1, length), kernel_size=(1, frames.shape[1]), stride=(1, hop_length)
-    )
-    return folded[:, 0, 0]

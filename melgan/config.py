@@ -22,6 +22,7 @@ class GeneratorConfig:
         istft_hop_length: hop of the short transform, samples (head `istft`).
         scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
             the original repository were trained without.
+        refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
     """
 
     n_mels: int = 80
@@ -34,6 +35,7 @@ class GeneratorConfig:
     istft_n_fft: int = 128
     istft_hop_length: int = 32
     scale_input: bool = False
+    refine_iterations: int = 0
 
     def __post_init__(self) -> None:
         if self.head not in ("waveform", "istft"):

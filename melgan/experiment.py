@@ -24,10 +24,11 @@ from melgan.config import DiscriminatorConfig, GeneratorConfig
 from melgan.discriminator import MultiScaleDiscriminator
 from melgan.layers import add_weight_norm
 from melgan.losses import feature_matching, hinge_discriminator, hinge_generator
-from melgan.vocoder import Vocoder
+from melgan.vocoder import KIND, Vocoder
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
 from training.loop import LoopConfig
 from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
+from training.pretrained import load_pretrained, load_weights
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,16 @@ class VocoderWeights:
     """Weights of the generator's losses.
 
     Args:
-        stft: multi-resolution STFT loss.
-        mel: L1 of log10 mels.
+        stft: multi-resolution STFT loss of the refined waveform.
+        raw_stft: the same of what the network alone makes.
+        mel: L1 of log10 mels of what the network alone makes.
         adversarial: hinge loss.
         feature_matching: L1 of the discriminators' feature maps (10 in the paper).
     """
 
     stft: float = 1.0
-    mel: float = 5.0
+    raw_stft: float = 0.5
+    mel: float = 2.0
     adversarial: float = 1.0
     feature_matching: float = 10.0
 
@@ -79,6 +82,9 @@ class VocoderTraining:
         generator_lr, discriminator_lr: learning rates of Adam (betas 0.5, 0.9 as in the paper).
         pretrain_steps: steps on the spectral losses alone before the discriminators join.
         stft_sizes: transforms of the multi-resolution loss, samples; hops are a quarter.
+        refine_iterations: of the refinement in training; gradients go through it, so that the network learns what the
+            refinement cannot mend. Fewer than at inference are enough.
+        start_from: model folder whose weights are the start, to fine-tune.
     """
 
     loop: LoopConfig
@@ -91,6 +97,8 @@ class VocoderTraining:
     discriminator_lr: float = 2e-4
     pretrain_steps: int = 5000
     stft_sizes: tuple[int, ...] = (512, 1024, 2048)
+    refine_iterations: int = 0
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_mels", "hop_length"):
@@ -123,6 +131,9 @@ class VocoderExperiment(Experiment):
         torch.manual_seed(config.loop.seed)
         self.config = config
         self.vocoder = Vocoder(config.generator, config.mel)
+        if config.start_from is not None:
+            _, weights = load_pretrained(config.start_from, KIND)
+            load_weights(self.vocoder.generator, weights, config.start_from)
         add_weight_norm(self.vocoder)
         self.discriminator = MultiScaleDiscriminator(config.discriminator)
         add_weight_norm(self.discriminator)
@@ -179,19 +190,28 @@ class VocoderExperiment(Experiment):
         losses = self.discriminator_step(real=real, mel=mel, update=update)
         return losses | self.generator_step(real=real, mel=mel, update=update, adversarial=True)
 
+    def synthesise(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network alone makes of a mel, and the same after the refinement of training."""
+        raw = self.vocoder.generator(mel).float()
+        refined = self.vocoder.refinement(raw[:, 0], mel, self.config.refine_iterations)
+        return raw, refined[:, None]
+
     def discriminator_step(self, *, real: Tensor, mel: Tensor, update: Update) -> dict[str, Tensor]:
         """Teach the discriminators to tell real waveforms from synthesised ones."""
         with torch.no_grad():
-            fake = self.vocoder(mel)
+            _, fake = self.synthesise(mel)
         loss = hinge_discriminator(self.discriminator(real), self.discriminator(fake.detach()))
         update("discriminator", loss)
         return {"discriminator": loss.detach()}
 
     def generator_step(self, *, real: Tensor, mel: Tensor, update: Update, adversarial: bool) -> dict[str, Tensor]:
         """Teach the generator to come near the real waveform and, if `adversarial`, to convince."""
-        fake = self.vocoder(mel).float()
-        losses = {"stft": self.stft_loss(fake, real), "mel": (self.log_mel(fake[:, 0]) - mel).abs().mean()}
+        raw, fake = self.synthesise(mel)
+        losses = {"stft": self.stft_loss(fake, real), "mel": (self.log_mel(raw[:, 0]) - mel).abs().mean()}
         weights = {"stft": self.config.weights.stft, "mel": self.config.weights.mel}
+        if self.config.refine_iterations:
+            losses["raw_stft"] = self.stft_loss(raw, real)
+            weights["raw_stft"] = self.config.weights.raw_stft
         if adversarial:
             with frozen(self.discriminator):
                 with torch.no_grad():

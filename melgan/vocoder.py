@@ -12,6 +12,7 @@ from data.mel import MelConfig
 from melgan.config import GeneratorConfig
 from melgan.generator import Generator
 from melgan.layers import plain_state_dict
+from melgan.refinement import MelRefinement
 from training.config import build, to_plain
 from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
 
@@ -40,15 +41,18 @@ class Vocoder(nn.Module):
                 raise ValueError(f"{name} is {network} in the generator and {front_end} in the mel front-end")
         self.mel_config = mel_config
         self.generator = Generator(generator_config)
+        self.refinement = MelRefinement(mel_config)
+        self.refine_iterations = generator_config.refine_iterations
 
     @property
     def context_frames(self) -> int:
         """Frames of context on one side that block-wise synthesis needs to equal synthesis of the whole."""
-        return self.generator.context_frames
+        return self.generator.context_frames + self.refine_iterations * self.refinement.context_frames
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Synthesise a batch of mels."""
-        return self.generator(mel)
+        """Synthesise a batch of mels: the network, then the refinement that its configuration asks for."""
+        wav = self.generator(mel)
+        return self.refinement(wav[:, 0], mel, self.refine_iterations)[:, None]
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Vocoder:

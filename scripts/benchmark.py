@@ -1,6 +1,6 @@
 """Measure speed, memory, start-up and vocoder quality, as a table and as JSON.
 
-    python -m scripts.benchmark [--quick] [--output docs/benchmark.json]
+python -m scripts.benchmark [--quick] [--output docs/benchmark.json]
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from scripts.command_line import run_command
 
 
 def benchmark(
-    output: Annotated[Path | None, typer.Option(help="JSON to write; the table goes beside it as .md.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Shorter songs and fewer excerpts, for a first look.")] = False,
+    output: Annotated[Path | None, typer.Option(help="JSON to write; the table goes beside it, .md.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter songs and fewer excerpts.")] = False,
     model: Annotated[Path | None, typer.Option(help="Translator folder; default: the bundled one.")] = None,
     vocoder: Annotated[Path | None, typer.Option(help="Vocoder folder; default: the bundled one.")] = None,
     style: Annotated[str | None, typer.Option(help="Target style; default: the model's first.")] = None,
-    corpus: Annotated[Path, typer.Option(help="Rendered corpus; left out where there is none.")] = Path("corpus"),
-    recordings: Annotated[Path, typer.Option(help="Real recordings; left out where there are none.")] = Path(
-        "recordings"
-    ),
+    corpus: Annotated[Path, typer.Option(help="Rendered corpus; left out if none.")] = Path("corpus"),
+    recordings: Annotated[Path, typer.Option(help="Recordings; left out if none.")] = Path("recordings"),
     excerpts: Annotated[int, typer.Option(min=1, help="Excerpts from each of the two.")] = 20,
     repeats: Annotated[int, typer.Option(min=3, help="Turns of which medians are taken.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
@@ -47,7 +45,8 @@ def benchmark(
         for name, folder in sources.items()
         if folder.is_dir()
     }
-    tables = [speed.format_speed(figures["speed"]), speed.format_command(figures["start"], figures["memory"])]
+    tables = [speed.format_speed(figures["speed"])]
+    tables.append(speed.format_command(figures["start"], figures["memory"]))
     tables += [quality.format_quality(qualities)] if qualities else []
     text = "\n\n".join([speed.format_machine(machine), *map("\n".join, tables)]) + "\n"
     typer.echo(text)

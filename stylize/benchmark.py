@@ -1,8 +1,8 @@
 """Speed and memory of the whole path, measured on the machine at hand in one run.
 
-Speeds are compared with the generator of the MelGAN paper (arXiv 1910.06711, section 2.1) in plain PyTorch: everything
-is repeated in turns, and a ratio is the median of the ratios of the turns, so that a machine busy with other things
-slows both sides down. Memory and start-up are those of the real command, in a process of its own.
+Speeds are compared with the generator of the MelGAN paper (arXiv 1910.06711, section 2.1) in plain PyTorch:
+everything is repeated in turns, and a ratio is the median of the ratios of the turns, so that a machine busy
+with other things slows both sides down. Memory and start-up are those of the real command, in its own process.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 DEMO_SONG = Path(stylize.__file__).parent / "songs" / "demo_country.ogg"
 
-# Runs the command in its arguments and writes how it went. A process of its own, and a small one: on Linux a child's
-# peak memory is never below what its parent had when it was started.
+# Runs the command in its arguments and writes how it went. A process of its own, and a small one: on Linux a
+# child's peak memory is never below what its parent had when it was started.
 _MEASURE_COMMAND = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -141,7 +141,9 @@ def time_in_turns(tasks: Mapping[str, Callable[[], object]], repeats: int) -> di
     return seconds
 
 
-def summarise_speed(seconds: Mapping[str, Sequence[float]], music_seconds: float, baseline: str) -> dict[str, Any]:
+def summarise_speed(
+    seconds: Mapping[str, Sequence[float]], music_seconds: float, baseline: str
+) -> dict[str, Any]:
     """Medians, times real time, and how many times faster than the baseline each task was.
 
     Args:
@@ -307,7 +309,8 @@ def format_speed(speed: Mapping[str, Any]) -> list[str]:
     ]
     for name, task in speed["tasks"].items():
         lines.append(
-            f"| {name} | {task['median_seconds']:.2f} | {task['times_real_time']:.1f} | {task['times_baseline']:.2f} |"
+            f"| {name} | {task['median_seconds']:.2f} | {task['times_real_time']:.1f} "
+            f"| {task['times_baseline']:.2f} |"
         )
     return lines
 
@@ -328,7 +331,6 @@ def format_command(start: Mapping[str, Any], memory: Mapping[str, Any]) -> list[
 def format_machine(machine: Mapping[str, Any]) -> str:
     """The machine in one line."""
     return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads used; {machine['system']}, "
-        f"Python {machine['python']}, PyTorch {machine['torch']}; {machine['date']}"
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads used; "
+        f"{machine['system']}, Python {machine['python']}, PyTorch {machine['torch']}; {machine['date']}"
     )
-

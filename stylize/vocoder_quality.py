@@ -25,6 +25,7 @@ GRIFFIN_LIM_ITERATIONS = 60
 LEAST_PEAK = 0.01
 """Excerpts that stay below this (-40 dB) are passed over: what can be heard is to be compared."""
 TOP_ROW = "original"
+MEASURES = ("mr_stft", "mel_l1", "chroma")
 
 
 def pick_excerpts(files: Sequence[Path], count: int, seconds: float, sample_rate: int) -> list[np.ndarray]:
@@ -69,7 +70,7 @@ def compare_vocoders(
         log_mel: the front-end of the mels.
 
     Returns:
-        means of each measure for each method and for the originals themselves, which are the best that can be had.
+        means of each measure for each method and for the originals themselves, the best that can be had.
     """
     hop_length, sample_rate = log_mel.config.hop_length, log_mel.config.sample_rate
     values: dict[str, list[tuple[float, float, float]]] = {name: [] for name in (*methods, TOP_ROW)}
@@ -83,7 +84,7 @@ def compare_vocoders(
             values[name].append((distance, mel_l1(wav, original), chroma_cosine(wav, original, sample_rate)))
         logger.info("vocoder: excerpt %d of %d", number, len(excerpts))
     return {
-        name: dict(zip(("mr_stft", "mel_l1", "chroma"), map(statistics.fmean, zip(*rows, strict=True)), strict=True))
+        name: dict(zip(MEASURES, map(statistics.fmean, zip(*rows, strict=True)), strict=True))
         for name, rows in values.items()
     }
 

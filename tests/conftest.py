@@ -36,7 +36,7 @@ class TinyModels:
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
-    """Real networks, as small as they get; weights large enough that everything they do shows."""
+    """Real networks, as small as they get; their random weights change a song audibly and do not saturate."""
     from melgan import GeneratorConfig as VocoderConfig
     from melgan import Vocoder
     from travelgan import GeneratorConfig, SiameseConfig, Translator, TranslatorConfig
@@ -51,10 +51,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
         siamese=SiameseConfig(widths=(6, 8, 8), content_size=5, style_size=4, style_hidden=8),
     )
     translator = Translator(translator_config, mel_config)
-    vocoder = Vocoder(VocoderConfig(n_mels=12, width=16, scale_input=True), mel_config)
-    for parameter in (*translator.generator.parameters(), *vocoder.parameters()):
-        if parameter.ndim == 3:  # kernels, and nothing that only shifts
-            torch.nn.init.normal_(parameter, std=2.0 * (parameter[0].numel()) ** -0.5)
+    vocoder = Vocoder(VocoderConfig(n_mels=12, width=32, scale_input=True), mel_config)
+    with torch.no_grad():
+        translator.generator.exit.convolution.weight.mul_(5)
+        for parameter in vocoder.parameters():
+            is_kernel = parameter.ndim == 3
+            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5 if is_kernel else 0.0)
+        loudest = vocoder(torch.empty(1, 12, 64).uniform_(-4.0, 0.0)).abs().max()
+        vocoder.generator.head.last.conv.weight.mul_(0.5 / torch.atanh(loudest))
     folder = tmp_path_factory.mktemp("models")
     translator.save_pretrained(folder / "translator")
     vocoder.save_pretrained(folder / "vocoder", training={"steps": 0})

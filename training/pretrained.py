@@ -122,7 +122,8 @@ def load_pretrained(folder: str | Path, kind: str) -> tuple[dict[str, Any], dict
     with path.open("rb") as stream:
         head = stream.read(9)
     # A safetensors file opens with the length of its JSON header, which may happen to look like a pickle's first bytes.
-    if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
+    pickled = head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"))
+    if pickled and head[8:] != b"{":
         raise UserError(f"{path} is a pickle, not a safetensors file; pickles are never opened: export the model again")
     try:
         tensors = load_file(path, device="cpu")

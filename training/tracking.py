@@ -132,7 +132,7 @@ class Tracker:
     def close(self) -> None:
         """Finish the W&B run."""
         if self.run is not None:
-            self.run.finish(quiet=True)
+            self.run.finish()
 
 
 def _step_of(line: str) -> float:

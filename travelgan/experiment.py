@@ -22,6 +22,7 @@ from data.segments import MelSegments
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
 from training.genre import GenreClassifier
 from training.loop import LoopConfig
+from training.pretrained import load_pretrained, load_weights
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
 from travelgan.discriminator import Discriminator, Judgement
 from travelgan.losses import (
@@ -111,6 +112,7 @@ class TranslatorTraining:
         example_share: share of translations whose style is given by example instead of by name.
         identity_share: share of the batch that is also translated to its own style.
         pretrain_steps: steps without the discriminator before it joins; useful where there are known pairs.
+        start_from: model folder whose weights are the start, to fine-tune.
     """
 
     loop: LoopConfig
@@ -130,6 +132,7 @@ class TranslatorTraining:
     example_share: float = 0.5
     identity_share: float = 0.25
     pretrain_steps: int = 0
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:
@@ -165,6 +168,9 @@ class TranslatorExperiment(Experiment):
         self.translator = Translator(
             TranslatorConfig(data.styles, data.segment_frames, config.generator, config.siamese), config.mel
         )
+        if config.start_from is not None:
+            _, weights = load_pretrained(config.start_from, "translator")
+            load_weights(self.translator, weights, config.start_from)
         self.generator, self.siamese = self.translator.generator, self.translator.siamese
         self.discriminator = Discriminator(config.discriminator, config.mel.n_mels, len(data.styles))
         self.modules: dict[str, nn.Module] = {

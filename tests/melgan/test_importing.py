@@ -34,8 +34,9 @@ def test_the_waveform_is_the_originals(published: dict[str, Tensor]) -> None:
 
 def test_weights_saved_from_several_gpus_have_a_prefix(published: dict[str, Tensor]) -> None:
     prefixed = {f"module.{name}": value for name, value in published.items()}
-    for name, value in import_published(prefixed, "FILE").state_dict().items():
-        assert torch.equal(value, import_published(published, "FILE").state_dict()[name])
+    plain, from_prefixed = (import_published(state, "FILE").state_dict() for state in (published, prefixed))
+    assert plain.keys() == from_prefixed.keys()
+    assert all(torch.equal(plain[name], from_prefixed[name]) for name in plain)
 
 
 def without(name: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:

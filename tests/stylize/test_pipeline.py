@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,8 +135,6 @@ def test_no_click_at_a_join(tiny_stylizer: Stylizer, songs: Songs) -> None:
 
 def test_without_context_blocks_do_differ(tiny_stylizer: Stylizer, songs: Songs) -> None:
     """The tests above would notice: these networks do look at their neighbourhood."""
-    import dataclasses
-
     song = songs.make(60_000)
     style = tiny_stylizer.named_style("metal")
     stylizer = with_blocks(tiny_stylizer, 32)

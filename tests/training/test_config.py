@@ -1,0 +1,288 @@
+"""YAML to dataclasses: what is refused and how it is said; every file in configs/ trains; no field is dead."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.utils.data import default_collate
+
+from data.errors import UserError
+from melgan.experiment import VocoderExperiment, VocoderTraining
+from training.config import build, load_config, to_plain
+from training.loop import Trainer, make_accelerator
+from travelgan.experiment import TranslatorExperiment, TranslatorTraining
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.5
+    names: tuple[str, ...] = ("a",)
+    sizes: tuple[int, ...] = (1, 2)
+
+    def __post_init__(self) -> None:
+        if self.rate < 0:
+            raise ValueError(f"rate must not be negative, got {self.rate}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    steps: int
+    inner: Inner = field(default_factory=Inner)
+    mode: str = "auto"
+    fast: bool = False
+    folder: str | None = None
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Outer:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return load_config(path, Outer, overrides)
+
+
+def test_values_become_the_types_of_their_fields(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        "steps: 3\ninner: {rate: 1, names: [x, y], sizes: [4]}\nfast: true\nfolder: corpus\nshares: {jazz: 1e-4}",
+    )
+    assert config == Outer(3, Inner(1.0, ("x", "y"), (4,)), "auto", True, "corpus", {"jazz": 1e-4})
+    assert isinstance(config.inner.rate, float)
+    assert load(tmp_path, "steps: 3\nfolder: null") == Outer(3)
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "0.0001", "'1e-4'"])
+def test_small_numbers_are_read_however_they_are_written(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, f"steps: 1\ninner: {{rate: {text}}}").inner.rate == 1e-4
+    assert load(tmp_path, "steps: 1", f"inner.rate={text}").inner.rate == 1e-4
+
+
+@pytest.mark.parametrize("word", ["off", "on", "no", "yes", "auto"])
+def test_words_are_words(tmp_path: Path, word: str) -> None:
+    """YAML 1.1 would read `off` and `no` as booleans, and `mixed_precision: no` could not be said."""
+    assert load(tmp_path, f"steps: 1\nmode: {word}").mode == word
+    assert load(tmp_path, "steps: 1", f"mode={word}").mode == word
+
+
+def test_a_saved_configuration_reads_back(tmp_path: Path) -> None:
+    config = Outer(3, Inner(1e-7, ("no", "1e5", "on")), "off", True, None, {"a": 0.5})
+    assert load(tmp_path, yaml.safe_dump(to_plain(config))) == config
+    assert to_plain(config)["inner"] == {"rate": 1e-7, "names": ["no", "1e5", "on"], "sizes": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("stepps: 3", "unknown key 'stepps'; did you mean steps?"),
+        ("steps: 3\ninner: {raet: 1}", "inner: unknown key 'raet'; did you mean rate?"),
+        ("steps: 3\nzzz: 1", "unknown key 'zzz'; known keys: steps, inner, mode, fast, folder, shares"),
+        ("fast: true", "the key 'steps' is missing"),
+        ("", "the key 'steps' is missing"),
+        ("steps: many", "steps must be a whole number, got 'many'"),
+        ("steps: 1.5", "steps must be a whole number, got 1.5"),
+        ("steps: true", "steps must be a whole number, got True"),
+        ("steps: null", "steps must be a whole number, got None"),
+        ("steps: 3\ninner: {rate: fast}", "inner: rate must be a number, got 'fast'"),
+        ("steps: 3\ninner: {rate: true}", "rate must be a number, got True"),
+        ("steps: 3\nfast: yes", "fast must be true or false, got 'yes'"),
+        ("steps: 3\nfast: 1", "fast must be true or false, got 1"),
+        ("steps: 3\nmode: 7", "mode must be text, got 7"),
+        ("steps: 3\nfolder: [a]", "folder must be text"),
+        ("steps: 3\ninner: 5", "inner must hold keys and values, got 5"),
+        ("steps: 3\ninner: {names: x}", "names must be a list, got 'x'"),
+        ("steps: 3\ninner: {sizes: [1, x]}", "sizes must be a whole number, got 'x'"),
+        ("steps: 3\nshares: [1]", "shares must hold keys and values"),
+        ("steps: 3\nshares: {jazz: loud}", "shares.jazz must be a number"),
+        ("steps: 3\ninner: {rate: -1}", "inner: rate must not be negative, got -1.0"),
+        ("- 3", "must hold keys and values, got list"),
+        ("steps: [3", "is not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    assert problem in str(caught.value)
+    assert str(tmp_path / "config.yaml") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_binary_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read the configuration .*No such file"):
+        load_config(tmp_path / "no.yaml", Outer)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="is not valid YAML"):
+        load_config(tmp_path / "binary.yaml", Outer)
+
+
+def test_overrides_reach_into_nested_keys(tmp_path: Path) -> None:
+    text = "steps: 3\ninner: {rate: 1}"
+    config = load(tmp_path, text, "steps=9", "inner.sizes=[7, 8]", "inner.rate=2", "folder=a=b", "shares.jazz=0.5")
+    assert config == Outer(9, Inner(2.0, ("a",), (7, 8)), folder="a=b", shares={"jazz": 0.5})
+    assert load(tmp_path, "steps: 3\nfolder: x", "folder=null").folder is None
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("steps", "is not of the form name=value"),
+        ("=3", "is not of the form name=value"),
+        ("steps.deep=3", "steps is a value, it has no keys below it"),
+        ("inner.raet=3", "inner: unknown key 'raet'; did you mean rate?"),
+        ("steps=many", "steps must be a whole number"),
+        ("inner.sizes=[1", "is not valid YAML"),
+    ],
+)
+def test_overrides_that_do_not_fit(tmp_path: Path, override: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, "steps: 3", override)
+    assert problem in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_overrides_its_base_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "root.yaml").write_text("steps: 1\nmode: root\ninner: {rate: 1, names: [r]}")
+    (tmp_path / "sub" / "middle.yaml").write_text("base: ../root.yaml\nmode: middle\ninner: {rate: 2}")
+    (tmp_path / "top.yaml").write_text("base: sub/middle.yaml\nsteps: 5")
+    config = load_config(tmp_path / "top.yaml", Outer, ["inner.sizes=[9]"])
+    assert config == Outer(5, Inner(2.0, ("r",), (9,)), "middle")
+
+
+def test_bases_in_a_circle_and_missing_bases(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml")
+    (tmp_path / "b.yaml").write_text("base: a.yaml")
+    (tmp_path / "c.yaml").write_text("base: gone.yaml")
+    with pytest.raises(UserError, match="name each other in a circle"):
+        load_config(tmp_path / "a.yaml", Outer)
+    with pytest.raises(UserError, match=r"cannot read .*gone\.yaml"):
+        load_config(tmp_path / "c.yaml", Outer)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"generator": {"n_mels": 80}}, "n_mels is 80 in generator and 192 in mel"),
+        ({"data": {"folders": ["x"], "segment_frames": 4}}, "segments of 4 frames are 1024 samples; .* at least 1025"),
+        ({"loop": {"steps": 0}}, "loop: steps must be at least 1, got 0"),
+        ({"loop": {"steps": 1, "mixed_precision": "fp16"}}, "mixed_precision must be no or bf16, got 'fp16'"),
+    ],
+)
+def test_vocoder_runs_that_cannot_train_are_refused_before_they_start(change: dict[str, Any], problem: str) -> None:
+    values = {"loop": {"steps": 1}, "data": {"folders": ["x"]}, "generator": {"n_mels": 192}}
+    build(VocoderTraining, values, "FILE")
+    with pytest.raises(UserError, match=problem):
+        build(VocoderTraining, values | change, "FILE")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"loop": {"steps": 1, "batch_size": 1}}, "batches of at least 2 songs, got 1"),
+        ({"data": {"folder": "x", "styles": ["jazz"]}}, "a translator needs two styles or more"),
+        ({"data": {"folder": "x", "segment_frames": 16}}, "segment_frames is 16; the networks need at least 32"),
+        ({"data": {"folder": "x", "validation_frames": 8}}, "validation_frames is 8"),
+        ({"weights": dict.fromkeys(
+            ("adversarial", "travel", "margin", "style", "pull", "identity"), 0.0)}, "all weights are 0"),
+    ],
+)  # fmt: skip
+def test_translator_runs_that_cannot_train_are_refused_before_they_start(
+    change: dict[str, Any], problem: str
+) -> None:
+    values = {"loop": {"steps": 1}, "data": {"folder": "x"}}
+    build(TranslatorTraining, values, "FILE")
+    with pytest.raises(UserError, match=problem):
+        build(TranslatorTraining, values | change, "FILE")
+
+
+def tiny_overrides(path: Path, corpus: Path) -> tuple[type, type, list[str]]:
+    """What makes a configuration small enough to be tried."""
+    common = ["loop.batch_size=2", "loop.workers=0", "loop.wandb=off", "loop.steps=1"]
+    try:
+        load_config(path, VocoderTraining)
+    except UserError:
+        return TranslatorTraining, TranslatorExperiment, [
+            *common,
+            f"data.folder={corpus}",
+            f"data.cache={corpus.parent / 'tone-mels'}",
+            "data.styles=[jazz, metal]",
+            "data.classifier=null",
+            "data.segment_frames=64",
+            "data.validation_frames=64",
+            "generator.widths=[8, 8]",
+            "generator.dilations=[1]",
+            "siamese.widths=[8, 8]",
+            "discriminator.widths=[8, 8]",
+        ]  # fmt: skip
+    return VocoderTraining, VocoderExperiment, [
+        *common,
+        f"data.folders=[{corpus}]",
+        "data.segment_frames=16",
+        "data.validation_clips=1",
+        "generator.width=16",
+        "discriminator.width=4",
+        "discriminator.layers=2",
+        "pretrain_steps=0",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_trains_a_step(
+    path: Path, tone_corpus: Path, tmp_path: Path, fresh_accelerate: None
+) -> None:
+    training, experiment, overrides = tiny_overrides(path, tone_corpus)
+    load_config(path, training)  # as it stands
+    config = load_config(path, training, overrides)
+    trainer = Trainer(
+        experiment(config), config.loop, tmp_path, make_accelerator(config.loop, "cpu"), to_plain(config)
+    )
+    before = [p.detach().clone() for m in trainer.experiment.modules.values() for p in m.parameters()]
+    batch = default_collate([trainer.experiment.dataset[0, index] for index in range(2)])
+    losses = trainer.step(batch)
+    assert all(torch.isfinite(value) for value in losses.values())
+    after = [p for m in trainer.experiment.modules.values() for p in m.parameters()]
+    assert sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > len(before) / 2
+
+
+def config_fields(cls: Any) -> Iterator[tuple[str, str]]:
+    """Every (class, field) below a configuration, itself included."""
+    hints = typing.get_type_hints(cls)
+    for item in dataclasses.fields(cls):
+        yield cls.__name__, item.name
+        if dataclasses.is_dataclass(hints[item.name]):
+            yield from config_fields(hints[item.name])
+
+
+def names_read() -> set[str]:
+    """Attributes and strings in the code, but for the checks of configurations themselves."""
+    names: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef) and child.name == "__post_init__":
+                continue
+            if isinstance(child, ast.Attribute):
+                names.add(child.attr)
+            if isinstance(child, ast.Constant) and isinstance(child.value, str):
+                names.add(child.value)
+            visit(child)
+
+    for room in ("data", "melgan", "travelgan", "training", "scripts"):
+        for path in (ROOT / room).rglob("*.py"):
+            visit(ast.parse(path.read_text(encoding="utf-8")))
+    return names
+
+
+@pytest.mark.parametrize("cls", [VocoderTraining, TranslatorTraining])
+def test_no_setting_is_dead(cls: type) -> None:
+    read = names_read()
+    assert "a_setting_that_nobody_reads" not in read
+    assert [f"{owner}.{name}" for owner, name in config_fields(cls) if name not in read] == []

@@ -1,0 +1,255 @@
+"""The loop on a problem worked out by hand: schedule, averages, limits, broken gradients, best state, resuming."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from data.errors import UserError
+from training import loop
+from training.checkpoint import list_checkpoints
+from training.loop import MOST_SKIPPED_UPDATES, LoopConfig, Trainer, learning_rate_scale, make_accelerator
+
+
+def read_metrics(trainer: Trainer) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (trainer.run_folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def best(trainer: Trainer) -> dict[str, Any]:
+    return json.loads((trainer.run_folder / "best" / "model.json").read_text())
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
+    config = LoopConfig(steps=1, warmup_steps=4, decay_steps=10, final_lr_scale=0.2)
+    scales = [learning_rate_scale(config, step) for step in (0, 1, 3, 4, 9, 14, 1000)]
+    assert scales == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.6, 0.2, 0.2])
+    quarter = learning_rate_scale(LoopConfig(steps=1, decay_steps=8, final_lr_scale=0.0), 2)
+    assert quarter == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+    assert learning_rate_scale(LoopConfig(steps=1), 10**6) == 1.0
+
+
+def test_every_step_uses_its_rate(make_trainer: Any, line_experiment: Any) -> None:
+    experiment = line_experiment(lr=0.4)
+    make_trainer(experiment, steps=4, warmup_steps=2, decay_steps=2, final_lr_scale=0.0).run()
+    assert experiment.rates == pytest.approx([0.2, 0.4, 0.4, 0.2])
+
+
+def test_a_step_is_gradient_descent(make_trainer: Any) -> None:
+    trainer = make_trainer(steps=3)
+    measures = trainer.run()
+    weight = 10.0
+    for _ in range(3):
+        weight -= 0.1 * (weight - 1.5)  # items 0, 1, 2, 3
+    assert trainer.experiment.pupil.weight.item() == pytest.approx(weight)
+    assert measures == {"valid/score": 1.0}
+    assert trainer.state.step == 3
+
+
+def test_metrics_are_logged_at_the_first_step_and_every_so_often(make_trainer: Any) -> None:
+    trainer = make_trainer(steps=7, log_every=3, validate_every=5)
+    trainer.run()
+    lines = read_metrics(trainer)
+    assert [line["step"] for line in lines if "loss" in line] == [1, 3, 6]
+    assert [line["step"] for line in lines if "valid/score" in line] == [5, 7]
+    assert lines[0]["loss"] == pytest.approx(((10 - 1.5) ** 2 + 1.25) / 2)
+    assert lines[0]["gradient_norm"] == pytest.approx(8.5)
+
+
+def test_gradients_are_clipped_and_their_norm_is_the_one_before(make_trainer: Any) -> None:
+    trainer = make_trainer(steps=1, gradient_clip=0.5)
+    trainer.run()
+    assert trainer.experiment.pupil.weight.item() == pytest.approx(10 - 0.1 * 0.5, abs=1e-5)
+    assert read_metrics(trainer)[0]["gradient_norm"] == pytest.approx(8.5)
+
+
+def test_the_average_is_what_is_validated_sampled_and_exported(make_trainer: Any) -> None:
+    trainer = make_trainer(steps=3, average_decay=0.5)
+    trainer.run()
+    weight, average = 10.0, 10.0
+    for update in range(1, 4):
+        weight -= 0.1 * (weight - 1.5)
+        kept = update / (10 + update)
+        average = kept * average + (1 - kept) * weight
+    assert trainer.experiment.seen == pytest.approx([average])
+    assert best(trainer)["weight"] == pytest.approx(average)
+    assert trainer.experiment.pupil.weight.item() == pytest.approx(weight)
+
+
+def test_randomness_belongs_to_seed_and_step_not_to_what_was_drawn_before(
+    make_trainer: Any, line_experiment: Any
+) -> None:
+    runs = {}
+    for name, settings in {"a": {}, "b": {"validate_every": 1}, "c": {"seed": 1}}.items():
+        experiment = line_experiment()
+        make_trainer(experiment, run=name, steps=3, **settings).run()
+        runs[name] = experiment.drawn
+    assert runs["a"] == runs["b"]
+    assert len({*runs["a"], *runs["c"]}) == 6
+
+
+def test_an_update_that_is_not_finite_is_left_out(
+    make_trainer: Any, line_experiment: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = make_trainer(line_experiment(broken_from_epoch=2), steps=5)  # an epoch is a step here
+    trainer.run()
+    assert trainer.experiment.pupil.weight.item() == pytest.approx(1.5 + 8.5 * 0.9**2)
+    assert trainer.experiment.judge.weight.item() > 0.3  # the other network went on
+    assert caplog.text.count("gradients of pupil are not finite") == 3
+
+
+def test_too_many_of_them_in_a_row_end_the_run(make_trainer: Any, line_experiment: Any) -> None:
+    """Although the updates of the other network, in between, are all in order."""
+    trainer = make_trainer(line_experiment(broken_from_epoch=1), steps=100)
+    with pytest.raises(UserError, match=f"gradients of pupil were not finite {MOST_SKIPPED_UPDATES} times in a row"):
+        trainer.run()
+    assert trainer.state.step == MOST_SKIPPED_UPDATES
+
+
+def test_no_time_at_all_still_leaves_a_checkpoint_and_a_validation(make_trainer: Any) -> None:
+    trainer = make_trainer(steps=50)
+    assert trainer.run(max_minutes=0) == {"valid/score": 1.0}
+    assert trainer.state.step == 0
+    assert [path.name for path in list_checkpoints(trainer.run_folder)] == ["step-00000000"]
+    assert best(trainer)["step"] == 0
+    assert make_trainer(steps=50).run() == {"valid/score": 1.0}
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock takes ten seconds."""
+    now = iter(range(0, 10**6, 10))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+
+
+def test_a_run_stops_when_its_time_is_over_and_goes_on_later(make_trainer: Any, ticking: None) -> None:
+    trainer = make_trainer(steps=12)
+    trainer.run(max_minutes=1.5)
+    assert 0 < trainer.state.step < 12
+    minutes = trainer.state.minutes
+    assert 0 < minutes <= 1.5
+    resumed = make_trainer(steps=12)
+    assert (resumed.state.step, resumed.state.minutes) == (trainer.state.step, minutes)
+    resumed.run()
+    assert resumed.state.step == 12 and resumed.state.minutes > minutes
+
+
+def test_checkpoints_come_every_few_minutes_and_the_newest_are_kept(make_trainer: Any, ticking: None) -> None:
+    trainer = make_trainer(steps=20, checkpoint_minutes=1.0, keep_checkpoints=3)
+    written = []
+    original = trainer._checkpoint
+
+    def checkpoint() -> None:
+        original()
+        written.append(trainer.state.step)
+
+    trainer._checkpoint = checkpoint
+    trainer.run()
+    assert 4 <= len(written) <= 11 and written[-1] == 20
+    kept = [f"step-{step:08d}" for step in written[-3:]]
+    assert [path.name for path in list_checkpoints(trainer.run_folder)] == kept
+
+
+@pytest.mark.parametrize(
+    ("scores", "lower", "expected"),
+    [
+        ([3.0, 1.0, 2.0], True, 4),
+        ([3.0, 1.0, 2.0], False, 2),
+        ([float("nan"), 5.0, float("nan")], True, 4),
+        ([2.0, 2.0, 2.0], True, 2),
+    ],
+)
+def test_the_best_by_validation_is_kept_not_the_last(
+    make_trainer: Any, line_experiment: Any, scores: list[float], lower: bool, expected: int
+) -> None:
+    experiment = line_experiment(scores)
+    experiment.lower_is_better = lower
+    trainer = make_trainer(experiment, steps=6, validate_every=2)
+    trainer.run()
+    assert best(trainer)["step"] == expected
+    assert best(trainer)["weight"] == pytest.approx(experiment.seen[expected // 2 - 1])
+
+
+def test_a_resumed_run_remembers_the_best(make_trainer: Any, line_experiment: Any) -> None:
+    make_trainer(line_experiment([1.0]), steps=2).run()
+    make_trainer(line_experiment([5.0]), steps=4).run()
+    assert best(make_trainer(steps=4))["step"] == 2
+    make_trainer(line_experiment([0.5]), steps=6).run()
+    assert best(make_trainer(steps=6))["step"] == 6
+
+
+def test_nothing_finite_exports_nothing(make_trainer: Any, line_experiment: Any) -> None:
+    trainer = make_trainer(line_experiment([float("nan")]), steps=1)
+    trainer.run()
+    assert not (trainer.run_folder / "best").exists()
+
+
+def test_a_finished_run_that_is_started_again_trains_no_further(make_trainer: Any) -> None:
+    first = make_trainer(steps=3)
+    first.run()
+    again = make_trainer(steps=3)
+    assert again.run() == {"valid/score": 1.0}
+    assert again.experiment.pupil.weight.item() == first.experiment.pupil.weight.item()
+    assert again.experiment.drawn == []
+
+
+def test_a_run_folder_belongs_to_its_configuration(make_trainer: Any) -> None:
+    make_trainer(steps=1).run()
+    before = (make_trainer(steps=1).run_folder / "config.yaml").read_text()
+    with pytest.raises(UserError, match=r"started with another configuration \(loop.batch_size, loop.seed differ\)"):
+        make_trainer(steps=1, seed=3, batch_size=2)
+    with pytest.raises(UserError, match="loop.gradient_clip differ"):
+        make_trainer(steps=1, gradient_clip=1.0)
+    assert (make_trainer(steps=1).run_folder / "config.yaml").read_text() == before
+
+
+def test_how_long_and_how_often_may_change(make_trainer: Any, line_experiment: Any) -> None:
+    make_trainer(steps=1).run()
+    trainer = make_trainer(
+        steps=9, log_every=2, validate_every=3, checkpoint_minutes=9.0, keep_checkpoints=5, wandb="off", workers=0
+    )
+    assert yaml.safe_load((trainer.run_folder / "config.yaml").read_text())["loop"]["steps"] == 9
+    experiment = line_experiment()
+    experiment.free_settings = frozenset({"loop.seed"})
+    make_trainer(experiment, steps=9, seed=4)
+
+
+def test_a_damaged_configuration_in_the_run_folder_is_said(make_trainer: Any) -> None:
+    path = make_trainer(steps=1).run_folder / "config.yaml"
+    path.write_text("loop: [half")
+    with pytest.raises(UserError, match=r"config.yaml is damaged"):
+        make_trainer(steps=1)
+
+
+@pytest.mark.parametrize(("batch_size", "processes", "least"), [(3, 2, 1), (2, 2, 2), (1, 2, 1)])
+def test_batches_that_cannot_be_shared_out_are_refused(
+    line_experiment: Any, tmp_path: Path, batch_size: int, processes: int, least: int
+) -> None:
+    experiment = line_experiment()
+    experiment.least_share = least
+    accelerator = SimpleNamespace(device=torch.device("cpu"), num_processes=processes)
+    config = LoopConfig(steps=1, batch_size=batch_size)
+    with pytest.raises(UserError, match=f"a batch of {batch_size} cannot be shared out to {processes} processes"):
+        Trainer(experiment, config, tmp_path / "run", accelerator, {})  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_training_set_or_another_device_is_refused(fresh_accelerate: None) -> None:
+    with pytest.raises(UserError, match="device 'cuda:1' is unknown; choose auto or cpu"):
+        make_accelerator(LoopConfig(steps=1), "cuda:1")
+    assert make_accelerator(LoopConfig(steps=1), "cpu").device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"steps": 0}, {"batch_size": 0}, {"log_every": 0}, {"validate_every": 0}, {"keep_checkpoints": 0}],
+)
+def test_impossible_loops_are_refused(values: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(values))} must be at least 1, got 0"):
+        LoopConfig(**{"steps": 1} | values)
