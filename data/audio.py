@@ -38,8 +38,10 @@ __all__ = [
 
 _BLOCK_FRAMES = 65536  # decoded at a time
 _UNKNOWN_LENGTH = 2**62  # libsndfile gives 2**63 - 1 for streams that do not say how long they are
-# The length header of an MP3 counts frames of 1152 samples, and encoders disagree by one or two of them.
-_MP3_LENGTH_SLACK = 2 * 1152
+# How many samples fewer than announced are no sign of a cut file. The length header of an MP3 counts frames of 1152
+# samples, and encoders disagree by one or two of them. An Ogg stream whose first page starts before time zero has fewer
+# than libsndfile announces, by less than a block; that it is whole is known from the mark at its end.
+_LENGTH_SLACK = {"MP3": 2 * 1152, "OGG": 8192}
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class AudioReader:
     def _check_all_was_there(self) -> None:
         if self.decoded_frames == 0:
             raise _no_samples(self.info.path)
-        slack = _MP3_LENGTH_SLACK if self.info.format == "MP3" else 0
+        slack = _LENGTH_SLACK.get(self.info.format, 0)
         if self.decoded_frames + slack < self.info.frames:
             seconds = self.decoded_frames / self.info.sample_rate
             raise cut_off(self.info.path, f"{seconds:.1f} s of {self.info.seconds:.1f} s could be decoded")

@@ -2,7 +2,7 @@
 
 Speeds are compared with the generator of the MelGAN paper (arXiv 1910.06711, section 2.1) in plain PyTorch:
 everything is repeated in turns, and a ratio is the median of the ratios of the turns, so that a machine busy
-with other things slows both sides down. Memory and start-up are those of the real command, in its own process.
+with other things slows both sides down. Memory and start-up are the real command's, in a process of its own.
 """
 
 from __future__ import annotations

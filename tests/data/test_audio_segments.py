@@ -139,7 +139,7 @@ def test_file_that_goes_bad_is_named_and_another_taken(damage: str, tmp_path: Pa
     if damage == "gone":
         bad.unlink()
     else:
-        wav = np.full(16000, np.nan) if damage == "nan" else np.full(100, 0.5)
+        wav = np.full(16000, np.nan) if damage == "nan" else np.full(14000, 0.5)
         soundfile.write(bad, wav, RATE, subtype="FLOAT")
     with caplog.at_level(logging.WARNING):
         segment = dataset[0, 0]

@@ -125,6 +125,12 @@ def test_other_folders_are_split_by_file_name_alone(tmp_path: Path) -> None:
     assert splits_of(index_folder(tmp_path / "a", seed=1), tmp_path / "a") != first
 
 
+@pytest.mark.parametrize("name", ["techno/techno.00029.wav", "blues/blues.00129.wav", "blues/blues.29.wav"])
+def test_names_that_cannot_be_gtzans_are_split_by_hash(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, [name])
+    assert [clip.path for clip in index_folder(tmp_path)] == [tmp_path / name]
+
+
 @pytest.mark.parametrize(("files", "expected"), [(1, 1), (2, 2), (3, 3), (5, 3)])
 def test_small_folders_have_every_split_they_can(files: int, expected: int, tmp_path: Path) -> None:
     touch(tmp_path, (f"x/{n}.wav" for n in range(files)))

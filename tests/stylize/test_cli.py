@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -42,7 +43,8 @@ def run(tiny_models: TinyModels, place: Path) -> Run:
 
     def call(*arguments: object, model: Path | None = None, vocoder: Path | None = None) -> int:
         models = ["--model", model or tiny_models.translator, "--vocoder", vocoder or tiny_models.vocoder]
-        return main([*map(str, arguments), *map(str, models), "--device", "cpu"])
+        device = [] if "--device" in arguments else ["--device", "cpu"]
+        return main([*map(str, (*arguments, *models)), *device])
 
     return call
 
@@ -299,7 +301,7 @@ class TestKnownBeforeAModelLoads:
     ) -> None:
         songs.write(place / "song.wav", 5000)
         # The super-user may write anywhere, so a read-only folder cannot be had in every test run.
-        monkeypatch.setattr("os.access", lambda *_, **__: False)
+        monkeypatch.setattr("os.access", lambda _, mode: not mode & os.W_OK)
         assert "not writable" in refused("song.wav", "--to", "jazz", "-o", "out.wav")
 
     def test_unknown_output_format(self, refused: Refused, songs: Songs, place: Path) -> None:

@@ -72,18 +72,18 @@ class LineExperiment(Experiment):
         return {"loss": loss.detach(), "gradient_norm": norm}
 
     def validate(self) -> dict[str, float]:
-        self.seen.append(float(self.pupil.weight))
+        self.seen.append(self.pupil.weight.item())
         score = self.scores[min(self.validations, len(self.scores) - 1)]
         self.validations += 1
         torch.rand(7)  # validations may draw what they like
         return {"valid/score": score}
 
     def samples(self) -> Sequence[Sample]:
-        return [Sample("weight", None, 1, {"weight": np.full((2, 2), float(self.pupil.weight))})]
+        return [Sample("weight", None, 1, {"weight": np.full((2, 2), self.pupil.weight.item())})]
 
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         folder.mkdir(exist_ok=True)
-        document = {"weight": float(self.pupil.weight), "step": training["step"], "measures": training["measures"]}
+        document = {"weight": self.pupil.weight.item(), "step": training["step"], "measures": training["measures"]}
         (folder / "model.json").write_text(json.dumps(document))
 
 

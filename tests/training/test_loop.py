@@ -152,7 +152,7 @@ def test_checkpoints_come_every_few_minutes_and_the_newest_are_kept(make_trainer
     trainer._checkpoint = checkpoint
     trainer.run()
     assert 4 <= len(written) <= 11 and written[-1] == 20
-    kept = [f"step-{step:08d}" for step in written[-3:]]
+    kept = [f"step-{step:08d}" for step in sorted(set(written))[-3:]]
     assert [path.name for path in list_checkpoints(trainer.run_folder)] == kept
 
 

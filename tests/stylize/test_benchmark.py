@@ -1,0 +1,167 @@
+"""Speed, memory and start-up: the arithmetic, the order of turns, and that a command's memory is its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data.errors import UserError
+from scripts.benchmark import benchmark
+from stylize import Stylizer
+from stylize import benchmark as module
+from stylize.benchmark import (
+    BenchmarkPlan,
+    CommandRun,
+    format_command,
+    format_speed,
+    measure_memory,
+    measure_speed,
+    measure_start,
+    read_processor_name,
+    run_measured,
+    summarise_speed,
+    time_in_turns,
+    write_long_song,
+)
+
+PLAN = BenchmarkPlan(seconds=0.3, repeats=3, threads=1, memory_minutes=(0.01, 0.03), start_seconds=0.25)
+FIGURES: dict[str, Any] = {
+    "speed": {
+        "music_seconds": 60.0,
+        "tasks": {
+            "end to end": {"median_seconds": 3.0, "times_real_time": 20.0, "times_baseline": 2.5},
+            "paper's generator": {"median_seconds": 7.5, "times_real_time": 8.0, "times_baseline": 1.0},
+        },
+    },
+    "start": {"music_seconds": 10.0, "median_seconds": 4.25},
+    "memory": {"minutes": [1, 60], "peak_mebibytes": [800.4, 880.2], "long_to_short": 1.0997},
+}
+
+
+def test_a_long_song_is_the_song_again_and_again(tmp_path: Path) -> None:
+    piece = (np.arange(1000) % 97 / 100).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", np.stack([piece, piece], axis=1), 8000, subtype="PCM_16")
+    path = write_long_song(tmp_path / "long.wav", 0.4, tmp_path / "song.wav")
+    wav, rate = soundfile.read(path, dtype="float32")
+    assert rate == 8000 and wav.shape == (3200,)
+    np.testing.assert_allclose(wav, np.tile(piece, 4)[:3200], atol=1e-4)
+
+
+def test_turns_are_interleaved_and_the_first_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+
+    def task(name: str, seconds: float) -> None:
+        order.append(name)
+        clock[0] += seconds * len(order)  # every call is slower than the one before
+
+    seconds = time_in_turns({"a": lambda: task("a", 1.0), "b": lambda: task("b", 10.0)}, repeats=2)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert seconds == {"a": [3.0, 5.0], "b": [40.0, 60.0]}
+
+
+def test_ratios_are_taken_within_a_turn() -> None:
+    # The machine is ten times slower in the last turn: the ratios of the turns are 2, 4 and 4.
+    speed = summarise_speed({"ours": [1.0, 2.0, 10.0], "base": [2.0, 8.0, 40.0]}, 60.0, "base")
+    assert speed["ours"] == {
+        "seconds": [1.0, 2.0, 10.0],
+        "median_seconds": 2.0,
+        "times_real_time": 30.0,
+        "times_baseline": 4.0,
+    }
+    assert speed["base"]["times_baseline"] == 1.0
+
+
+def test_the_tasks_of_the_speed_run(tiny_stylizer: Stylizer, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    speed = measure_speed(tiny_stylizer, "jazz", PLAN, tmp_path)
+    assert list(speed) == ["end to end", "translator", "vocoder", "paper's generator"]
+    assert all(len(task["seconds"]) == 3 and task["median_seconds"] > 0 for task in speed.values())
+    assert soundfile.info(tmp_path / "speed.out.wav").frames == soundfile.info(tmp_path / "speed.wav").frames
+    assert torch.get_num_threads() == threads
+
+
+def test_memory_of_a_command_is_its_own() -> None:
+    held = np.ones(400 * 2**17)  # 400 MiB here must not show there
+    small = run_measured([sys.executable, "-S", "-c", "pass"])
+    large = run_measured([sys.executable, "-S", "-c", "x = b'1' * (200 * 2**20)"])
+    assert held[-1] == 1.0
+    assert 1 < small.peak_mebibytes < 100
+    assert 190 < large.peak_mebibytes - small.peak_mebibytes < 230
+
+
+def test_a_command_that_fails_says_why() -> None:
+    program = "import sys; print('warning', file=sys.stderr); sys.exit('error: no such style')"
+    with pytest.raises(UserError, match="ended with exit code 1: error: no such style"):
+        run_measured([sys.executable, "-c", program])
+
+
+def test_what_the_command_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[str], float]] = []
+
+    def run(command: list[str]) -> CommandRun:
+        asked.append((command[:2] + command[3:], soundfile.info(command[2]).duration))
+        return CommandRun(seconds=float(len(asked) ** 2), peak_mebibytes=100.0 + 10 * len(asked))
+
+    monkeypatch.setattr(module, "run_measured", run)
+    start = measure_start(["stylize", "song"], PLAN, tmp_path)
+    assert asked == [(["stylize", "song", "-o", str(tmp_path / "start.out.wav"), "--force"], 0.25)] * 3
+    assert start == {"music_seconds": 0.25, "seconds": [1.0, 4.0, 9.0], "median_seconds": 4.0}
+    memory = measure_memory(["stylize", "song"], PLAN, tmp_path)
+    assert [seconds for _, seconds in asked[3:]] == pytest.approx([0.6, 1.8])
+    assert memory["peak_mebibytes"] == [140.0, 150.0]
+    assert memory["long_to_short"] == pytest.approx(150 / 140)
+
+
+def test_processor_name(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: Other\n")
+    assert read_processor_name(tmp_path / "cpuinfo") == "Some CPU @ 2 GHz"
+    assert read_processor_name(tmp_path / "none") != ""
+
+
+def test_tables() -> None:
+    assert format_speed(FIGURES["speed"])[2:] == [
+        "| end to end | 3.00 | 20.0 | 2.50 |",
+        "| paper's generator | 7.50 | 8.0 | 1.00 |",
+    ]
+    assert format_command(FIGURES["start"], FIGURES["memory"])[2:] == [
+        "| 10 s of music, from command to file | 4.2 s |",
+        "| peak memory, 1 min of music | 800 MiB |",
+        "| peak memory, 60 min of music | 880 MiB |",
+        "| the second to the first | 1.10 |",
+    ]
+
+
+def test_the_script_writes_json_and_a_table(
+    tiny_stylizer: Stylizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plans: list[BenchmarkPlan] = []
+
+    def measure_all(model: None, vocoder: None, style: str, plan: BenchmarkPlan) -> tuple[Stylizer, Any]:
+        plans.append(plan)
+        return tiny_stylizer, FIGURES
+
+    monkeypatch.setattr(module, "measure_all", measure_all)
+    output, missing = tmp_path / "figures.json", tmp_path / "missing"
+    benchmark(output=output, quick=True, style="jazz", corpus=missing, recordings=missing, threads=1)
+    assert plans == [BenchmarkPlan(seconds=20.0, repeats=3, threads=1, memory_minutes=(1.0, 5.0))]
+    document = json.loads(output.read_text())
+    assert document["speed"] == FIGURES["speed"] and document["vocoder"] == {}
+    assert document["machine"]["threads"] == 1 and document["machine"]["torch"] == torch.__version__
+    printed = capsys.readouterr()
+    assert printed.out.strip() == (tmp_path / "figures.md").read_text().strip()
+    assert "| end to end | 3.00 |" in printed.out
+    assert f"rendered songs left out: no folder {missing}" in printed.err
+    with pytest.raises(UserError, match="folder not found"):
+        benchmark(output=tmp_path / "no" / "figures.json")

@@ -1,0 +1,222 @@
+"""How the translator is trained: who moves when, which losses count, who teaches whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from data.errors import UserError
+from training.config import build, to_plain
+from training.loop import Trainer, make_accelerator
+from travelgan import Translator
+from travelgan.experiment import Batch, TranslatorExperiment, TranslatorTraining
+
+Make = Callable[..., tuple[Trainer, TranslatorExperiment]]
+
+
+@pytest.fixture(autouse=True)
+def quick_chroma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of a constant-Q transform, which takes a while and has tests of its own."""
+    monkeypatch.setattr("travelgan.validation.chroma_cosine", lambda *arguments: 0.5)
+
+
+@pytest.fixture
+def make(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
+    def make(
+        loop: dict[str, Any] | None = None, run: str = "run", **changes: Any
+    ) -> tuple[Trainer, TranslatorExperiment]:
+        values = translator_values | changes
+        values["loop"] = values["loop"] | (loop or {})
+        config = build(TranslatorTraining, values, "test")
+        experiment = TranslatorExperiment(config)
+        accelerator = make_accelerator(config.loop, "cpu")
+        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+
+    return make
+
+
+def batch_of(experiment: TranslatorExperiment, size: int = 4) -> Batch:
+    return default_collate([experiment.dataset[0, index % len(experiment.segments)] for index in range(size)])
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def moved(module: nn.Module, before: list[Tensor]) -> float:
+    changes = [not torch.equal(p, b) for p, b in zip(module.parameters(), before, strict=True)]
+    return sum(changes) / len(changes)
+
+
+def no_update(name: str, loss: Tensor) -> Tensor:
+    return torch.tensor(1.0)
+
+
+def test_each_step_moves_its_own_networks(make: Make) -> None:
+    trainer, experiment = make()
+    batch = batch_of(experiment)
+    before = weights(experiment.discriminator), weights(experiment.translator)
+    seen: list[str] = []
+
+    def update(name: str, loss: Tensor) -> Tensor:
+        norm = trainer.update(name, loss)
+        seen.append(name)
+        if name == "discriminator":
+            assert moved(experiment.translator, before[1]) == 0
+            assert moved(experiment.discriminator, before[0]) > 0.8
+            before[0][:] = weights(experiment.discriminator)
+        return norm
+
+    experiment.training_step(batch, 0, update)
+    assert seen == ["discriminator", "generator"]
+    assert moved(experiment.discriminator, before[0]) == 0
+    assert moved(experiment.generator, before[1][-len(list(experiment.generator.parameters())) :]) > 0.9
+    assert moved(experiment.translator, before[1]) > 0.9
+    everything = [*experiment.discriminator.parameters(), *experiment.translator.parameters()]
+    assert all(p.grad is None and p.requires_grad for p in everything)
+
+
+def test_losses_have_their_names_and_the_generator_follows_their_weighted_sum(make: Make) -> None:
+    _, experiment = make(weights={"travel": 2.0, "pair": 3.0, "feature_matching": 0.5, "margin": 0.0})
+    totals: dict[str, float] = {}
+
+    def update(name: str, loss: Tensor) -> Tensor:
+        totals[name] = loss.item()
+        return torch.tensor(1.0)
+
+    losses = experiment.training_step(batch_of(experiment), 0, update)
+    assert losses.keys() >= {
+        "discriminator", "mismatch", "adversarial", "travel", "style", "pull", "identity", "pair",
+        "feature_matching", "gradient_norm",
+    }  # fmt: skip
+    used = {"adversarial": 1.0, "travel": 2.0, "style": 1.0, "pull": 1.0, "identity": 5.0, "pair": 3.0,
+            "feature_matching": 0.5}  # fmt: skip
+    expected = sum(weight * losses[name].item() for name, weight in used.items())
+    assert totals["generator"] == pytest.approx(expected, rel=1e-4)
+    expected = losses["discriminator"].item() + 0.5 * losses["mismatch"].item()
+    assert totals["discriminator"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_terms_of_no_weight_are_left_out(make: Make) -> None:
+    plain = {"identity": 0.0, "pair": 0.0, "feature_matching": 0.0, "pull": 0.0}
+    _, experiment = make(weights=plain, mismatch=0.0)
+    losses = experiment.training_step(batch_of(experiment), 0, no_update)
+    assert not {*plain, "mismatch"} & losses.keys()
+
+
+def test_mismatch_counts_only_songs_of_other_styles(make: Make) -> None:
+    _, experiment = make()
+    batch = batch_of(experiment)
+    batch["target_style"] = batch["source_style"].clone()  # every source has the style that is claimed
+    losses = experiment.discriminator_step(batch=batch, fake=batch["source"], update=no_update)
+    assert losses["mismatch"].item() == 0.0
+
+
+@pytest.mark.parametrize(("share", "by_example"), [(0.0, 0), (1.0, 4)])
+def test_styles_come_by_name_or_by_example(make: Make, share: float, by_example: int) -> None:
+    _, experiment = make(example_share=share)
+    batch = batch_of(experiment)
+    style = experiment.target_styles(batch)
+    named = experiment.siamese.style_prototypes()[batch["target_style"]]
+    example = experiment.siamese(batch["reference"]).style
+    torch.testing.assert_close(style, example if by_example else named)
+    assert not torch.allclose(example, named, atol=1e-2)
+
+
+def test_the_pull_teaches_the_generator_not_the_siamese_network(make: Make) -> None:
+    """Or the siamese network would learn to call everything the target."""
+    only_pull = dict.fromkeys(("adversarial", "travel", "margin", "style", "identity"), 0.0) | {"pull": 1.0}
+    trainer, experiment = make(weights=only_pull, example_share=0.0)
+    before = {name: p.detach().clone() for name, p in experiment.translator.named_parameters()}
+    batch = batch_of(experiment)
+    trainer.step(batch)
+    after = dict(experiment.translator.named_parameters())
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("generator.") for name in changed)
+    assert {name for name in changed if name.startswith("siamese.")} <= {"siamese.prototypes"}
+
+
+def test_the_generator_learns_from_the_discriminator_through_it(make: Make) -> None:
+    only = dict.fromkeys(("travel", "margin", "style", "pull", "identity"), 0.0) | {"adversarial": 1.0}
+    trainer, experiment = make(weights=only)
+    before = weights(experiment.generator)
+    trainer.step(batch_of(experiment))
+    assert moved(experiment.generator, before) > 0.9
+
+
+def test_identity_is_about_the_first_of_the_batch_and_their_own_style(make: Make) -> None:
+    _, experiment = make(identity_share=0.5)
+    asked: list[tuple[Tensor, Tensor]] = []
+    experiment.translator.register_forward_pre_hook(lambda module, inputs: asked.append(inputs))
+    batch = batch_of(experiment)
+    experiment.training_step(batch, 0, no_update)
+    mel, style = asked[0]
+    assert torch.equal(mel, torch.cat([batch["source"], batch["source"][:2]]))
+    own = experiment.siamese.style_prototypes()[batch["source_style"][:2]]
+    torch.testing.assert_close(style[4:], own)
+
+
+def test_it_learns_the_known_versions(make: Make) -> None:
+    trainer, experiment = make(generator_lr=3e-3, generator={"widths": [16, 16], "dilations": [1]})
+    batch = batch_of(experiment)
+    assert batch["has_pair"].all()
+    losses = [trainer.step(batch) for _ in range(40)]
+    assert losses[-1]["pair"] < 0.8 * losses[0]["pair"]
+
+
+def test_mixed_precision_trains(make: Make) -> None:
+    trainer, experiment = make(loop={"mixed_precision": "bf16"})
+    before = weights(experiment.translator)
+    losses = trainer.step(batch_of(experiment))
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert moved(experiment.translator, before) > 0.9
+
+
+def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Make) -> None:
+    trainer, experiment = make(loop={"steps": 3})
+    experiment.discriminator.eval()
+    measures = trainer.run()
+    assert experiment.translator.training and not experiment.discriminator.training
+    assert measures["valid/score"] == pytest.approx(
+        measures["valid/target_rate"] - measures["valid/source_rate"] + 0.5
+    )
+    best = Translator.from_pretrained(trainer.run_folder / "best")
+    mel = experiment.validation[0]["source"][None]
+    style = torch.nn.functional.normalize(torch.ones(1, best.style_size))
+    with torch.no_grad():
+        own = experiment.translator(mel, style)
+        with trainer.state.average.swapped_in():
+            averaged = experiment.translator(mel, style)
+        exported = best(mel, style)
+    torch.testing.assert_close(exported, averaged, atol=1e-2, rtol=0)
+    assert (exported - averaged).abs().mean() < (exported - own).abs().mean()
+    assert best.styles == ("jazz", "metal")
+    written = {path.suffix for path in (trainer.run_folder / "samples").iterdir()}
+    assert written == {".wav", ".png"}
+
+
+def test_without_pairs_it_trains_as_on_gtzan(make: Make, translator_values: dict[str, Any]) -> None:
+    trainer, experiment = make(data=translator_values["data"] | {"paired": False})
+    batch = batch_of(experiment)
+    assert not batch["has_pair"].any()
+    losses = trainer.step(batch)
+    assert losses["pair"] == 0 and losses["feature_matching"] == 0
+    assert "valid/to_truth" not in trainer.run(max_minutes=0)
+
+
+def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[str, Any], tmp_path: Path) -> None:
+    data = translator_values["data"]
+    for change, problem in (
+        ({"styles": ["jazz", "reggae"]}, "no readable clip of style 'reggae'"),
+        ({"folder": str(tmp_path / "gone")}, "no such folder"),
+        ({"classifier": str(tmp_path / "gone")}, "model folder not found"),
+    ):
+        config = build(TranslatorTraining, translator_values | {"data": data | change}, "test")
+        with pytest.raises(UserError, match=problem):
+            TranslatorExperiment(config)

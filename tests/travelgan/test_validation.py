@@ -1,0 +1,160 @@
+"""Measures of translations on cases whose answers are known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data.mel import LogMel, MelConfig
+from travelgan import Translator, TranslatorConfig, validation
+from travelgan.validation import Translation, translate_all, validation_measures, validation_samples
+
+FRAMES = 24
+
+
+@pytest.fixture
+def translator(translator_config: TranslatorConfig, mel_config: MelConfig) -> Translator:
+    return Translator(translator_config, mel_config)
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Chroma takes a while and has tests of its own: here it says how often it was asked."""
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def chroma(wav: Any, reference: Any, sample_rate: int) -> float:
+        pairs.append((np.asarray(wav), np.asarray(reference)))
+        return 0.25 * len(pairs)
+
+    monkeypatch.setattr(validation, "chroma_cosine", chroma)
+    return pairs
+
+
+def mel(value: float) -> Tensor:
+    return torch.full((8, FRAMES), value)
+
+
+def translation(source: int, target: int, output: float = -2.0, pair: float | None = None) -> Translation:
+    return Translation(mel(-3.0), mel(output), None if pair is None else mel(pair), source, target)
+
+
+class Listener:
+    """A classifier that hears by level: -1 is metal, -2 is reggae, which the translator does not know, -3 blues."""
+
+    genres = ("reggae", "metal", "blues")
+
+    def __call__(self, mels: Tensor) -> Tensor:
+        level = mels.mean(dim=(1, 2))
+        return -torch.stack([(level - value).abs() for value in (-2.0, -1.0, -3.0)], dim=1)
+
+
+def test_rates_come_from_the_classifier_by_name(translator: Translator) -> None:
+    translations = [
+        translation(0, 2, output=-1.0),  # blues to metal: heard as metal
+        translation(0, 2, output=-3.0),  # still blues
+        translation(1, 2, output=-2.0),  # reggae, which is neither
+        translation(0, 1, output=-1.0),  # to jazz: metal, which is neither
+    ]
+    measures = validation_measures(translator, translations, Listener())  # type: ignore[arg-type]
+    assert measures["valid/target_rate"] == 0.25
+    assert measures["valid/source_rate"] == 0.25
+    assert measures["valid/chroma"] == pytest.approx(np.mean([0.25, 0.5, 0.75, 1.0]))
+    assert measures["valid/score"] == pytest.approx(measures["valid/chroma"])
+    assert measures["valid/changed"] == pytest.approx((2 + 0 + 1 + 2) / 4)
+    assert not {"valid/identity", "valid/to_truth", "valid/input_to_truth"} & measures.keys()
+
+
+def test_own_styles_count_for_identity_alone(translator: Translator) -> None:
+    translations = [translation(0, 2, output=-1.0), translation(1, 1, output=-2.5), translation(2, 2, output=-4.0)]
+    measures = validation_measures(translator, translations, Listener())  # type: ignore[arg-type]
+    assert measures["valid/identity"] == pytest.approx((0.5 + 1.0) / 2)
+    assert measures["valid/target_rate"] == 1.0
+    assert measures["valid/changed"] == 2.0
+
+
+def test_known_versions_are_what_translations_are_compared_with(translator: Translator) -> None:
+    translations = [translation(0, 2, output=-1.0, pair=-1.5), translation(0, 2, output=-1.0)]
+    measures = validation_measures(translator, translations, Listener())  # type: ignore[arg-type]
+    assert measures["valid/to_truth"] == pytest.approx(0.5)
+    assert measures["valid/input_to_truth"] == pytest.approx(1.5)
+
+
+def test_without_a_classifier_the_nearest_prototype_is_heard(translator: Translator) -> None:
+    embedding = translator.siamese(mel(-2.0)[None]).style[0].detach()
+    with torch.no_grad():
+        for style in range(3):
+            translator.siamese.prototypes[style] = (1 if style == 2 else -1) * embedding
+    measures = validation_measures(translator, [translation(0, 2), translation(2, 1)], None)
+    assert (measures["valid/target_rate"], measures["valid/source_rate"]) == (0.5, 0.5)
+
+
+def test_chroma_compares_output_and_source_of_a_few_clips(
+    translator: Translator, heard: list[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    validation_measures(translator, [translation(0, 1) for _ in range(25)], None)
+    assert len(heard) == validation.CHROMA_CLIPS
+    output, source = heard[0]
+    assert output.shape == source.shape == (FRAMES * 256,)
+    log_mel = LogMel(translator.mel_config)
+    louder, quieter = (float(log_mel(torch.as_tensor(wav)[None]).mean()) for wav in (output, source))
+    assert louder > quieter + 0.5  # -2 and -3
+
+
+def test_every_clip_is_translated_to_its_target(translator: Translator) -> None:
+    count = 11
+    batch = {
+        "source": torch.randn(count, 8, FRAMES) - 2,
+        "pair": torch.randn(count, 8, FRAMES) - 2,
+        "has_pair": torch.arange(count) % 2 == 0,
+        "source_style": torch.arange(count) % 3,
+        "target_style": (torch.arange(count) + 1) % 3,
+    }
+    with torch.no_grad():
+        translations = translate_all(translator, batch, chunk=4)
+        assert len(translations) == count
+        for index, made in enumerate(translations):
+            style = translator.style_vector({translator.styles[made.target_style]: 1.0})
+            expected = translator(batch["source"][index][None], style[None])[0]
+            torch.testing.assert_close(made.output, expected, atol=1e-5, rtol=0)
+            assert (made.source_style, made.target_style) == (index % 3, (index + 1) % 3)
+            assert (made.pair is not None) == (index % 2 == 0)
+            assert torch.equal(made.source, batch["source"][index])
+
+
+def test_samples_are_the_input_once_and_the_translation_each_time(translator: Translator) -> None:
+    translations = [translation(0, 1), translation(1, 1), translation(1, 2, pair=-1.0), translation(2, 0)]
+    samples = validation_samples(translator, translations)
+    assert [(s.name, s.fixed) for s in samples] == [
+        ("0-blues-input", True),
+        ("0-blues-to-jazz", False),
+        ("1-jazz-input", True),
+        ("1-jazz-to-metal", False),
+        ("2-metal-input", True),
+        ("2-metal-to-blues", False),
+    ]
+    assert list(samples[1].mels) == ["blues (input)", "to jazz"]
+    assert list(samples[3].mels) == ["jazz (input)", "to metal", "metal (truth)"]
+    assert all(s.wav is not None and s.wav.shape == (FRAMES * 256,) for s in samples)
+    assert samples[0].sample_rate == 22050
+    spread = validation_samples(translator, [translation(0, 1) for _ in range(9)])
+    assert len(spread) == 8
+
+
+def test_modes_and_gradients_are_left_as_they_were(translator: Translator) -> None:
+    translator.train()
+    translator.generator.eval()
+    validation_measures(translator, [translation(0, 1)], None)
+    assert translator.siamese.training and not translator.generator.training
+    assert torch.is_grad_enabled()
+
+
+def test_the_listener_is_what_it_says() -> None:
+    listener = Listener()
+    names = [listener.genres[i] for i in listener(torch.stack([mel(-1.0), mel(-2.0), mel(-3.0)])).argmax(1)]
+    assert names == ["metal", "reggae", "blues"]
+    assert SimpleNamespace(genres=listener.genres).genres[0] == "reggae"
