@@ -108,7 +108,7 @@ def test_what_the_command_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     asked: list[tuple[list[str], float]] = []
 
     def run(command: list[str]) -> CommandRun:
-        asked.append((command[:2] + command[3:], soundfile.info(command[2]).duration))
+        asked.append((command[:2] + command[3:], round(soundfile.info(command[2]).duration, 3)))
         return CommandRun(seconds=float(len(asked) ** 2), peak_mebibytes=100.0 + 10 * len(asked))
 
     monkeypatch.setattr(module, "run_measured", run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,11 @@ from travelgan import Translator, TranslatorConfig, validation
 from travelgan.validation import Translation, translate_all, validation_measures, validation_samples
 
 FRAMES = 24
+
+
+@pytest.fixture
+def mel_config() -> MelConfig:
+    return MelConfig(n_fft=512, win_length=512, n_mels=8)
 
 
 @pytest.fixture
@@ -157,4 +161,3 @@ def test_the_listener_is_what_it_says() -> None:
     listener = Listener()
     names = [listener.genres[i] for i in listener(torch.stack([mel(-1.0), mel(-2.0), mel(-3.0)])).argmax(1)]
     assert names == ["metal", "reggae", "blues"]
-    assert SimpleNamespace(genres=listener.genres).genres[0] == "reggae"
