@@ -137,7 +137,7 @@ def _synthesis_filters(n_fft: int, hop_length: int) -> Tensor:
     spectrum = torch.zeros(2 * bins, bins, dtype=torch.complex128)
     index = torch.arange(bins)
     spectrum[index, index] = 1.0
-    spectrum[bins + index, index] = 1j
+    spectrum[bins + index, index] = torch.tensor(1j, dtype=torch.complex128)
     window = torch.hann_window(n_fft, dtype=torch.float64)
     window_sum = (window**2).sum() / hop_length
     # Scaled by n_fft / 2, so that a magnitude of 1 is about a full-scale partial.

@@ -45,7 +45,7 @@ class MelRefinement(nn.Module):
     @property
     def context_frames(self) -> int:
         """Frames on one side that one iteration can bring in: it analyses and synthesises with the same window."""
-        return math.ceil(self.config.win_length / self.config.hop_length) + 1
+        return math.ceil(self.config.win_length / self.config.hop_length)
 
     def forward(self, wav: Tensor, mel: Tensor, iterations: int) -> Tensor:
         """Refine a batch; with 0 iterations it is returned as it is."""

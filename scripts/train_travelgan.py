@@ -21,9 +21,9 @@ def train_travelgan(
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
 ) -> None:
     """Train a translator; checkpoints, metrics, samples and the best model are left in the run folder."""
-    from travelgan.experiment import TranslatorExperiment, TranslatorTraining
     from training.config import load_config, to_plain
     from training.loop import Trainer, make_accelerator
+    from travelgan.experiment import TranslatorExperiment, TranslatorTraining
 
     resolved = load_config(config, TranslatorTraining, overrides or [])
     accelerator = make_accelerator(resolved.loop, device)

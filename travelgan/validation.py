@@ -74,10 +74,10 @@ def validation_measures(
     }
     if kept:
         measures["valid/identity"] = _mean([(t.output - t.source).abs().mean() for t in kept])
-    paired = [t for t in moved if t.pair is not None]
+    paired = [(t, t.pair) for t in moved if t.pair is not None]
     if paired:
-        measures["valid/to_truth"] = _mean([(t.output - t.pair).abs().mean() for t in paired])
-        measures["valid/input_to_truth"] = _mean([(t.source - t.pair).abs().mean() for t in paired])
+        measures["valid/to_truth"] = _mean([(t.output - pair).abs().mean() for t, pair in paired])
+        measures["valid/input_to_truth"] = _mean([(t.source - pair).abs().mean() for t, pair in paired])
     measures["valid/score"] = (
         measures["valid/target_rate"] - measures["valid/source_rate"] + measures["valid/chroma"]
     )
