@@ -24,8 +24,8 @@ class MelRefinement(nn.Module):
 
     Args:
         config: the front-end of the mel.
-        momentum: how far each iteration goes on in the direction of the one before (fast Griffin-Lim
-            has 0.99; from a good start less is better).
+        momentum: how far each iteration goes on in the direction of the one before (0.99 as in fast
+            Griffin-Lim).
 
     Shape:
         wav (B, T * hop_length), mel (B, n_mels, T) log10 -> (B, T * hop_length).
@@ -34,7 +34,7 @@ class MelRefinement(nn.Module):
     filters: Tensor
     coverage: Tensor
 
-    def __init__(self, config: MelConfig, momentum: float = 0.9) -> None:
+    def __init__(self, config: MelConfig, momentum: float = 0.99) -> None:
         super().__init__()
         self.config, self.momentum = config, momentum
         self.transform = ShortTimeTransform(config)

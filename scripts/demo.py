@@ -24,9 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     FOLDER.mkdir(exist_ok=True)
     result = FOLDER / f"{SONG.stem}.{STYLE}.wav"
     picture = result.with_suffix(".png")
-    code = stylize_main(
-        [str(SONG), "--to", STYLE, "-o", str(result), "--picture", str(picture), "--force", *extra]
-    )
+    code = stylize_main([str(SONG), "--to", STYLE, "-o", str(result), "--picture", str(picture), "--force", *extra])
     if code == 0:
         print(f"{picture}: its mel spectrogram before and after")
     return code

@@ -192,6 +192,7 @@ def measure_speed(stylizer: Stylizer, style: str, plan: BenchmarkPlan, folder: P
         "end to end": lambda: stylizer.stylize_file(song, folder / "speed.out.wav", to=style, force=True),
         "translator": lambda: inference(stylizer.translator, mel, vector[None]),
         "vocoder": lambda: inference(stylizer.vocoder, mel),
+        "vocoder without refinement": lambda: inference(stylizer.vocoder.generator, mel),
         "paper's generator": lambda: inference(paper, noise),
     }
     before = torch.get_num_threads()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stylize.pipeline import Stylizer
 
 DEFAULT_COMMAND = "song"
+INTERRUPTED = 130
 
 
 class DefaultCommandGroup(TyperGroup):
@@ -45,12 +47,8 @@ class DefaultCommandGroup(TyperGroup):
 
 app = typer.Typer(cls=DefaultCommandGroup, add_completion=False, pretty_exceptions_enable=False)
 
-ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.")
-]
-VocoderOption = Annotated[
-    Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.")
-]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.")]
+VocoderOption = Annotated[Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.")]
 
 
 @app.callback()
@@ -153,22 +151,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         exit code: 0; 2 for what the user can mend, with one line on stderr; 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # The writer's warning of clipping is among the lines printed at success.
-    logging.getLogger("data.audio_writer").setLevel(logging.ERROR)
     try:
-        return int(app(args=arguments or ["--help"], prog_name="stylize", standalone_mode=False) or 0)
+        with _quiet_writer():
+            code = int(app(args=arguments or ["--help"], prog_name="stylize", standalone_mode=False) or 0)
     except UserError as error:
         _print_error(str(error))
         return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing unfinished was kept", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
         # Typer's usage errors are those of click or of its own copy of click, by version.
         if not hasattr(error, "format_message"):
             raise
         _print_error(f"{error.format_message()} (`stylize --help` shows the options)")
         return 2
+    if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
+        print("stopped; nothing unfinished was kept", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def _quiet_writer() -> Iterator[None]:
+    """Keep back the writer's warning of clipping, which is among the lines printed at success."""
+    logger = logging.getLogger("data.audio_writer")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 if __name__ == "__main__":

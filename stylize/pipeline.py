@@ -23,7 +23,7 @@ from stylize.request import Order, check_known, inspect_song, parse_styles, plan
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
 from travelgan import Translator
 
-BLOCK_FRAMES = 1024
+BLOCK_FRAMES = 2048
 REFERENCE_SECONDS = 120.0
 """A style is taken from at most so much of a reference recording."""
 
@@ -151,9 +151,7 @@ class Stylizer:
         mel = self.log_mel(torch.from_numpy(padded).to(self.device))
         sounding = ~find_silent_frames(mel, self.mel_config)[0]
         if not sounding.any():
-            raise UserError(
-                f"{reference} is silent for {REFERENCE_SECONDS:g} s; give a recording that sounds"
-            )
+            raise UserError(f"{reference} is silent for {REFERENCE_SECONDS:g} s; give a recording that sounds")
         return self.translator.style_of(mel[..., : int(sounding.nonzero()[-1]) + 1])
 
     def stylize_file(
@@ -178,9 +176,7 @@ class Stylizer:
         Raises:
             UserError: anything about these that cannot be done; nothing is written then.
         """
-        order = Order(
-            Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force
-        )
+        order = Order(Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force)
         if order.source.is_dir():
             raise UserError(f"{source} is a folder; give one song")
         (job,) = plan_jobs(order)
@@ -235,9 +231,7 @@ class Stylizer:
             save_picture(order.picture, before, after, seconds=info.seconds, title=order.label)
         return Result(output, length / output_rate, elapsed, gain=writer.gain, peak=writer.peak)
 
-    def blocks(
-        self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0
-    ) -> Iterator[Block]:
+    def blocks(self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0) -> Iterator[Block]:
         """Stylize a stream of samples at the models' rate, in constant memory.
 
         Whatever the length of a block, together they equal, to rounding, what the networks make of the whole

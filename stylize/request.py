@@ -155,9 +155,7 @@ def _plan_song(order: Order, label: str) -> Job:
 def _plan_folder(order: Order, label: str) -> list[Job]:
     source, output = order.source, order.output or Path(f"{order.source.resolve().name}.{label}")
     if output.exists() and not output.is_dir():
-        raise UserError(
-            f"the input {source} is a folder and the output {output} a file; give a folder with -o"
-        )
+        raise UserError(f"the input {source} is a folder and the output {output} a file; give a folder with -o")
     if output.is_dir() and source.samefile(output):
         raise UserError(f"{output} is the input itself; give another folder with -o")
     if not output.is_dir() and not output.parent.is_dir():
@@ -170,9 +168,7 @@ def _plan_folder(order: Order, label: str) -> list[Job]:
     existing = [job.output for job in jobs if job.output.exists()]
     if existing and not order.force:
         others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise UserError(
-            f"{existing[0]}{others} exists already; choose another folder or use --force to replace it"
-        )
+        raise UserError(f"{existing[0]}{others} exists already; choose another folder or use --force to replace it")
     return jobs
 
 

@@ -106,7 +106,10 @@ def measure_vocoder(vocoder: Vocoder, folder: Path, count: int, seconds: float =
     if not excerpts:
         raise UserError(f"the test split of {folder} has no recording of {seconds:g} s that can be heard")
     griffin_lim = f"Griffin-Lim, {GRIFFIN_LIM_ITERATIONS} iterations"
-    methods = {"vocoder": vocoder, griffin_lim: GriffinLim(config, GRIFFIN_LIM_ITERATIONS)}
+    methods: dict[str, Callable[[Tensor], Tensor]] = {"vocoder": vocoder}
+    if vocoder.refine_iterations:
+        methods["vocoder without refinement"] = vocoder.generator
+    methods[griffin_lim] = GriffinLim(config, GRIFFIN_LIM_ITERATIONS)
     measured = compare_vocoders(methods, excerpts, LogMel(config))
     return {"excerpts": len(excerpts), "seconds": seconds, "methods": measured}
 

@@ -91,14 +91,24 @@ def learning_rate_scale(config: LoopConfig, step: int) -> float:
 
 
 def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
-    """The accelerator of a run; `device` is `auto` or `cpu`.
+    """The accelerator of a run.
+
+    Args:
+        config: for the precision.
+        device: `auto` or `cpu`. Several processes without a GPU work on the CPU in either case: by themselves they
+            would each take themselves for the only one.
 
     Raises:
         UserError: another device.
     """
     if device not in ("auto", "cpu"):
         raise UserError(f"device {device!r} is unknown; choose auto or cpu (CUDA_VISIBLE_DEVICES picks a GPU)")
-    return Accelerator(mixed_precision=config.mixed_precision, cpu=device == "cpu")
+    launched = "LOCAL_RANK" in os.environ
+    cpu = device == "cpu" or (launched and not torch.cuda.is_available())
+    accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=cpu)
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ and accelerator.num_processes == 1:
+        logger.warning("accelerate launch was asked for several processes and started one: add --multi_gpu, on CPUs too")
+    return accelerator
 
 
 class Trainer:

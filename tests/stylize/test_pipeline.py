@@ -100,9 +100,7 @@ def test_every_sample_is_in_its_place(songs: Songs) -> None:
 
 @pytest.mark.parametrize("block_frames", [4, 24, 1024])
 @pytest.mark.parametrize("samples", [1, 2, 255, 257, 896, 897, 4001, 24 * HOP, 24 * HOP + 1, 40_003])
-def test_blocks_equal_the_whole(
-    tiny_stylizer: Stylizer, songs: Songs, samples: int, block_frames: int
-) -> None:
+def test_blocks_equal_the_whole(tiny_stylizer: Stylizer, songs: Songs, samples: int, block_frames: int) -> None:
     song = songs.make(samples, channels=2)
     style = tiny_stylizer.named_style("jazz")
     whole = run_whole(tiny_stylizer, song, style)
@@ -112,9 +110,7 @@ def test_blocks_equal_the_whole(
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])
-def test_blocks_equal_the_whole_at_any_strength(
-    tiny_stylizer: Stylizer, songs: Songs, strength: float
-) -> None:
+def test_blocks_equal_the_whole_at_any_strength(tiny_stylizer: Stylizer, songs: Songs, strength: float) -> None:
     song = songs.make(30_000)
     style = tiny_stylizer.named_style("jazz:0.7,metal:0.3")
     output = run(with_blocks(tiny_stylizer, 16), song, style, strength)
@@ -170,9 +166,7 @@ def test_strength_zero_is_the_vocoder_on_the_songs_own_mel(tiny_stylizer: Styliz
 
 def test_styles_differ_and_a_mixture_of_one_is_that_one(tiny_stylizer: Stylizer, songs: Songs) -> None:
     song = songs.make(20_000)
-    jazz, metal, mixed = (
-        run(tiny_stylizer, song, tiny_stylizer.named_style(to)) for to in ("jazz", "metal", "jazz:1")
-    )
+    jazz, metal, mixed = (run(tiny_stylizer, song, tiny_stylizer.named_style(to)) for to in ("jazz", "metal", "jazz:1"))
     assert np.array_equal(jazz, mixed)
     assert np.abs(jazz - metal).max() > 1e-3
 

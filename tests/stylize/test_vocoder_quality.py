@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data.errors import UserError
 from data.mel import GriffinLim, LogMel, MelConfig
-from stylize import Stylizer
+from stylize import Stylizer, vocoder_quality
 from stylize.vocoder_quality import compare_vocoders, format_quality, measure_vocoder, pick_excerpts
 
 RATE = 22050
@@ -65,7 +65,9 @@ def test_methods_are_ranked() -> None:
     assert worst["chroma"] < griffin_lim["chroma"] <= 1
 
 
-def test_the_test_split_is_measured(tiny_stylizer: Stylizer, tmp_path: Path) -> None:
+def test_the_test_split_is_measured(
+    tiny_stylizer: Stylizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator, lines = np.random.default_rng(0), []
     for genre in ("jazz", "metal"):
         (tmp_path / genre).mkdir()
@@ -74,11 +76,16 @@ def test_the_test_split_is_measured(tiny_stylizer: Stylizer, tmp_path: Path) -> 
             soundfile.write(tmp_path / entry["file"], 0.1 * generator.standard_normal(RATE), RATE)
             lines.append(json.dumps(entry))
     (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
+    monkeypatch.setattr(vocoder_quality, "GRIFFIN_LIM_ITERATIONS", 3)
     quality = measure_vocoder(tiny_stylizer.vocoder, tmp_path, 5, seconds=0.8)
     assert quality["excerpts"] == 2
-    assert list(quality["methods"]) == ["vocoder", "Griffin-Lim, 60 iterations", "original"]
+    assert list(quality["methods"]) == ["vocoder", "Griffin-Lim, 3 iterations", "original"]
     table = format_quality({"rendered songs": quality})
     assert len(table) == 5
     assert table[-1] == "| rendered songs | 2 × 0.8 s | original | 0.000 | 0.000 | 1.000 |"
+    monkeypatch.setattr(tiny_stylizer.vocoder, "refine_iterations", 1)
+    refined = measure_vocoder(tiny_stylizer.vocoder, tmp_path, 5, seconds=0.8)["methods"]
+    assert refined["vocoder without refinement"] == pytest.approx(quality["methods"]["vocoder"], rel=1e-4)
+    assert refined["vocoder"]["mel_l1"] < refined["vocoder without refinement"]["mel_l1"]
     with pytest.raises(UserError, match="no recording of 60 s"):
         measure_vocoder(tiny_stylizer.vocoder, tmp_path, 5, seconds=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,11 @@ def test_an_offline_w_and_b_run_can_be_read(tmp_path: Path, monkeypatch: pytest.
     tracker.metrics(20, {"loss": 0.25})
     tracker.close()
     (file,) = (tmp_path / "vocoder" / "wandb").glob("offline-run-*/run-*.wandb")
-    records = list(read_wandb_records(file))
+    for _ in range(200):  # W&B writes from a process of its own, which may lag behind
+        records = list(read_wandb_records(file))
+        if records and records[-1].HasField("exit"):
+            break
+        time.sleep(0.1)
     (run,) = [record.run for record in records if record.HasField("run")]
     assert (run.project, run.display_name) == ("music-style-transfer", "vocoder")
     assert {item.key: json.loads(item.value_json) for item in run.config.update}["loop"] == {"steps": 30}
