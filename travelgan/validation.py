@@ -131,5 +131,6 @@ def _mean(values: Sequence[Tensor]) -> float:
 
 
 def _spread(items: Sequence[Translation], count: int) -> list[Translation]:
+    # One further each time: clips are listed with the styles in turn, and the same style again and again says little.
     count = min(count, len(items))
-    return [items[index * len(items) // count] for index in range(count)]
+    return [items[(index * len(items) // count + index) % len(items)] for index in range(count)]

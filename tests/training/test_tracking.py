@@ -163,6 +163,8 @@ def read_wandb_records(file: Path) -> Iterator[Any]:
             position += 32768 - position % 32768
             continue
         _, length, kind = struct.unpack_from("<IHB", content, position)
+        if position + 7 + length > len(content):
+            return  # not yet written whole
         record += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # whole, or the last part
