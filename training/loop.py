@@ -107,7 +107,7 @@ def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
     cpu = device == "cpu" or (launched and not torch.cuda.is_available())
     accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=cpu)
     if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ and accelerator.num_processes == 1:
-        logger.warning("accelerate launch was asked for several processes and started one: add --multi_gpu, on CPUs too")
+        logger.warning("accelerate launch was asked for several processes, started one: add --multi_gpu, on CPUs too")
     return accelerator
 
 

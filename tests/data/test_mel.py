@@ -53,7 +53,9 @@ def test_log_mel_is_that_of_the_original_front_end() -> None:
     np.testing.assert_allclose(mel[0].numpy(), vectors["log_mel"], atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [MEL_PRESETS["music"], MelConfig(n_fft=1200, win_length=600, hop_length=100, n_mels=40, f_min=50.0, f_max=8000.0)])
+@pytest.mark.parametrize(
+    "config", [MEL_PRESETS["music"], MelConfig(22050, 1200, 600, 100, n_mels=40, f_min=50.0, f_max=8000.0)]
+)
 def test_filters_are_librosas(config: MelConfig) -> None:
     expected = librosa.filters.mel(
         sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels, fmin=config.f_min, fmax=config.f_max

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_other_folders_are_split_by_a_hash_of_each_name(tmp_path: Path) -> None:
     for split, remainders in (("test", {0}), ("valid", {1}), ("train", set(range(2, 20)))):
         for name in splits[split]:
             assert int(hashlib.sha256(name.encode()).hexdigest(), 16) % 20 in remainders
-    assert sorted(sum(splits.values(), [])) == sorted(f"{number}.wav" for number in range(60))
+    assert sorted(chain(*splits.values())) == sorted(f"{number}.wav" for number in range(60))
     write_tone(tmp_path / "another.wav")
     assert set(splits["train"]) <= set(names(tmp_path, "train"))
 
@@ -68,7 +69,7 @@ def test_a_small_folder_still_has_something_to_validate_on(tmp_path: Path, files
         write_tone(tmp_path / f"{number}.wav")
     splits = [names(tmp_path, split) for split in ("train", "valid", "test")]
     assert splits[0] and splits[1]
-    assert sorted(sum(splits, [])) == [f"{number}.wav" for number in range(files)]
+    assert sorted(chain(*splits)) == [f"{number}.wav" for number in range(files)]
 
 
 def test_several_folders_are_joined_in_their_order(tone_corpus: Path, tmp_path: Path) -> None:

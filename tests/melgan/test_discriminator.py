@@ -14,9 +14,7 @@ def test_layers_are_the_papers() -> None:
         discriminator = MultiScaleDiscriminator(DiscriminatorConfig())
     for scale in discriminator.scales:
         convolutions = [module for module in scale.modules() if isinstance(module, nn.Conv1d)]
-        described = [
-            (c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0], c.groups) for c in convolutions
-        ]
+        described = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0], c.groups) for c in convolutions]
         assert described == [
             (1, 16, 15, 1, 1),
             (16, 64, 41, 4, 4),

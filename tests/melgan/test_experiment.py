@@ -20,6 +20,7 @@ from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
 from training.measures import mel_l1, multi_resolution_stft_distance
 
+
 def some_cosine(wav: Tensor, reference: Tensor, sample_rate: int) -> float:
     """Instead of a constant-Q transform, which takes a while and has tests of its own."""
     return float(torch.cosine_similarity(wav, reference, dim=0)) + 1 / sample_rate
@@ -35,9 +36,7 @@ Make = Callable[..., tuple[Trainer, VocoderExperiment]]
 
 @pytest.fixture
 def make(vocoder_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
-    def make(
-        loop: dict[str, Any] | None = None, run: str = "run", **changes: Any
-    ) -> tuple[Trainer, VocoderExperiment]:
+    def make(loop: dict[str, Any] | None = None, run: str = "run", **changes: Any) -> tuple[Trainer, VocoderExperiment]:
         values = vocoder_values | changes
         values["loop"] = values["loop"] | (loop or {})
         config = build(VocoderTraining, values, "test")
@@ -199,9 +198,7 @@ def test_samples_are_the_clips_before_and_after(make: Make) -> None:
 
 
 def test_the_seed_decides_the_first_weights(make: Make) -> None:
-    first, again, other = (
-        weights(make(loop={"seed": seed}, run=f"seed-{seed}")[1].vocoder) for seed in (0, 0, 1)
-    )
+    first, again, other = (weights(make(loop={"seed": seed}, run=f"seed-{seed}")[1].vocoder) for seed in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 

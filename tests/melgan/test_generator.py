@@ -134,9 +134,7 @@ def test_a_known_spectrum_is_synthesised_in_place(n_fft: int, hop: int, frames: 
     """Frames are centred on the middle of their hop; magnitudes count in units of n_fft / 2."""
     wav = torch.randn(1, frames * hop, generator=torch.Generator().manual_seed(2))
     padded = nn.functional.pad(wav, ((n_fft - hop) // 2,) * 2, mode="reflect")
-    spectrum = torch.stft(
-        padded, n_fft, hop, window=torch.hann_window(n_fft), center=False, return_complex=True
-    )
+    spectrum = torch.stft(padded, n_fft, hop, window=torch.hann_window(n_fft), center=False, return_complex=True)
     assert spectrum.shape[-1] == frames
     magnitude = spectrum.abs() / (n_fft / 2)
     unit = spectrum / spectrum.abs()

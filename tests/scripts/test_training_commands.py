@@ -19,9 +19,7 @@ COMMANDS = {"vocoder": train_melgan, "translator": train_travelgan}
 
 
 @pytest.fixture
-def start(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fresh_accelerate: None
-) -> Any:
+def start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fresh_accelerate: None) -> Any:
     """A command within this process, which spares a start; returns exit code, stdout and stderr."""
     for place in ("melgan.experiment", "travelgan.validation"):
         monkeypatch.setattr(f"{place}.chroma_cosine", lambda *arguments: 0.5)  # slow, and not the subject
@@ -81,9 +79,7 @@ def check_refused(result: tuple[int, str, str], problem: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["vocoder", "translator"])
-def test_what_is_wrong_is_one_line_and_nothing_is_written(
-    start: Any, config: Any, tmp_path: Path, kind: str
-) -> None:
+def test_what_is_wrong_is_one_line_and_nothing_is_written(start: Any, config: Any, tmp_path: Path, kind: str) -> None:
     run = ("--run", tmp_path / "run", "--device", "cpu")
     path = config(kind)
     check_refused(start(kind, tmp_path / "no.yaml", *run), "cannot read the configuration")

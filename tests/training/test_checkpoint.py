@@ -40,9 +40,7 @@ def train(kind: str, values: dict[str, Any], run: Path, steps: int, workers: int
     }[kind]
     schedule = {"warmup_steps": 3, "decay_steps": 15, "steps": steps, "workers": workers}
     config = build(training, values | {"loop": values["loop"] | schedule}, "test")
-    trainer = Trainer(
-        experiment(config), config.loop, run, make_accelerator(config.loop, "cpu"), to_plain(config)
-    )
+    trainer = Trainer(experiment(config), config.loop, run, make_accelerator(config.loop, "cpu"), to_plain(config))
     trainer.run()
     return trainer
 

@@ -194,9 +194,7 @@ def test_vocoder_runs_that_cannot_train_are_refused_before_they_start(change: di
             ("adversarial", "travel", "margin", "style", "pull", "identity"), 0.0)}, "all weights are 0"),
     ],
 )  # fmt: skip
-def test_translator_runs_that_cannot_train_are_refused_before_they_start(
-    change: dict[str, Any], problem: str
-) -> None:
+def test_translator_runs_that_cannot_train_are_refused_before_they_start(change: dict[str, Any], problem: str) -> None:
     values = {"loop": {"steps": 1}, "data": {"folder": "x"}}
     build(TranslatorTraining, values, "FILE")
     with pytest.raises(UserError, match=problem):
@@ -241,9 +239,7 @@ def test_every_configuration_trains_a_step(
     training, experiment, overrides = tiny_overrides(path, tone_corpus)
     load_config(path, training)  # as it stands
     config = load_config(path, training, overrides)
-    trainer = Trainer(
-        experiment(config), config.loop, tmp_path, make_accelerator(config.loop, "cpu"), to_plain(config)
-    )
+    trainer = Trainer(experiment(config), config.loop, tmp_path, make_accelerator(config.loop, "cpu"), to_plain(config))
     before = [p.detach().clone() for m in trainer.experiment.modules.values() for p in m.parameters()]
     batch = default_collate([trainer.experiment.dataset[0, index] for index in range(2)])
     losses = trainer.step(batch)

@@ -240,10 +240,21 @@ def test_batches_that_cannot_be_shared_out_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_empty_training_set_or_another_device_is_refused(fresh_accelerate: None) -> None:
+def test_another_device_is_refused(fresh_accelerate: None) -> None:
     with pytest.raises(UserError, match="device 'cuda:1' is unknown; choose auto or cpu"):
         make_accelerator(LoopConfig(steps=1), "cuda:1")
     assert make_accelerator(LoopConfig(steps=1), "cpu").device == torch.device("cpu")
+
+
+def test_a_launch_that_started_one_process_of_several_is_said(
+    fresh_accelerate: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_accelerator(LoopConfig(steps=1), "cpu")
+    assert caplog.text == ""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # what `accelerate launch --cpu --num_processes 2` leaves
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    make_accelerator(LoopConfig(steps=1), "cpu")
+    assert "several processes, started one: add --multi_gpu" in caplog.text
 
 
 @pytest.mark.parametrize(

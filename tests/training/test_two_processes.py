@@ -60,7 +60,8 @@ def launched(
         (out / f"{name}.yaml").write_text(yaml.safe_dump(one))
         arguments.append(f"{name}={out / name}.yaml")
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
         "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         str(HERE / "two_processes.py"), str(out), *arguments,
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Started by `accelerate launch`: the real commands in every process, which then write down what they hold.
 
-    accelerate launch --multi_gpu --num_processes 2 two_processes.py OUT NAME=CONFIG ...
+accelerate launch --multi_gpu --num_processes 2 two_processes.py OUT NAME=CONFIG ...
 """
 
 from __future__ import annotations
