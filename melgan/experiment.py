@@ -28,7 +28,7 @@ from melgan.vocoder import KIND, Vocoder
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
 from training.loop import LoopConfig
 from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
-from training.pretrained import load_pretrained, load_weights
+from training.pretrained import load_start
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,7 @@ class VocoderExperiment(Experiment):
         self.config = config
         self.vocoder = Vocoder(config.generator, config.mel)
         if config.start_from is not None:
-            _, weights = load_pretrained(config.start_from, KIND)
-            load_weights(self.vocoder.generator, weights, config.start_from)
+            load_start(self.vocoder.generator, config.start_from, KIND, config.mel)
         add_weight_norm(self.vocoder)
         self.discriminator = MultiScaleDiscriminator(config.discriminator)
         add_weight_norm(self.discriminator)

@@ -151,6 +151,18 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], folder: st
     module.load_state_dict(dict(state_dict), strict=True)
 
 
+def load_start(module: nn.Module, folder: str | Path, kind: str, mel_config: MelConfig) -> None:
+    """Put the weights of a model folder into a module that is to be fine-tuned.
+
+    Raises:
+        UserError: as :func:`load_pretrained` and :func:`load_weights`, and for a model of another mel front-end.
+    """
+    config, weights = load_pretrained(folder, kind)
+    if difference := mel_config.describe_difference(read_mel_config(config)):
+        raise UserError(f"the model to start from, {folder}, has another mel front-end (wanted / its: {difference})")
+    load_weights(module, weights, folder)
+
+
 def read_mel_config(config: Mapping[str, Any]) -> MelConfig:
     """The front-end that a model folder's configuration names."""
     return MelConfig.from_dict(config["mel"])

@@ -22,7 +22,7 @@ from data.segments import MelSegments
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
 from training.genre import GenreClassifier
 from training.loop import LoopConfig
-from training.pretrained import load_pretrained, load_weights
+from training.pretrained import load_start
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
 from travelgan.discriminator import Discriminator, Judgement
 from travelgan.losses import (
@@ -169,8 +169,7 @@ class TranslatorExperiment(Experiment):
             TranslatorConfig(data.styles, data.segment_frames, config.generator, config.siamese), config.mel
         )
         if config.start_from is not None:
-            _, weights = load_pretrained(config.start_from, "translator")
-            load_weights(self.translator, weights, config.start_from)
+            load_start(self.translator, config.start_from, "translator", config.mel)
         self.generator, self.siamese = self.translator.generator, self.translator.siamese
         self.discriminator = Discriminator(config.discriminator, config.mel.n_mels, len(data.styles))
         self.modules: dict[str, nn.Module] = {

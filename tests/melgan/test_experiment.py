@@ -203,6 +203,32 @@ def test_the_seed_decides_the_first_weights(make: Make) -> None:
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_the_refinement_takes_part_and_gradients_go_through_it(make: Make) -> None:
+    trainer, experiment = make(refine_iterations=2, weights={"stft": 1.0, "raw_stft": 0.0, "mel": 0.0})
+    batch = batch_of(experiment)
+    raw, refined = experiment.synthesise(experiment.log_mel(batch))
+    assert raw.shape == refined.shape and not torch.allclose(raw, refined, atol=1e-3)
+    before = weights(experiment.vocoder)
+    trainer.state.step = 0
+    losses = trainer.step(batch)
+    torch.testing.assert_close(losses["stft"], experiment.stft_loss(refined, batch[:, None]).detach())
+    torch.testing.assert_close(losses["raw_stft"], experiment.stft_loss(raw, batch[:, None]).detach())
+    assert losses["stft"] < losses["raw_stft"]
+    assert moved(experiment.vocoder, before) > 0.9
+
+
+def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, vocoder_values: dict[str, Any]) -> None:
+    _, first = make(loop={"seed": 3}, run="first")
+    first.vocoder.save_pretrained(tmp_path / "model", {}, half=False)
+    mel = torch.randn(1, 8, 20) - 2
+    _, tuned = make(run="tuned", start_from=str(tmp_path / "model"))
+    _, fresh = make(run="fresh")
+    torch.testing.assert_close(tuned.vocoder(mel), first.vocoder(mel))
+    assert not torch.allclose(fresh.vocoder(mel), first.vocoder(mel), atol=1e-4)
+    with pytest.raises(UserError, match=r"another mel front-end \(wanted / its: f_max: 8000.0 / 11025.0\)"):
+        make(run="other", start_from=str(tmp_path / "model"), mel=vocoder_values["mel"] | {"f_max": 8000.0})
+
+
 def test_folders_without_audio_are_said(vocoder_values: dict[str, Any], tmp_path: Path) -> None:
     for folder, problem in ((tmp_path, "no audio in"), (tmp_path / "gone", "no such folder")):
         values = vocoder_values | {"data": {"folders": [str(folder)], "segment_frames": 16}}

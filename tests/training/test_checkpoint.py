@@ -60,7 +60,7 @@ def test_ten_steps_and_ten_more_are_twenty(
     monkeypatch.setattr("training.tracking.plot_mels", lambda mels, path: path.touch())
     values = request.getfixturevalue(f"{kind}_values")
     if kind == "vocoder":
-        values["pretrain_steps"] = 5
+        values |= {"pretrain_steps": 5, "refine_iterations": 1}
     straight = train(kind, values, tmp_path / "straight", 20)
     stopped = train(kind, values, tmp_path / "resumed", 10)
     halfway = everything(stopped)

@@ -208,6 +208,32 @@ def test_without_pairs_it_trains_as_on_gtzan(make: Make, translator_values: dict
     assert "valid/to_truth" not in trainer.run(max_minutes=0)
 
 
+def test_pretraining_leaves_the_discriminator_alone(make: Make) -> None:
+    trainer, experiment = make(pretrain_steps=1)
+    before = weights(experiment.discriminator), weights(experiment.translator)
+    losses = trainer.step(batch_of(experiment))
+    assert not {"discriminator", "mismatch", "adversarial", "feature_matching"} & losses.keys()
+    assert moved(experiment.discriminator, before[0]) == 0
+    assert moved(experiment.translator, before[1]) > 0.9
+    losses = trainer.step(batch_of(experiment))
+    assert {"discriminator", "mismatch", "adversarial", "feature_matching"} <= losses.keys()
+    assert moved(experiment.discriminator, before[0]) > 0.8
+
+
+def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, translator_values: dict[str, Any]) -> None:
+    _, first = make(loop={"seed": 3}, run="first")
+    with torch.no_grad():
+        for parameter in first.translator.parameters():
+            parameter.copy_(parameter.half())  # model folders are in half precision
+    first.translator.save_pretrained(tmp_path / "model")
+    _, tuned = make(run="tuned", start_from=str(tmp_path / "model"))
+    _, fresh = make(run="fresh")
+    assert moved(tuned.translator, weights(first.translator)) == 0
+    assert moved(fresh.translator, weights(first.translator)) > 0.5
+    with pytest.raises(UserError, match=r"another mel front-end \(wanted / its: floor: 0.0001 / 1e-05\)"):
+        make(run="other", start_from=str(tmp_path / "model"), mel=translator_values["mel"] | {"floor": 1e-4})
+
+
 def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[str, Any], tmp_path: Path) -> None:
     data = translator_values["data"]
     for change, problem in (
