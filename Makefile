@@ -21,7 +21,7 @@ types: setup ## mypy
 	$(PYTHON) -m mypy
 
 unit-tests: setup system-packages ## pytest alone
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8
 
 system-packages:
 	@bash scripts/system_packages.sh

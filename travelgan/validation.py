@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -131,6 +132,8 @@ def _mean(values: Sequence[Tensor]) -> float:
 
 
 def _spread(items: Sequence[Translation], count: int) -> list[Translation]:
-    # One further each time: clips are listed with the styles in turn, and the same style again and again says little.
-    count = min(count, len(items))
-    return [items[(index * len(items) // count + index) % len(items)] for index in range(count)]
+    # Clips are listed with the styles in turn: a stride without a common divisor meets all styles, and no clip twice.
+    count, stride = min(count, len(items)), max(1, len(items) // count)
+    while math.gcd(stride, len(items)) > 1:
+        stride += 1
+    return [items[index * stride % len(items)] for index in range(count)]

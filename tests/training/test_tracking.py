@@ -185,6 +185,7 @@ def test_an_offline_w_and_b_run_can_be_read(tmp_path: Path, monkeypatch: pytest.
         if records and records[-1].HasField("exit"):
             break
         time.sleep(0.1)
+    assert records[-1].HasField("exit")
     (run,) = [record.run for record in records if record.HasField("run")]
     assert (run.project, run.display_name) == ("music-style-transfer", "vocoder")
     assert {item.key: json.loads(item.value_json) for item in run.config.update}["loop"] == {"steps": 30}

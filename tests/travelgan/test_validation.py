@@ -101,7 +101,7 @@ def test_chroma_compares_output_and_source_of_a_few_clips(
     translator: Translator, heard: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:
     validation_measures(translator, [translation(0, 1) for _ in range(25)], None)
-    assert len(heard) == validation.CHROMA_CLIPS
+    assert len(heard) == validation.CHROMA_CLIPS == 10
     output, source = heard[0]
     assert output.shape == source.shape == (FRAMES * 256,)
     log_mel = LogMel(translator.mel_config)
@@ -147,6 +147,19 @@ def test_samples_are_the_input_once_and_the_translation_each_time(translator: Tr
     assert samples[0].sample_rate == 22050
     spread = validation_samples(translator, [translation(0, 1) for _ in range(9)])
     assert len(spread) == 8
+
+
+@pytest.mark.parametrize("clips", [1, 2, 3, 4, 7, 8, 9, 10, 12, 40, 45, 100])
+@pytest.mark.parametrize("count", [4, 10])
+def test_the_few_that_are_heard_are_different_clips_of_different_styles(clips: int, count: int) -> None:
+    styles = 10
+    listed = [translation(index % styles, (index + 1) % styles) for index in range(clips)]
+    chosen = validation._spread(listed, count)
+    assert len({id(one) for one in chosen}) == len(chosen) == min(count, clips)
+    if clips % styles == 0:
+        assert len({one.source_style for one in chosen}) == len(chosen)
+    places = {id(one): index for index, one in enumerate(listed)}
+    assert clips <= count or max(places[id(one)] for one in chosen) >= clips // 2
 
 
 def test_modes_and_gradients_are_left_as_they_were(translator: Translator) -> None:
