@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,9 @@ def import_melgan(
     if not file.is_file():
         raise UserError(f"file not found: {file}")
     try:
-        state_dict = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other versions; what cannot be read is said below
+            state_dict = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the restricted reader stumbles over in a file that can hold anything
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{file} is not a plain state dict of tensors ({reason})") from None
