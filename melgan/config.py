@@ -17,9 +17,14 @@ class GeneratorConfig:
         ratios: upsampling factors, first to last.
         frame_layers: residual layers before the first upsampling stage, at the frame rate, where they are cheap.
         residual_layers: residual layers in each stage, with dilations 1, 3, 9, ...
-        head: `waveform` ends in samples (the paper); `istft` ends in the frames of a short inverse STFT.
-        istft_n_fft: length of the short transform, samples (head `istft`).
-        istft_hop_length: hop of the short transform, samples (head `istft`).
+        head: `waveform` ends in samples (the paper); `istft` ends in the frames of a short inverse STFT;
+            `carriers` in those of an inverse STFT that turns and scales :class:`melgan.carriers.Carriers`.
+        istft_n_fft: length of the inverse transform, samples (heads `istft` and `carriers`).
+        istft_hop_length: its hop, samples (heads `istft` and `carriers`).
+        carrier_lowest: lowest line of the bank of oscillators, Hz (head `carriers`, as all that begin so).
+        carrier_hz: least distance between two lines, Hz.
+        carrier_cents: least distance between two lines, hundredths of a semitone.
+        carrier_sharpness: how much a line whose tone fits the mel better outweighs those beside it.
         scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
             the original repository were trained without.
         refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
@@ -34,24 +39,38 @@ class GeneratorConfig:
     head: str = "waveform"
     istft_n_fft: int = 128
     istft_hop_length: int = 32
+    carrier_lowest: float = 25.0
+    carrier_hz: float = 1.0
+    carrier_cents: float = 12.0
+    carrier_sharpness: float = 40.0
     scale_input: bool = False
     refine_iterations: int = 0
 
     def __post_init__(self) -> None:
-        if self.head not in ("waveform", "istft"):
-            raise ValueError(f"head must be waveform or istft, got {self.head!r}")
-        samples = math.prod(self.ratios) * (self.istft_hop_length if self.head == "istft" else 1)
+        if self.head not in ("waveform", "istft", "carriers"):
+            raise ValueError(f"head must be waveform, istft or carriers, got {self.head!r}")
+        if self.head == "carriers" and self.ratios:
+            raise ValueError(
+                f"ratios must be [] for the carriers, which work at the frame rate, got {list(self.ratios)}"
+            )
+        transform = self.head != "waveform"
+        samples = math.prod(self.ratios) * (self.istft_hop_length if transform else 1)
         if samples != self.hop_length:
             factors = f"ratios {list(self.ratios)}"
-            if self.head == "istft":
+            if transform:
                 factors += f" x istft_hop_length {self.istft_hop_length}"
             raise ValueError(f"{factors} make {samples} samples a frame; hop_length is {self.hop_length}")
         if self.width % 2 ** len(self.ratios):
             raise ValueError(f"width {self.width} cannot be halved {len(self.ratios)} times")
-        if self.head == "istft" and self.istft_n_fft % (2 * self.istft_hop_length):
+        if transform and self.istft_n_fft % (2 * self.istft_hop_length):
             raise ValueError(
                 f"istft_n_fft {self.istft_n_fft} must be a multiple of twice istft_hop_length {self.istft_hop_length}"
             )
+
+    @property
+    def frame_dilations(self) -> tuple[int, ...]:
+        """Dilations of the residual layers at the frame rate: 1, 3, 9, and again."""
+        return tuple(3 ** (layer % 3) for layer in range(self.frame_layers))
 
 
 @dataclass(frozen=True)

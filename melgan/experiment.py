@@ -151,9 +151,7 @@ class VocoderExperiment(Experiment):
         betas = (0.5, 0.9)
         self.optimizers = {
             "generator": torch.optim.Adam(self.vocoder.parameters(), lr=config.generator_lr, betas=betas),
-            "discriminator": torch.optim.Adam(
-                self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas
-            ),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas),
         }
         data, hop = config.data, config.mel.hop_length
         self.segments = AudioSegments(
@@ -166,6 +164,7 @@ class VocoderExperiment(Experiment):
         )
         self.validation_wavs = self._read_validation(_spread(list_splits(data.folders, "valid"), data.validation_clips))
         self.synthesised: list[Tensor] = []
+        self.first_frame: Tensor | int = 0
 
     def _read_validation(self, files: Sequence[Path]) -> list[Tensor]:
         samples = self.config.data.validation_frames * self.config.mel.hop_length
@@ -184,14 +183,20 @@ class VocoderExperiment(Experiment):
         """Pre-training updates the generator alone; later steps update the discriminators first."""
         real = batch[:, None]
         mel = self.log_mel(batch)
+        self.first_frame = self._draw_first_frames(len(batch), step).to(mel.device)
         if step < self.config.pretrain_steps:
             return self.generator_step(real=real, mel=mel, update=update, adversarial=False)
         losses = self.discriminator_step(real=real, mel=mel, update=update)
         return losses | self.generator_step(real=real, mel=mel, update=update, adversarial=True)
 
+    def _draw_first_frames(self, batch: int, step: int) -> Tensor:
+        """Where in a song of two hours the segments are said to lie, so that all phases of the carriers are met."""
+        generator = torch.Generator().manual_seed(hash((self.config.loop.seed, step)) % 2**63)
+        return torch.randint(620_000, (batch,), generator=generator)
+
     def synthesise(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """What the network alone makes of a mel, and the same after the refinement of training."""
-        raw = self.vocoder.generator(mel).float()
+        raw = self.vocoder.generator(mel, self.first_frame).float()
         refined = self.vocoder.refinement(raw[:, 0], mel, self.config.refine_iterations)
         return raw, refined[:, None]
 

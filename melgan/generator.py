@@ -7,10 +7,13 @@ short inverse Fourier transform (iSTFTNet, arXiv 2203.02395, section 3).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from data.mel import MelConfig, ShortTimeTransform
+from melgan.carriers import Carriers
 from melgan.config import GeneratorConfig
 from melgan.layers import NEGATIVE_SLOPE, ReflectedConv, ResidualLayer, Upsample, reflect_pad
 
@@ -20,20 +23,24 @@ class Generator(nn.Module):
 
     Args:
         config: widths, ratios and head.
+        mel_config: the front-end of the mels; only the `carriers` head needs it.
 
     Shape:
-        mel (B, n_mels, T), log10 magnitudes -> wav (B, 1, T * hop_length), in [-1, 1] for the `waveform` head and
-        about so for `istft`; T >= 4.
+        mel (B, n_mels, T), log10 magnitudes, and first_frame, the number of each mel's first frame in its song, (B,)
+        or one for all (only the `carriers` head looks at it) -> wav (B, 1, T * hop_length), in [-1, 1] for the
+        `waveform` head and about so for the others; T >= 4.
 
     Raises:
         ValueError: the mel has another number of bands or fewer than 4 frames.
     """
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, mel_config: MelConfig | None = None) -> None:
         super().__init__()
         self.config = config
         self.first = ReflectedConv(config.n_mels, config.width, 7)
-        self.frame_stack = nn.Sequential(*[ResidualLayer(config.width, 3**j) for j in range(config.frame_layers)])
+        self.frame_stack = nn.Sequential(
+            *[ResidualLayer(config.width, dilation) for dilation in config.frame_dilations]
+        )
         stages: list[nn.Module] = []
         channels = config.width
         for ratio in config.ratios:
@@ -41,27 +48,35 @@ class Generator(nn.Module):
             channels //= 2
             stages.extend(ResidualLayer(channels, 3**j) for j in range(config.residual_layers))
         self.stages = nn.Sequential(*stages)
-        self.head: WaveformHead | InverseTransformHead
+        self.head: WaveformHead | InverseTransformHead | CarrierHead
         if config.head == "waveform":
             self.head = WaveformHead(channels)
-        else:
+        elif config.head == "istft":
             self.head = InverseTransformHead(channels, config.istft_n_fft, config.istft_hop_length)
+        else:
+            if mel_config is None:
+                raise ValueError("the carriers head needs the mel front-end")
+            self.head = CarrierHead(channels, config, mel_config)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, first_frame: Tensor | int = 0) -> Tensor:
         """Synthesise a batch of mels."""
         if mel.ndim != 3 or mel.shape[1] != self.config.n_mels or mel.shape[2] < 4:
             raise ValueError(
                 f"the generator expects mels of shape (B, {self.config.n_mels}, T >= 4), got {tuple(mel.shape)}"
             )
-        x = (mel + 2.0) / 3.0 if self.config.scale_input else mel
-        x = self.stages(self.frame_stack(self.first(x)))
-        return self.head(nn.functional.leaky_relu(x, NEGATIVE_SLOPE))
+        x = self.first((mel + 2.0) / 3.0 if self.config.scale_input else mel)
+        if not isinstance(self.head, CarrierHead):
+            x = self.stages(self.frame_stack(x))
+            return self.head(nn.functional.leaky_relu(x, NEGATIVE_SLOPE))
+        directions, log_magnitude = self.head.carriers(mel, torch.as_tensor(first_frame, device=mel.device))
+        x = self.frame_stack(x + self.head.listen(directions))
+        return self.head(nn.functional.leaky_relu(x, NEGATIVE_SLOPE), directions, log_magnitude)
 
     @property
     def context_frames(self) -> int:
         """Frames on one side of a frame that can influence its samples: the receptive field, rounded up."""
         config = self.config
-        radius = 3.0 + sum(3**j for j in range(config.frame_layers))
+        radius = 3.0 + sum(config.frame_dilations)
         rate = 1
         for ratio in config.ratios:
             radius += 1.0 / rate
@@ -126,6 +141,59 @@ class InverseTransformHead(nn.Module):
             wav = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop_length)
             start = self.overlap * self.hop_length + (self.n_fft - self.hop_length) // 2
             return wav[..., start : start + x.shape[-1] * self.hop_length]
+
+
+class CarrierHead(nn.Module):
+    """The last stage over absolute-time oscillators: the network turns and scales them, an inverse STFT makes samples.
+
+    Untrained, it changes nothing, and the carriers alone are heard: all partials at about their height, at about their
+    loudness. What the network learns is the rest: onsets, noise, and how neighbouring bins belong together. It runs in
+    single precision also under mixed precision.
+
+    Args:
+        channels: of the network before it.
+        config: of the generator.
+        mel_config: the front-end of the mels.
+
+    Shape:
+        x (B, channels, T), directions (B, 2, bins, T), log_magnitude (B, bins, T) -> (B, 1, T * hop_length).
+    """
+
+    def __init__(self, channels: int, config: GeneratorConfig, mel_config: MelConfig) -> None:
+        super().__init__()
+        self.bins = config.istft_n_fft // 2 + 1
+        self.carriers = Carriers(config, mel_config)
+        self.into = ReflectedConv(2 * self.bins, channels, 3)
+        self.last = ReflectedConv(channels, 3 * self.bins, 3)
+        nn.init.normal_(self.last.conv.weight, std=0.002)
+        with torch.no_grad():
+            bias = torch.zeros(3, self.bins)
+            bias[1] = 1.0  # no turn
+            self.last.conv.bias.copy_(bias.reshape(-1))  # type: ignore[union-attr]
+        self.transform = ShortTimeTransform(
+            replace(mel_config, n_fft=config.istft_n_fft, win_length=config.istft_n_fft)
+        )
+        self.hop_length = mel_config.hop_length
+        self.padding = (config.istft_n_fft - self.hop_length) // 2
+        # A frame reaches the samples of its window, and the first layer's carriers one frame more.
+        self.radius = 2.0 + config.istft_n_fft / (2 * self.hop_length)
+
+    def listen(self, directions: Tensor) -> Tensor:
+        """What the network hears of the carriers: (B, 2, bins, T) -> (B, channels, T)."""
+        return self.into(directions.flatten(1, 2))
+
+    def forward(self, x: Tensor, directions: Tensor, log_magnitude: Tensor) -> Tensor:
+        """Turn and scale the carriers, transform them back and cut the ends that only windows reach."""
+        with torch.autocast(x.device.type, enabled=False):
+            gain, cosine, sine = self.last(x.float()).chunk(3, dim=1)
+            length = torch.rsqrt(cosine**2 + sine**2 + 1e-6)
+            magnitude = torch.exp((log_magnitude + gain).clamp(max=6.0)) * length
+            real, imaginary = directions[:, 0], directions[:, 1]
+            spectrum = torch.complex(
+                magnitude * (real * cosine - imaginary * sine), magnitude * (real * sine + imaginary * cosine)
+            )
+            wav = self.transform.synthesise(spectrum)
+            return wav[:, None, self.padding : self.padding + x.shape[-1] * self.hop_length]
 
 
 def _synthesis_filters(n_fft: int, hop_length: int) -> Tensor:

@@ -27,7 +27,8 @@ class Vocoder(nn.Module):
         mel_config: the front-end whose mels it understands.
 
     Shape:
-        mel (B, n_mels, T), log10 magnitudes of `mel_config` -> wav (B, 1, T * hop_length), about [-1, 1]; T >= 4.
+        mel (B, n_mels, T), log10 magnitudes of `mel_config`, and first_frame, where it begins in its song, (B,) or one
+        number for all -> wav (B, 1, T * hop_length), about [-1, 1]; T >= 4.
 
     Raises:
         ValueError: network and front-end differ in bands or hop.
@@ -40,7 +41,7 @@ class Vocoder(nn.Module):
             if network != front_end:
                 raise ValueError(f"{name} is {network} in the generator and {front_end} in the mel front-end")
         self.mel_config = mel_config
-        self.generator = Generator(generator_config)
+        self.generator = Generator(generator_config, mel_config)
         self.refinement = MelRefinement(mel_config)
         self.refine_iterations = generator_config.refine_iterations
 
@@ -49,9 +50,9 @@ class Vocoder(nn.Module):
         """Frames of context on one side that block-wise synthesis needs to equal synthesis of the whole."""
         return self.generator.context_frames + self.refine_iterations * self.refinement.context_frames
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, first_frame: Tensor | int = 0) -> Tensor:
         """Synthesise a batch of mels: the network, then the refinement that its configuration asks for."""
-        wav = self.generator(mel)
+        wav = self.generator(mel, first_frame)
         return self.refinement(wav[:, 0], mel, self.refine_iterations)[:, None]
 
     @classmethod

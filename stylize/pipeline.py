@@ -256,7 +256,7 @@ class Stylizer:
         silent = find_silent_frames(mel_before, self.mel_config)
         mel_after = self._translate(mel_before, style, strength)
         mel_after = mel_after.masked_fill(silent[:, None], self.mel_config.log_floor)
-        wav = self.vocoder(mel_after)[:, 0]
+        wav = self.vocoder(mel_after, window.first_frame)[:, 0]
         if silent.any():
             wav = wav * silence_gain(silent, self.mel_config)
         first, last = window.start - window.first_frame, window.stop - window.first_frame

@@ -10,7 +10,7 @@ from melgan import DiscriminatorConfig, GeneratorConfig
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"head": "vocos"}, "head must be waveform or istft, got 'vocos'"),
+        ({"head": "vocos"}, "head must be waveform, istft or carriers, got 'vocos'"),
         ({"ratios": (8, 8, 2)}, r"ratios \[8, 8, 2\] make 128 samples a frame; hop_length is 256"),
         ({"ratios": (8,), "head": "istft", "istft_hop_length": 16}, "istft_hop_length 16 make 128 samples"),
         ({"width": 24}, "width 24 cannot be halved 4 times"),

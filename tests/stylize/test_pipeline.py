@@ -47,7 +47,7 @@ class LoudnessVocoder(nn.Module):
     mel_config = MelConfig(n_mels=12)
     context_frames = 0
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, first_frame: int = 0) -> Tensor:
         return (mel.mean(dim=1, keepdim=True) / 5).repeat_interleave(HOP, dim=-1)
 
 

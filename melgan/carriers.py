@@ -1,0 +1,151 @@
+"""Carriers: oscillators in absolute time that give a vocoder the phases which a mel spectrogram does not hold.
+
+On a steady tone every mel frame is the same, and a convolutional network that sees nothing else has to repeat itself
+every frame, whatever the tone's frequency. So the network is given a bank of oscillators that run on through the whole
+song. In each frame every bin of the spectrum takes the phase of the oscillators near the loudest partial around it,
+which is the idea of single-pass spectrogram inversion (Beauregard et al., DAFx 2015), but with phases that are known
+from the frame's number alone instead of being added up from the song's start: any block of a song can be synthesised
+on its own.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from data.mel import MelConfig, mel_filterbank
+from melgan.config import GeneratorConfig
+
+PHASE_STEPS = 1 << 32
+"""Steps of a whole turn. Phases are counted in whole numbers, so that they are exact after hours of music."""
+
+NEIGHBOURHOOD = 7
+"""A line of the bank competes with so many on either side."""
+
+LOUDNESS_EXPONENT = 2.0
+"""Of two lines that fit equally well, the louder speaks more: by the ratio of their magnitudes to this power."""
+
+SMALLEST_MAGNITUDE = 1e-6
+
+
+class Carriers(nn.Module):
+    """Mel and frame number to a direction (a complex number of length about one) and a magnitude for every bin.
+
+    The lines of the bank are `carrier_hz` apart, or `carrier_cents` where that is more. What the mel bands would show
+    of a tone on a line is known; the better the bands around a line agree with that, whatever the loudness, the more
+    the line speaks: its weight is exp(-`carrier_sharpness` x the variance of the difference, in natural logarithms).
+    So tones keep their pitch within cents although bands are much wider. All of it is smooth in the mel.
+
+    Args:
+        config: of the generator; its inverse STFT says which bins.
+        mel_config: the front-end of the mels.
+
+    Shape:
+        mel (B, n_mels, T) log10, first_frame (B,) whole numbers -> directions (B, 2, bins, T), real and imaginary
+        part; log_magnitude (B, bins, T), natural logarithm.
+    """
+
+    interpolation: Tensor
+    shares: Tensor
+    shapes: Tensor
+    shape_mean: Tensor
+    shape_square: Tensor
+    steps: Tensor
+    offsets: Tensor
+    spread: Tensor
+
+    def __init__(self, config: GeneratorConfig, mel_config: MelConfig) -> None:
+        super().__init__()
+        self.sharpness = config.carrier_sharpness
+        if mel_config.n_fft % config.istft_n_fft:
+            raise ValueError(
+                f"istft_n_fft {config.istft_n_fft} must divide the front-end's n_fft {mel_config.n_fft}, "
+                "which the carriers are weighted on"
+            )
+        # A partial is as high as its window is long; the two transforms have Hann windows of different lengths.
+        self.log_gain = math.log(config.istft_n_fft / mel_config.win_length)
+        filters = mel_filterbank(mel_config)
+        total, coverage = filters.sum(dim=0), filters.sum(dim=1, keepdim=True)
+        # Every bin is the mean of its bands' mean magnitudes; beyond the outermost bands there is nothing.
+        interpolation = (filters / coverage.clamp(min=1e-8) / total.clamp(min=1e-8))[
+            :: mel_config.n_fft // config.istft_n_fft
+        ]
+        self.register_buffer("interpolation", interpolation.contiguous(), persistent=False)
+        lines = line_frequencies(config, mel_config.sample_rate / 2)
+        response = tone_response(lines, mel_config)
+        # A band counts by the energy that it holds of the tone.
+        shares = response**2 * (response > 3e-3)
+        shares = shares / shares.sum(dim=1, keepdim=True)
+        shapes = torch.log(response.clamp(min=1e-3))
+        self.register_buffer("shares", shares.float(), persistent=False)
+        self.register_buffer("shapes", (shares * shapes).float(), persistent=False)
+        self.register_buffer("shape_mean", (shares * shapes).sum(dim=1)[:, None].float(), persistent=False)
+        self.register_buffer("shape_square", (shares * shapes**2).sum(dim=1)[:, None].float(), persistent=False)
+        turns = lines * mel_config.hop_length / mel_config.sample_rate
+        self.register_buffer("steps", (turns * PHASE_STEPS).round().long() % PHASE_STEPS, persistent=False)
+        generator = torch.Generator().manual_seed(1)
+        # Random phases: with equal ones, all lines would meet in a click once a second.
+        offsets = torch.randint(PHASE_STEPS, lines.shape, generator=generator)
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("spread", _spread(config, mel_config, lines), persistent=False)
+
+    def forward(self, mel: Tensor, first_frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Directions and magnitudes of a batch whose mels begin at these frames of their songs."""
+        with torch.autocast(mel.device.type, enabled=False):
+            mel = mel.float()
+            weight = self._line_weights(mel * math.log(10.0))
+            phase = self._phases(mel.shape[-1], first_frame)
+            parts = torch.stack([weight * torch.cos(phase), weight * torch.sin(phase)], dim=1)
+            parts = self.spread @ parts
+            length = torch.rsqrt(parts.square().sum(dim=1, keepdim=True) + 1e-5)
+            level = torch.log(self.interpolation @ torch.pow(10.0, mel) + SMALLEST_MAGNITUDE)
+            return parts * length, level + self.log_gain
+
+    def _line_weights(self, mel: Tensor) -> Tensor:
+        """How much each line speaks beside its neighbours: natural logarithms (B, n_mels, T) -> (B, lines, T)."""
+        loudness = self.shares @ mel - self.shape_mean
+        # Weighted variance of the difference between the bands and a tone's shape, multiplied out.
+        misfit = self.shares @ mel**2 - 2 * (self.shapes @ mel) + self.shape_square - loudness**2
+        score = LOUDNESS_EXPONENT * loudness - self.sharpness * misfit
+        best = nn.functional.max_pool1d(score.transpose(1, 2), 2 * NEIGHBOURHOOD + 1, 1, NEIGHBOURHOOD)
+        return torch.exp(score - best.transpose(1, 2))
+
+    def _phases(self, frames: int, first_frame: Tensor) -> Tensor:
+        """Phases of all lines at the centres of the frames, radians: (B, lines, T)."""
+        number = first_frame.to(self.steps).reshape(-1, 1, 1) + torch.arange(frames, device=self.steps.device)
+        # Both factors are below 2**32, and their product wraps at 2**64, which whole turns divide.
+        turns = (self.steps[:, None] * number + self.offsets[:, None]) & (PHASE_STEPS - 1)
+        return turns.float() * (2 * math.pi / PHASE_STEPS)
+
+
+def line_frequencies(config: GeneratorConfig, highest: float) -> Tensor:
+    """Frequencies of the bank, Hz, from `carrier_lowest` up to `highest`."""
+    ratio = 2.0 ** (config.carrier_cents / 1200)
+    lines = [config.carrier_lowest]
+    while (following := max(lines[-1] + config.carrier_hz, lines[-1] * ratio)) < highest:
+        lines.append(following)
+    return torch.tensor(lines, dtype=torch.float64)
+
+
+def tone_response(lines: Tensor, mel_config: MelConfig) -> Tensor:
+    """What the mel bands show of a tone on each line, its largest value 1: (lines,) in Hz -> (lines, n_mels)."""
+    time = torch.arange(mel_config.win_length, dtype=torch.float64) / mel_config.sample_rate
+    window = torch.hann_window(mel_config.win_length, dtype=torch.float64)
+    tones = torch.polar(window.expand(len(lines), -1), 2 * math.pi * lines[:, None] * time)
+    magnitude = torch.fft.fft(tones, n=mel_config.n_fft)[:, : mel_config.n_fft // 2 + 1].abs()
+    bands = magnitude @ mel_filterbank(mel_config).double()
+    return bands / bands.amax(dim=1, keepdim=True)
+
+
+def _spread(config: GeneratorConfig, mel_config: MelConfig, lines: Tensor) -> Tensor:
+    """How much each line speaks in each bin, (bins, lines): a bell as wide as a bin or as the gap between lines."""
+    bins = torch.arange(config.istft_n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    frequencies = bins * mel_config.sample_rate / config.istft_n_fft
+    bin_width = mel_config.sample_rate / config.istft_n_fft
+    gap = lines * (2.0 ** (config.carrier_cents / 1200) - 1)
+    distance = (frequencies - lines) / gap.clamp(min=bin_width)
+    # A window is centred in its transform, which turns every other bin by half a turn.
+    sign = 1 - 2 * (bins % 2)
+    return (sign * torch.exp(-0.5 * distance**2)).float()

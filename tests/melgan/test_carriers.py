@@ -1,0 +1,142 @@
+"""Carriers: phases run on in absolute time, the height of a partial is kept, and any block can stand alone."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.mel import LogMel, MelConfig
+from melgan import GeneratorConfig, Vocoder
+from melgan.carriers import Carriers, line_frequencies
+
+MEL = MelConfig()
+CONFIG = GeneratorConfig(
+    n_mels=192, width=16, ratios=(), frame_layers=2, head="carriers", istft_n_fft=1024, istft_hop_length=256,
+    scale_input=True,
+)  # fmt: skip
+FRAMES = 172
+RATE = MEL.sample_rate
+
+
+def tone(frequency: float, frames: int = FRAMES, amplitude: float = 0.3) -> Tensor:
+    time = torch.arange(frames * MEL.hop_length, dtype=torch.float64) / RATE
+    return (amplitude * torch.sin(2 * math.pi * frequency * time)).float()[None]
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Vocoder:
+    torch.manual_seed(0)
+    vocoder = Vocoder(CONFIG, MEL).eval()
+    torch.nn.init.zeros_(vocoder.generator.head.last.conv.weight)  # type: ignore[union-attr,arg-type]
+    return vocoder.requires_grad_(False)
+
+
+def spectrum_of(wav: Tensor) -> Tensor:
+    middle = wav.flatten()[8192 : 8192 + 32768].double()
+    return torch.fft.rfft(middle * torch.hann_window(len(middle), dtype=torch.float64)).abs()
+
+
+@pytest.mark.parametrize("frequency", [110.3, 440.0, 1234.5, 3000.0])
+def test_a_tone_keeps_its_height_and_its_loudness(untrained: Vocoder, frequency: float) -> None:
+    wav = tone(frequency)
+    made = untrained(LogMel(MEL)(wav))
+    loudest = int(spectrum_of(made).argmax()) * RATE / 32768
+    assert abs(1200 * math.log2(loudest / frequency)) < 6 or abs(loudest - frequency) < 1.0
+    ratio = float(made[..., 8192:-8192].square().mean().sqrt() / wav[..., 8192:-8192].square().mean().sqrt())
+    assert 0.3 < ratio < 2.0
+
+
+def test_a_steady_tone_does_not_repeat_with_the_frames(untrained: Vocoder) -> None:
+    """A network that sees only the mel has nearly all its energy at multiples of the frame rate."""
+    mel = LogMel(MEL)(tone(473.7))  # midway between two multiples
+    steady = mel[..., 86:87].expand(-1, -1, FRAMES)
+    power = spectrum_of(untrained(steady)).square()
+    frame_rate = RATE / MEL.hop_length
+    on_lines = sum(power[round(n * frame_rate * 32768 / RATE) + d] for n in range(1, 60) for d in range(-3, 4))
+    assert float(on_lines / power.sum()) < 0.02
+
+
+def test_phases_are_exact_after_hours() -> None:
+    carriers = Carriers(CONFIG, MEL)
+    frame = 600_000_011
+    phases = carriers._phases(3, torch.tensor([frame]))[0]
+    for line in (0, 100, len(carriers.steps) - 1):
+        step, offset = int(carriers.steps[line]), int(carriers.offsets[line])
+        for index in range(3):
+            turns = Fraction(step * (frame + index) + offset, 2**32) % 1
+            assert float(phases[line, index]) == pytest.approx(float(turns) * 2 * math.pi, abs=1e-5)
+
+
+def test_lines_have_the_frequencies_they_say() -> None:
+    carriers = Carriers(CONFIG, MEL)
+    lines = line_frequencies(CONFIG, RATE / 2)
+    assert float(lines[0]) == 25.0 and RATE / 2 * 0.98 < float(lines[-1]) < RATE / 2
+    gaps = lines[1:] - lines[:-1]
+    assert float(gaps.min()) == pytest.approx(1.0)
+    assert float((1200 * torch.log2(lines[1:] / lines[:-1]))[-1]) == pytest.approx(12.0)
+    phases = carriers._phases(2, torch.tensor([0])).double()[0]
+    advance = (phases[:, 1] - phases[:, 0]) / (2 * math.pi)
+    wanted = lines * MEL.hop_length / RATE
+    difference = (advance - wanted + 0.5) % 1 - 0.5
+    assert float(difference.abs().max()) < 1e-6
+
+
+def test_each_song_of_a_batch_has_its_own_place(untrained: Vocoder) -> None:
+    mel = LogMel(MEL)(tone(440.0, 40)).expand(2, -1, -1)
+    both = untrained(mel, torch.tensor([7, 1000]))
+    torch.testing.assert_close(both[:1], untrained(mel[:1], 7), atol=1e-6, rtol=0)
+    torch.testing.assert_close(both[1:], untrained(mel[:1], 1000), atol=1e-6, rtol=0)
+    assert float((both[0] - both[1]).abs().max()) > 0.01
+
+
+def test_blocks_with_context_equal_the_whole() -> None:
+    torch.manual_seed(1)
+    vocoder = Vocoder(CONFIG, MEL).eval()
+    torch.nn.init.normal_(vocoder.generator.head.last.conv.weight, std=0.05)  # type: ignore[union-attr,arg-type]
+    vocoder.refine_iterations = 2
+    mel = LogMel(MEL)(tone(523.0, 150) + tone(1500.0, 150)) + 0.05 * torch.randn(1, 192, 150)
+    hop, context = MEL.hop_length, vocoder.context_frames
+    with torch.inference_mode():
+        whole = vocoder(mel, 5000)
+        for start, stop in ((0, 50), (50, 120), (120, 150)):
+            first, last = max(0, start - context), min(150, stop + context)
+            part = vocoder(mel[..., first:last], 5000 + first)[..., (start - first) * hop : (stop - first) * hop]
+            torch.testing.assert_close(part, whole[..., start * hop : stop * hop], atol=2e-5, rtol=0)
+        elsewhere = vocoder(mel[..., 10:], 5000)[..., 60 * hop : 90 * hop]
+        assert float((elsewhere - whole[..., 70 * hop : 100 * hop]).abs().max()) > 0.01
+
+
+def test_the_context_is_reached_and_not_exceeded() -> None:
+    torch.manual_seed(2)
+    vocoder = Vocoder(CONFIG, MEL).eval()
+    torch.nn.init.normal_(vocoder.generator.head.last.conv.weight, std=0.05)  # type: ignore[union-attr,arg-type]
+    mel = torch.rand(1, 192, 61) * 3 - 3
+    changed = mel.clone()
+    changed[..., 30] += 0.5
+    with torch.inference_mode():
+        touched = ((vocoder(mel) - vocoder(changed)).abs() > 1e-7).flatten().nonzero()[:, 0] // MEL.hop_length
+    assert 30 - vocoder.context_frames <= int(touched.min()) <= 30 - vocoder.context_frames + 3
+    assert 30 + vocoder.context_frames - 3 <= int(touched.max()) <= 30 + vocoder.context_frames
+
+
+def test_a_small_change_of_the_mel_changes_little(untrained: Vocoder) -> None:
+    generator = torch.Generator().manual_seed(3)
+    mel = LogMel(MEL)(tone(440.0, 60) + 0.1 * torch.randn(1, 60 * 256, generator=generator))
+    nearly = mel + 1e-6 * torch.randn(mel.shape, generator=generator)
+    assert float((untrained(mel) - untrained(nearly)).abs().max()) < 1e-4
+
+
+def test_silence_is_nearly_silent(untrained: Vocoder) -> None:
+    silent = torch.full((1, 192, 40), MEL.log_floor)
+    assert float(untrained(silent).abs().max()) < 10 ** (-70 / 20)
+
+
+def test_the_transform_must_divide_the_front_ends() -> None:
+    with pytest.raises(ValueError, match="istft_n_fft 1536 must divide the front-end's n_fft 2048"):
+        Vocoder(GeneratorConfig(192, 256, 16, (), head="carriers", istft_n_fft=1536, istft_hop_length=256), MEL)
+    with pytest.raises(ValueError, match=r"ratios must be \[\] for the carriers, .* got \[2\]"):
+        GeneratorConfig(ratios=(2,), head="carriers", istft_n_fft=1024, istft_hop_length=128)
