@@ -34,7 +34,7 @@ def save_pretrained(
 
     Args:
         folder: where to; its parent must exist or can be made.
-        kind: `vocoder`, `translator` or `classifier`.
+        kind: `vocoder`, `translator`, `classifier`, `autoencoder` or `random-network`.
         config: keys `mel`, `model` and `training`, plain JSON values.
         state_dict: the weights.
         half: store floating point weights as float16.
@@ -102,7 +102,7 @@ def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, 
             f"{path} has format version {config.get('format_version')}, this program reads {FORMAT_VERSION}"
         )
     if kind is not None and config["kind"] != kind:
-        raise UserError(f"{folder} holds a {config['kind']}, a {kind} is needed")
+        raise UserError(f"{folder} holds {_with_article(str(config['kind']))}, {_with_article(kind)} is needed")
     return config
 
 
@@ -166,3 +166,7 @@ def load_start(module: nn.Module, folder: str | Path, kind: str, mel_config: Mel
 def read_mel_config(config: Mapping[str, Any]) -> MelConfig:
     """The front-end that a model folder's configuration names."""
     return MelConfig.from_dict(config["mel"])
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
