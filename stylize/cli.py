@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 from data.audio import AudioInfo, scan_audio
 from data.errors import UserError
 from stylize.models import check_device_name, read_pair
+from stylize.optimize.command import EarlyStopError, optimize_command
+from stylize.optimize.compare_command import compare_command
 from stylize.progress import SongProgress
 from stylize.report import describe_model, describe_result
 from stylize.request import Job, Order, check_known, inspect_song, plan_jobs
@@ -122,6 +124,10 @@ def _stylize_folder(jobs: list[Job], order: Order, loaded: tuple[Stylizer, Tenso
     return 0
 
 
+app.command("optimize")(optimize_command)
+app.command("compare")(compare_command)
+
+
 @app.command("styles")
 def list_styles(model: ModelOption = None, vocoder: VocoderOption = None) -> int:
     """List the styles that a model knows."""
@@ -157,6 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         _print_error(str(error))
         return 2
+    except EarlyStopError as stop:
+        print(stop, file=sys.stderr, flush=True)
+        return INTERRUPTED
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:

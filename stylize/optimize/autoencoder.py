@@ -1,0 +1,220 @@
+"""A convolutional autoencoder over mel columns: features of music, learned without labels.
+
+The encoder's layers take the place that VGG has for pictures (Gatys et al., arXiv 1508.06576). Bands are channels and
+convolutions run over time, as for the random network of audio texture synthesis (Ulyanov and Lebedev, 2016).
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from data.errors import UserError
+from data.mel import MEL_PRESETS, MelConfig
+from stylize.optimize.feature_network import FeatureNetwork
+from training.config import build, to_plain
+from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+from travelgan.layers import LEAK, ColumnConv, reflect_pad, scale_mel, unscale_mel
+
+KIND = "autoencoder"
+BUNDLED_AUTOENCODER = Path(__file__).parents[1] / "models" / "autoencoder"
+
+LAST_LAYER_SCALE = 0.1
+"""Of the untrained last layer, so that training starts near the mean of each band."""
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Encoder layers, first to last; the decoder mirrors them.
+
+    Args:
+        widths: channels after each convolution; the last one is the bottleneck.
+        kernels: width of each convolution, columns of its input; odd.
+        strides: by how much each convolution thins out time.
+    """
+
+    widths: tuple[int, ...] = (256, 128, 64)
+    kernels: tuple[int, ...] = (11, 7, 7)
+    strides: tuple[int, ...] = (1, 2, 2)
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.kernels) == len(self.strides) > 0:
+            raise ValueError(
+                f"widths {list(self.widths)}, kernels {list(self.kernels)} and strides {list(self.strides)} must name "
+                "the same number of layers, at least one"
+            )
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError(f"kernels must be odd, got {list(self.kernels)}")
+        if min(self.widths) < 1 or min(self.strides) < 1:
+            raise ValueError(f"widths and strides must be positive, got {list(self.widths)} and {list(self.strides)}")
+        if any(kernel < stride for kernel, stride in zip(self.kernels, self.strides, strict=True)):
+            raise ValueError(f"kernels {list(self.kernels)} must not be smaller than the strides {list(self.strides)}")
+
+    @property
+    def frames_per_code(self) -> int:
+        """Columns of the input for one column of the bottleneck."""
+        return math.prod(self.strides)
+
+
+class Autoencoder(nn.Module):
+    """Log-mel to few channels at a lower rate, and back.
+
+    There is no normalisation over time, so a column's features depend on its neighbourhood alone and any length will
+    do. The ReLUs are leaky, so that no channel can die.
+
+    Args:
+        config: the layers.
+        mel_config: the front-end whose mels it reads and writes.
+
+    Shape:
+        mel (B, n_mels, T >= 1), log10 -> the same.
+    """
+
+    def __init__(self, config: AutoencoderConfig, mel_config: MelConfig) -> None:
+        super().__init__()
+        self.config, self.mel_config = config, mel_config
+        edges = list(itertools.pairwise((mel_config.n_mels, *config.widths)))
+        self.encoder = nn.ModuleList(
+            ColumnConv(low, high, kernel, stride)
+            for (low, high), kernel, stride in zip(edges, config.kernels, config.strides, strict=True)
+        )
+        self.decoder = nn.ModuleList(
+            ColumnConv(high, low, kernel)
+            for (low, high), kernel in zip(reversed(edges), reversed(config.kernels), strict=True)
+        )
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """The bottleneck.
+
+        Shape:
+            (B, n_mels, T) -> (B, widths[-1], T // config.frames_per_code).
+
+        Raises:
+            ValueError: another shape.
+        """
+        bands, least = self.mel_config.n_mels, self.config.frames_per_code
+        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least:
+            raise ValueError(
+                f"got a mel of shape {tuple(mel.shape)}, expected (batch, {bands}, at least {least} frames)"
+            )
+        x = scale_mel(mel)
+        for layer in self.encoder:
+            x = leaky_relu(layer(x), LEAK)
+        return x
+
+    def decode(self, code: Tensor) -> Tensor:
+        """The mel of a bottleneck, not limited to the front-end's floor.
+
+        Shape:
+            (B, widths[-1], T) -> (B, n_mels, T * config.frames_per_code).
+        """
+        x = code
+        for index, (layer, stride) in enumerate(zip(self.decoder, reversed(self.config.strides), strict=True)):
+            x = layer((x if index == 0 else leaky_relu(x, LEAK)).repeat_interleave(stride, dim=2))
+        return unscale_mel(x)
+
+    @torch.no_grad()
+    def adapt(self, mel: Tensor) -> None:
+        """Scale and shift the untrained layers so that what follows each has mean 0 and deviation 1 on some data.
+
+        The data-dependent initialisation of arXiv 1602.07868, section 3. Without it all channels follow the loudness at
+        first, since the bands of a column rise and fall together. The last layer starts near the mean of each band.
+
+        Shape:
+            mel (B, n_mels, T >= config.frames_per_code), typical of the data.
+        """
+        x = scale_mel(mel)
+        for layer in self.encoder:
+            x = leaky_relu(_standardise(layer, x), LEAK)
+        *inner, last = zip(self.decoder, reversed(self.config.strides), strict=True)
+        for layer, stride in inner:
+            x = leaky_relu(_standardise(layer, x.repeat_interleave(stride, dim=2)), LEAK)
+        last[0].get_parameter("convolution.weight").mul_(LAST_LAYER_SCALE)
+        last[0].get_parameter("convolution.bias").copy_(scale_mel(mel).mean(dim=(0, 2)))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode and decode; a length that the strides do not divide is continued by reflection and cut again."""
+        frames = mel.shape[-1]
+        return self.decode(self.encode(reflect_pad(mel, 0, -frames % self.config.frames_per_code)))[..., :frames]
+
+    def save_pretrained(self, folder: str | Path, training: dict[str, Any], half: bool = True) -> None:
+        """Write a model folder; `training` says what made the weights."""
+        config = {"mel": self.mel_config.to_dict(), "model": to_plain(self.config), "training": training}
+        save_pretrained(folder, KIND, config, self.state_dict(), half=half)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Autoencoder:
+        """Load a model folder, ready for use: evaluation mode, no gradients for its weights.
+
+        Raises:
+            UserError: the folder is missing, corrupted, or holds another kind of model.
+        """
+        config, weights = load_pretrained(folder, KIND)
+        try:
+            autoencoder = cls(
+                build(AutoencoderConfig, config["model"], f"{folder}/config.json"), read_mel_config(config)
+            )
+        except ValueError as error:
+            raise UserError(f"{folder}/config.json: {error}") from None
+        load_weights(autoencoder, weights, folder)
+        return autoencoder.eval().requires_grad_(False)
+
+
+def _standardise(layer: nn.Module, x: Tensor) -> Tensor:
+    """Scale and shift a convolution so that each channel has mean 0 and deviation 1 on `x`; returns its new output."""
+    made = layer(x)
+    mean, deviation = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
+    layer.get_parameter("convolution.weight").div_(deviation[:, None, None])
+    bias = layer.get_parameter("convolution.bias")
+    bias.copy_((bias - mean) / deviation)
+    return (made - mean[:, None]) / deviation[:, None]
+
+
+class AutoencoderFeatures(FeatureNetwork):
+    """The encoder of a trained autoencoder: conv_1, relu_1, conv_2, relu_2, ...
+
+    Args:
+        autoencoder: its encoder's layers are copied.
+
+    Shape:
+        x (B, n_mels, T), log10 mel above the front-end's floor, so 0 is silence -> features by layer.
+    """
+
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        chain: dict[str, nn.Module] = {}
+        for number, layer in enumerate(autoencoder.encoder, start=1):
+            chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(LEAK)
+        blocks = len(autoencoder.encoder)
+        super().__init__(
+            chain,
+            dimensions=1,
+            in_channels=autoencoder.mel_config.n_mels,
+            content_layers={f"relu_{min(2, blocks)}": 1.0},
+            style_layers={f"relu_{block}": 1.0 for block in range(1, blocks + 1)},
+        )
+        self.mel_config = autoencoder.mel_config
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Put the floor back and scale as the autoencoder does."""
+        return scale_mel(x + self.mel_config.log_floor)
+
+
+def load_autoencoder_features(folder: str | Path | None = None) -> AutoencoderFeatures:
+    """The features of an autoencoder's folder, by default the bundled one.
+
+    Raises:
+        UserError: the folder is missing, corrupted, holds another kind of model, or one of another front-end.
+    """
+    folder = BUNDLED_AUTOENCODER if folder is None else folder
+    autoencoder = Autoencoder.from_pretrained(folder)
+    if difference := MEL_PRESETS["music"].describe_difference(autoencoder.mel_config):
+        raise UserError(f"the autoencoder {folder} has another mel front-end (wanted / its): {difference}")
+    return AutoencoderFeatures(autoencoder)

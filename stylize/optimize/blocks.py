@@ -1,0 +1,198 @@
+"""Long recordings in overlapping blocks: maps in, optimised maps joined, waveform out, in constant memory.
+
+Blocks are equally long and share at least the overlap with their neighbours::
+
+    columns   |-----------------------------------------------|
+    block 1   [=============~~~~~)                              ~ shared, cross-faded in the map
+    block 2                [~~~~~=========~~~~~)
+    block 3                              [~~~~~===============)
+
+The joined map is decoded in windows of its own. A window begins within what the last one gave: the inverse goes on from
+those samples, which makes the phases agree; see :meth:`stylize.optimize.representations.Representation.decode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylize.optimize.representations import Representation
+
+ReadSamples = Callable[[int], np.ndarray]
+"""`read(n)` gives the next samples, (channels, <= n); none at the end of the recording."""
+
+DECODE_CONTEXT_SECONDS = 1.5
+"""What a window is decoded beyond what is kept of it, on either side: the receptive field of the bundled vocoder."""
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """How a map is cut along its columns.
+
+    Args:
+        total: columns of the map.
+        length: columns of every block.
+        count: how many blocks there are.
+    """
+
+    total: int
+    length: int
+    count: int
+
+    @classmethod
+    def for_total(cls, total: int, block: int, overlap: int) -> BlockLayout:
+        """The fewest blocks, all equally long.
+
+        Args:
+            total: columns of the map.
+            block: columns that a block has at most.
+            overlap: columns that neighbours share at least; a quarter of a block at most, so that no three blocks
+                share a column.
+
+        Raises:
+            ValueError: numbers out of these ranges.
+        """
+        if total < 1 or not 0 < overlap <= block / 4:
+            raise ValueError(f"got total {total}, block {block}, overlap {overlap}; expected 0 < overlap <= block / 4")
+        if total <= block:
+            return cls(total, total, 1)
+        count = -(-(total - overlap) // (block - overlap))
+        return cls(total, -(-(total + (count - 1) * overlap) // count), count)
+
+    def start(self, block: int) -> int:
+        """First column of a block, numbered from 0."""
+        return 0 if self.count == 1 else block * (self.total - self.length) // (self.count - 1)
+
+    def stop(self, block: int) -> int:
+        """Column after the last one of a block."""
+        return self.start(block) + self.length
+
+    def shared_before(self, block: int) -> int:
+        """Columns that a block shares with the one before it."""
+        return 0 if block == 0 else self.stop(block - 1) - self.start(block)
+
+
+def iterate_maps(
+    read: ReadSamples, channels: int, samples: int, representation: Representation, layout: BlockLayout
+) -> Iterator[list[Tensor]]:
+    """The maps of a recording's blocks, one for each channel, equal to those parts of the whole recording's map.
+
+    Args:
+        read: gives the recording's samples in order; what it lacks at the end is silence.
+        channels: that `read` gives.
+        samples: length of the recording.
+        representation: makes the maps.
+        layout: of its columns.
+    """
+    hop = representation.hop_length
+    context = -(-representation.context_samples // hop)
+    held = np.zeros((channels, 0), np.float32)
+    origin = 0
+    for block in range(layout.count):
+        first = max(0, layout.start(block) - context)
+        stop = samples if block == layout.count - 1 else min(samples, (layout.stop(block) + context) * hop)
+        held, origin = held[:, first * hop - origin :], first * hop
+        held = _fill(held, read, stop - origin)
+        left = layout.start(block) - first
+        maps = [representation.encode(torch.from_numpy(np.ascontiguousarray(wav))) for wav in held]
+        yield [map_[..., left : left + layout.length] for map_ in maps]
+
+
+def _fill(held: np.ndarray, read: ReadSamples, wanted: int) -> np.ndarray:
+    pieces, have = [held], held.shape[1]
+    while have < wanted:
+        piece = read(wanted - have)
+        if piece.shape[1] == 0:
+            piece = np.zeros((len(held), wanted - have), np.float32)
+        pieces.append(piece)
+        have += piece.shape[1]
+    return np.concatenate(pieces, axis=1)
+
+
+class MapJoiner:
+    """Cross-fades the maps of blocks where they overlap.
+
+    Args:
+        layout: of the blocks.
+    """
+
+    def __init__(self, layout: BlockLayout) -> None:
+        self._layout = layout
+        self._block = 0
+        self.tail: Tensor | None = None
+        """What the last block shares with the next one, as it was optimised there."""
+
+    def push(self, map_: Tensor) -> Tensor:
+        """Take the map of the next block and give the columns that are final.
+
+        Shape:
+            (planes, rows, length of a block) -> (planes, rows, columns); in all as many as the layout has.
+        """
+        layout, block = self._layout, self._block
+        if map_.shape[-1] != layout.length or block >= layout.count:
+            raise ValueError(f"got {map_.shape[-1]} columns for block {block} of {layout}")
+        shared = layout.shared_before(block)
+        if self.tail is not None:
+            weight = ((torch.arange(shared, device=map_.device) + 0.5) / shared).to(map_)
+            map_ = torch.cat([torch.lerp(self.tail, map_[..., :shared], weight), map_[..., shared:]], dim=-1)
+        self._block += 1
+        if self._block == layout.count:
+            self.tail = None
+            return map_
+        kept = layout.length - layout.shared_before(self._block)
+        self.tail = map_[..., kept:]
+        return map_[..., :kept]
+
+
+class BlockDecoder:
+    """Turns the columns of a map into the samples of a recording as they come.
+
+    Columns are decoded in windows. Beside what it gives, a window has a stretch that it keeps back, for the next window
+    to begin with, and a stretch that is only there so that the one before it is right::
+
+        window 1   |===================~~~~~.....|               = given   ~ kept back   . dropped
+        window 2                       |~~~~~===============~~~~~.....|
+
+    Args:
+        representation: has the inverse.
+        samples: length of the recording.
+    """
+
+    def __init__(self, representation: Representation, samples: int) -> None:
+        self._representation, self._samples = representation, samples
+        self._context = round(DECODE_CONTEXT_SECONDS * representation.sample_rate / representation.hop_length)
+        self._map: Tensor | None = None
+        self._first = 0  # column of the recording with which the held map begins; all before it was given
+        self._kept: Tensor | None = None  # samples from there on that the last window kept back
+
+    def push(self, columns: Tensor, last: bool) -> np.ndarray:
+        """Take columns and give the samples that are final; none while too few columns are there.
+
+        Args:
+            columns: the next ones of the map, values of at least 0.
+            last: whether the map ends with them.
+
+        Shape:
+            (1, rows, columns) -> (samples,).
+        """
+        held = columns if self._map is None else torch.cat([self._map, columns], dim=-1)
+        self._map, hop = held, self._representation.hop_length
+        if last:
+            return self._decode(held, self._samples - self._first * hop).numpy()
+        given = held.shape[-1] - 2 * self._context
+        if given <= 0:
+            return np.zeros(0, np.float32)
+        wav = self._decode(held, held.shape[-1] * hop)
+        self._kept = wav[given * hop : (given + self._context) * hop].clone()
+        self._map = held[..., given:].clone()
+        self._first += given
+        return wav[: given * hop].numpy()
+
+    def _decode(self, held: Tensor, length: int) -> Tensor:
+        if not held.any() and (self._kept is None or not self._kept.any()):  # silence stays silence
+            return torch.zeros(length)
+        return self._representation.decode(held, length, start_wav=self._kept).float().cpu()

@@ -1,0 +1,117 @@
+"""Pictures as maps: PNG and JPEG in, PNG out, with Pillow, which is imported only when used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.errors import UserError
+from stylize.optimize.files import written_whole
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+MOST_PIXELS = 100_000_000
+"""A picture with more pixels is refused before it is decoded."""
+
+
+def check_readable_picture(path: Path) -> None:
+    """Decode a picture once, to be sure of it.
+
+    Raises:
+        UserError: missing, a folder, no picture, damaged, too large.
+    """
+    _open(path)
+
+
+def read_picture(path: Path, longest_side: int) -> np.ndarray:
+    """Read a picture, upright, in three colours; transparency is laid on white.
+
+    Args:
+        path: PNG or JPEG.
+        longest_side: a larger picture is made as small as that, pixels.
+
+    Returns:
+        (3, height, width), float32 in [0, 1].
+
+    Raises:
+        UserError: as :func:`check_readable_picture`.
+    """
+    image = _open(path)
+    scale = longest_side / max(image.size)
+    if scale < 1:
+        image = image.resize([max(1, round(side * scale)) for side in image.size])
+    return _as_array(image)
+
+
+def read_picture_of_size(path: Path, height: int, width: int) -> np.ndarray:
+    """Read a picture and stretch it to a size, (3, height, width), float32 in [0, 1].
+
+    Raises:
+        UserError: as :func:`check_readable_picture`.
+    """
+    return _as_array(_open(path).resize((width, height)))
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a PNG file under a temporary name and rename it.
+
+    Args:
+        path: the file.
+        picture: (3, height, width); values beyond [0, 1] are cut off.
+
+    Raises:
+        ValueError: another shape, or values that are not finite.
+        UserError: the disk is full or fails.
+    """
+    from PIL import Image
+
+    if picture.ndim != 3 or picture.shape[0] != 3:
+        raise ValueError(f"got a picture of shape {picture.shape}, expected (3, height, width)")
+    if not np.isfinite(picture).all():
+        raise ValueError("got NaN or infinite values in a picture")
+    image = Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
+    with written_whole(path) as stream:
+        image.save(stream, format="PNG")
+
+
+def _open(path: Path) -> Image.Image:
+    """A decoded picture: upright, mode RGB."""
+    if not path.exists():
+        raise UserError(f"file not found: {path}")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a picture in it")
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise UserError("pictures need the package pillow; install it: pip install pillow") from None
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise UserError(
+                    f"{path} has {image.width} x {image.height} pixels, at most {MOST_PIXELS / 1e6:g} million are "
+                    "read; make it smaller"
+                )
+            image.load()
+            return _in_three_colours(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "no PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        raise UserError(f"{path} cannot be read as a picture ({reason}); save it again as PNG or JPEG") from None
+
+
+def _in_three_colours(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would cut off at 255
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _as_array(image: Image.Image) -> np.ndarray:
+    return np.ascontiguousarray(np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 255)

@@ -1,0 +1,380 @@
+"""Sound as a map that can be optimized, and back: log-mel, log magnitude spectrogram, constant-Q.
+
+A map is (1, rows, frames), float32, frequency from low to high; its values are at least 0, and 0 is silence.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.errors import UserError
+from data.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
+from melgan import Vocoder
+from stylize.models import BUNDLED_VOCODER
+from stylize.optimize.choices import REPRESENTATIONS, check_representation
+from stylize.optimize.griffin_lim import GriffinLimConfig, KnownStart, PhaseSpace, join, recover_waveform
+from stylize.silence import find_silent_frames, silence_gain
+
+__all__ = [
+    "REPRESENTATIONS",
+    "ConstantQ",
+    "LogMagnitude",
+    "LogMelMap",
+    "Representation",
+    "UnitScale",
+    "make_representation",
+]
+
+
+class Representation(ABC):
+    """A way from sound to a map and back.
+
+    Attributes:
+        name: as the user knows it.
+        sample_rate: of the sound, Hz.
+        hop_length: samples between frames.
+        rows: frequency bins.
+        device: where maps are computed.
+    """
+
+    name: str
+    sample_rate: int = 22050
+    hop_length: int
+    rows: int
+    device: torch.device
+
+    @property
+    @abstractmethod
+    def context_samples(self) -> int:
+        """Samples on either side of a sample in which its encoding can be seen."""
+
+    @abstractmethod
+    def frames(self, length: int) -> int:
+        """Columns of the map of so many samples."""
+
+    @torch.no_grad()
+    def encode(self, wav: Tensor) -> Tensor:
+        """The map of a signal; what it lacks to a whole frame is silence.
+
+        Shape:
+            (samples,) in [-1, 1], one sample or more -> (1, rows, frames(samples)), on :attr:`device`.
+
+        Raises:
+            ValueError: not 1-D, or empty.
+        """
+        if wav.ndim != 1 or not len(wav):
+            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
+        return self._encode(wav.float().to(self.device))[None]
+
+    @torch.no_grad()
+    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None) -> Tensor:
+        """The signal of a map; the same arguments give the same signal.
+
+        Blocks are joined so: each keeps back its last samples, as many as the overlap, and gives them to the next as
+        `start_wav`; the next begins with them and fades into its own signal over their last samples. What
+        is written is therefore without a seam::
+
+            block 1   |=================~~~~~|          = written   ~ kept back: start_wav of block 2
+            block 2                     |~~~~~=================~~~~~|
+
+        Args:
+            map_: values below 0 count as 0.
+            length: samples to give, at most frames * hop_length.
+            start_wav: how the signal is known to begin. Griffin-Lim goes on from its phases; the vocoder makes its own
+                phases, and its signal is only faded.
+
+        Shape:
+            (1, rows, frames) -> (length,), on the CPU.
+
+        Raises:
+            ValueError: another shape, or too few frames for the length.
+        """
+        if map_.ndim != 3 or map_.shape[:2] != (1, self.rows):
+            raise ValueError(f"expected a map (1, {self.rows}, frames), got {tuple(map_.shape)}")
+        most = map_.shape[2] * self.hop_length
+        if not 0 < length <= most:
+            raise ValueError(f"got a length of {length} samples for {map_.shape[2]} frames, expected 1 to {most}")
+        known = None if start_wav is None else start_wav[:length].detach().float()
+        here = None if known is None or not len(known) else known.to(self.device)
+        wav = self._decode(map_[0].detach().float().to(self.device).clamp(min=0.0), length, here).float().cpu()
+        return wav if known is None else join(known.cpu(), wav)
+
+    @abstractmethod
+    def _encode(self, wav: Tensor) -> Tensor:
+        """(samples,) -> (rows, frames)."""
+
+    @abstractmethod
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+        """(rows, frames) -> (length,)."""
+
+
+class _ShortTimeRepresentation(Representation):
+    """What rests on a short-time Fourier transform.
+
+    Args:
+        config: window and hop; for the mel spectrogram also the mel bands.
+        margin: samples that the first and the last frame see beyond the signal.
+        device: where maps are computed.
+        griffin_lim: the inverse's iterations.
+    """
+
+    def __init__(
+        self, config: MelConfig, margin: int, device: torch.device | str, griffin_lim: GriffinLimConfig
+    ) -> None:
+        self.device = torch.device(device)
+        self.sample_rate, self.hop_length = config.sample_rate, config.hop_length
+        self._config, self._margin, self._griffin_lim = config, margin, griffin_lim
+        self._transform = ShortTimeTransform(config).to(self.device)
+
+    @property
+    def context_samples(self) -> int:
+        """Half a transform, and what is missing to a whole frame."""
+        return self._config.n_fft // 2 + self.hop_length
+
+    def _recover(self, magnitude: Tensor, length: int, known: Tensor | None) -> Tensor:
+        """(bins, frames) -> (length,)."""
+        config, transform = self._config, self._transform
+        space = PhaseSpace(
+            analyse=lambda wav: transform.analyse(wav[None])[0],
+            synthesise=lambda spectrum: transform.synthesise(spectrum[None])[0],
+            hop_length=config.hop_length,
+            first_centre=config.n_fft // 2,
+            reach=config.win_length // 2,
+            frequencies=np.arange(len(magnitude)) / config.n_fft,
+            neighbour_phase=math.pi,  # frames begin half a transform before their centre
+        )
+        start = None if known is None else KnownStart(known, self._margin)
+        wav = recover_waveform(magnitude, space, self._griffin_lim, start)
+        return wav[self._margin : self._margin + length]
+
+
+class LogMagnitude(_ShortTimeRepresentation):
+    """log(1 + |short-time Fourier transform|), natural, Hann windows of 2048 samples, hop 512; frames are centred.
+
+    Beyond its ends the signal is zero, as in librosa. The inverse is Griffin-Lim.
+
+    Args:
+        device: where maps are computed.
+        griffin_lim: the inverse's iterations.
+    """
+
+    name = "stft"
+
+    def __init__(self, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None) -> None:
+        config = MelConfig(n_fft=2048, win_length=2048, hop_length=512)  # its mel bands are not used
+        super().__init__(config, config.n_fft // 2, device, griffin_lim or GriffinLimConfig())
+        self.rows = config.n_fft // 2 + 1
+
+    def frames(self, length: int) -> int:
+        """One for every hop, and the first."""
+        return 1 + length // self.hop_length
+
+    def _encode(self, wav: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(wav, (self._margin, self._margin))
+        return torch.log1p(self._transform.analyse(padded[None])[0].abs())
+
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+        return self._recover(torch.expm1(map_), length, known)
+
+
+class LogMelMap(_ShortTimeRepresentation):
+    """The project's log10 mel spectrogram above its floor; 1 is 20 dB.
+
+    Args:
+        vocoder: the inverse; None for Griffin-Lim on magnitudes estimated from the mel bands.
+        device: where maps are computed.
+        griffin_lim: the inverse's iterations, where it is Griffin-Lim.
+
+    Raises:
+        UserError: the vocoder understands other mels.
+    """
+
+    name = "mel"
+
+    def __init__(
+        self,
+        vocoder: Vocoder | None = None,
+        device: torch.device | str = "cpu",
+        griffin_lim: GriffinLimConfig | None = None,
+    ) -> None:
+        config = MEL_PRESETS["music"]
+        super().__init__(config, config.context, device, griffin_lim or GriffinLimConfig())
+        if vocoder is not None and (difference := config.describe_difference(vocoder.mel_config)):
+            raise UserError(f"the vocoder has another mel front-end (wanted / its): {difference}")
+        self.rows = config.n_mels
+        self._log_mel = LogMel(config).to(self.device)
+        self._vocoder = None if vocoder is None else vocoder.to(self.device)
+        self._estimate = GriffinLim(config).to(self.device)
+
+    def frames(self, length: int) -> int:
+        """Whole frames; at least the four that the vocoder needs."""
+        return max(4, -(-length // self.hop_length))
+
+    def _encode(self, wav: Tensor) -> Tensor:
+        missing = self.frames(len(wav)) * self.hop_length - len(wav)
+        mel = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
+        return (mel - self._config.log_floor).clamp(min=0.0)
+
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+        log_mel = (map_ + self._config.log_floor)[None]
+        if self._vocoder is None:
+            return self._recover(self._estimate.magnitudes(log_mel)[0], length, known)
+        missing = max(0, 4 - map_.shape[1])
+        log_mel = torch.nn.functional.pad(log_mel, (0, missing), value=self._config.log_floor)
+        wav = self._vocoder(log_mel)[0, 0]
+        silent = find_silent_frames(log_mel, self._config)
+        if silent.any():
+            wav = wav * silence_gain(silent, self._config)[0]
+        return wav[:length]
+
+
+class ConstantQ(Representation):
+    """log(1 + scale * |constant-Q transform|), natural, as librosa computes it, on the CPU.
+
+    24 bins in each of eight octaves from C1 (32.7 Hz). The highest bins see less than a millisecond, so the hop is as
+    short as 128 samples: with 512 three quarters of the high frequencies would fall between the frames. The inverse is
+    Griffin-Lim by way of librosa's transforms, about as slow as the music.
+
+    Args:
+        scale: what magnitudes are multiplied by; at 10 a full tone has values from 4 to 6.5.
+        device: where maps are given.
+        griffin_lim: the inverse's iterations.
+    """
+
+    name = "cqt"
+    hop_length = 128
+    rows = 192
+
+    def __init__(
+        self,
+        scale: float = 10.0,
+        device: torch.device | str = "cpu",
+        griffin_lim: GriffinLimConfig | None = None,
+    ) -> None:
+        import librosa  # takes a second, and the other representations do without
+
+        self.device = torch.device(device)
+        self._scale, self._griffin_lim = scale, griffin_lim or GriffinLimConfig(iterations=32)
+        self._settings: dict[str, Any] = {
+            "sr": self.sample_rate,
+            "hop_length": self.hop_length,
+            "fmin": float(librosa.note_to_hz("C1")),
+            "bins_per_octave": 24,
+        }
+        self._frequencies = librosa.cqt_frequencies(
+            n_bins=self.rows, fmin=self._settings["fmin"], bins_per_octave=self._settings["bins_per_octave"]
+        )
+        lengths, _ = librosa.filters.wavelet_lengths(freqs=self._frequencies, sr=self.sample_rate)
+        self._reach = math.ceil(max(lengths) / 2)
+
+    @property
+    def context_samples(self) -> int:
+        """Half of the longest filter."""
+        return self._reach
+
+    def frames(self, length: int) -> int:
+        """One for every hop, and the first."""
+        return 1 + length // self.hop_length
+
+    def _encode(self, wav: Tensor) -> Tensor:
+        magnitude = np.abs(self._analyse(wav.cpu().numpy()))
+        return torch.from_numpy(np.log1p(self._scale * magnitude)).float().to(self.device)
+
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+        samples = map_.shape[1] * self.hop_length - 1  # as many as give these frames
+        space = PhaseSpace(
+            analyse=lambda wav: torch.from_numpy(self._analyse(wav.numpy())),
+            synthesise=lambda spectrum: torch.from_numpy(self._synthesise(spectrum.numpy(), samples)),
+            hop_length=self.hop_length,
+            first_centre=0,
+            reach=self._reach,
+            frequencies=self._frequencies / self.sample_rate,
+            neighbour_phase=0.0,  # filters are centred on their frame
+        )
+        magnitude = (torch.expm1(map_) / self._scale).cpu()
+        start = None if known is None else KnownStart(known[:samples].cpu(), 0)
+        wav = recover_waveform(magnitude, space, self._griffin_lim, start)
+        return torch.nn.functional.pad(wav, (0, 1))[:length]
+
+    def _analyse(self, wav: np.ndarray) -> np.ndarray:
+        import librosa
+
+        with warnings.catch_warnings():
+            # The lowest octaves are analysed at a low rate, where seconds are few samples.
+            warnings.filterwarnings("ignore", message="n_fft=.* is too large")
+            return librosa.cqt(wav, n_bins=self.rows, **self._settings)
+
+    def _synthesise(self, spectrum: np.ndarray, samples: int) -> np.ndarray:
+        import librosa
+
+        return librosa.icqt(spectrum, length=samples, **self._settings)
+
+
+def make_representation(
+    name: str, *, inverse: str = "auto", vocoder: Path | None = None, device: torch.device | str = "cpu"
+) -> Representation:
+    """The representation of that name.
+
+    Args:
+        name: `mel`, `stft` or `cqt`.
+        inverse: `vocoder` or `griffin-lim`; `auto` is the vocoder for mel and Griffin-Lim for the others.
+        vocoder: a model folder in place of the bundled vocoder.
+        device: where maps are computed.
+
+    Raises:
+        UserError: an unknown name, an inverse that does not fit, an unusable vocoder.
+    """
+    check_representation(name, inverse, vocoder)
+    if name == "stft":
+        return LogMagnitude(device)
+    if name == "cqt":
+        return ConstantQ(device=device)
+    if inverse == "griffin-lim":
+        return LogMelMap(None, device)
+    return LogMelMap(Vocoder.from_pretrained(vocoder or BUNDLED_VOCODER), device)
+
+
+@dataclass(frozen=True)
+class UnitScale:
+    """Maps onto [0, 1] and back, so that different representations ask for the same steps and weights.
+
+    Args:
+        low: the value that becomes 0.
+        high: the value that becomes 1.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def from_maps(cls, *maps: Tensor) -> UnitScale:
+        """The scale from the smallest to the largest value of content and style together.
+
+        Raises:
+            ValueError: no maps.
+        """
+        if not maps:
+            raise ValueError("a scale needs one map at least")
+        return cls(min(float(map_.min()) for map_ in maps), max(float(map_.max()) for map_ in maps))
+
+    @property
+    def extent(self) -> float:
+        """How far apart the two values are; 1 where they are not."""
+        return self.high - self.low if self.high > self.low else 1.0
+
+    def apply(self, map_: Tensor) -> Tensor:
+        """To [0, 1]."""
+        return (map_ - self.low) / self.extent
+
+    def undo(self, map_: Tensor) -> Tensor:
+        """From [0, 1]; gradients pass."""
+        return map_ * self.extent + self.low

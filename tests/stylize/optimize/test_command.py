@@ -1,0 +1,337 @@
+"""`stylize optimize` as it is used: what it prints, Ctrl-C in a real process, a loss that becomes NaN, layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from rich.console import Console
+
+from stylize.cli import main
+from stylize.optimize import command
+from stylize.optimize.engine import Step
+from stylize.optimize.objective import LossReport, Objective
+from stylize.optimize.order import OptimizeOrder
+from stylize.optimize.progress import BarReporter, LineReporter, choose_reporter
+from stylize.optimize.reporter import Place
+from stylize.optimize.transfer import GracefulStop
+
+if TYPE_CHECKING:
+    from tests.stylize.optimize.conftest import Optimize, RefusedOptimize
+
+ROOT = Path(__file__).parents[3]
+GOOD = ("content.wav", "style.wav", "-o", "out.wav")
+
+
+@pytest.mark.usefixtures("two_songs")
+class TestGoldenPath:
+    def test_what_is_printed(self, optimize: Optimize, capsys: pytest.CaptureFixture[str], place: Path) -> None:
+        assert optimize(*GOOD, "--iterations", "20") == 0
+        printed = capsys.readouterr()
+        (line,) = printed.out.splitlines()
+        assert line.startswith("out.wav: 0.5 s of music in ")
+        assert "20 iterations, total " in line
+        assert ", content 0." in line
+        assert ", style 0." in line
+        said = printed.err.splitlines()
+        assert said[0] == "network random; content relu_1; style relu_1"
+        assert [text[:12] for text in said[1:]] == [f"{tenth * 10:3d} %: itera" for tenth in range(1, 11)]
+        assert said[5].startswith(" 50 %: iteration 10 of 20: total ")
+        assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav", "out.wav"}
+
+    def test_default_name_and_force(self, optimize: Optimize) -> None:
+        assert optimize("content.wav", "style.wav") == 0
+        assert optimize("content.wav", "style.wav") == 2
+        assert optimize("content.wav", "style.wav", "--force") == 0
+        assert soundfile.info("content.like-style.wav").frames == soundfile.info("content.wav").frames
+
+    def test_unknown_layer(self, refused_optimize: RefusedOptimize) -> None:
+        line = refused_optimize(*GOOD, "--width", "8", "--style-layer", "relu_7")
+        assert "unknown layer 'relu_7'" in line
+        assert "conv_1, relu_1" in line
+
+    def test_style_shorter_than_the_receptive_field(self, refused_optimize: RefusedOptimize) -> None:
+        soundfile.write("short.wav", np.ones(2000), 22050)
+        line = refused_optimize("content.wav", "short.wav", "-o", "out.wav", "--width", "8")
+        assert "short.wav is 0.091 s long" in line
+        assert "sees 11 at once" in line
+
+    def test_clipping_is_prevented_and_said(
+        self, optimize: Optimize, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from stylize.optimize.blocks import BlockDecoder
+
+        push = BlockDecoder.push
+
+        def louder(self: BlockDecoder, *arguments: object, **named: object) -> np.ndarray:
+            wav = push(self, *arguments, **named)  # type: ignore[arg-type]
+            return wav * np.float32(2 / np.abs(wav).max())
+
+        monkeypatch.setattr(BlockDecoder, "push", louder)
+        assert optimize(*GOOD) == 0
+        assert "note: the result peaked at 2.00 and was turned down by 6.0 dB" in capsys.readouterr().out
+
+    def test_silence(self, optimize: Optimize, capsys: pytest.CaptureFixture[str]) -> None:
+        soundfile.write("silent.wav", np.zeros(9000), 22050)
+        assert optimize("silent.wav", "style.wav", "-o", "out.wav") == 0
+        assert "silence, which stays as it is" in capsys.readouterr().out
+        assert not soundfile.read("out.wav")[0].any()
+
+
+@pytest.fixture
+def nan_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the loss NaN from an evaluation on."""
+
+    def arrange(evaluations: int) -> None:
+        evaluate, done = Objective.__call__, iter(range(10**6))
+
+        def broken(self: Objective, map_: torch.Tensor) -> LossReport:
+            report = evaluate(self, map_)
+            return LossReport(report.total * torch.nan, report.terms) if next(done) >= evaluations else report
+
+        monkeypatch.setattr(Objective, "__call__", broken)
+
+    return arrange
+
+
+@pytest.mark.usefixtures("two_songs")
+class TestNotFinite:
+    @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+    def test_the_last_good_result_is_kept(
+        self,
+        optimize: Optimize,
+        capsys: pytest.CaptureFixture[str],
+        nan_after: Callable[[int], None],
+        place: Path,
+        optimizer: str,
+    ) -> None:
+        nan_after(12)
+        assert optimize(*GOOD, "--iterations", "50", "--history", "h.csv", "--optimizer", optimizer) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert "no finite number; stopped at iteration " in errors[0]
+        assert "of 50; out.wav holds the result so far" in errors[0]
+        wav = soundfile.read("out.wav")[0]
+        assert len(wav) == soundfile.info("content.wav").frames
+        assert np.isfinite(wav).all()
+        assert wav.std() > 0.01
+        assert "nan" not in (place / "h.csv").read_text()
+
+    def test_nothing_is_kept_where_nothing_was_good(
+        self, optimize: Optimize, capsys: pytest.CaptureFixture[str], nan_after: Callable[[int], None], place: Path
+    ) -> None:
+        nan_after(0)
+        assert optimize(*GOOD) == 2
+        assert "error: the loss is no finite number at the start" in capsys.readouterr().err
+        assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav"}
+
+
+Started = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start_process(place: Path) -> Iterator[Started]:
+    """A real `stylize optimize`, which would take very long."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        options = ("--width", "8", "--kernel", "3", "--representation", "stft", "--device", "cpu", "--threads", "1")
+        command = [sys.executable, "-m", "stylize.cli", "optimize", *GOOD, *options, *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        running.append(
+            subprocess.Popen(
+                command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """The first line of stderr with these words."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return line
+    raise AssertionError(f"the process ended without {words!r}")
+
+
+class TestCtrlC:
+    @pytest.mark.usefixtures("two_songs")
+    def test_the_result_so_far_is_kept(self, start_process: Started, place: Path) -> None:
+        process = start_process("--iterations", "3000", "--optimizer", "adam", "--history", "h.csv")
+        read_until(process, " 10 %")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert out == ""
+        last = err.splitlines()[-1]
+        assert last.startswith("stopped at iteration ")
+        assert last.endswith(" of 3000; out.wav holds the result so far")
+        assert 300 <= int(last.split()[3]) < 3000
+        assert soundfile.info(place / "out.wav").frames == soundfile.info(place / "content.wav").frames
+        assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav", "out.wav", "h.csv"}
+        assert len((place / "h.csv").read_text().splitlines()) > 300
+
+    def test_blocks_that_were_not_reached_are_the_content(
+        self, start_process: Started, place: Path, chord: Callable[..., Path]
+    ) -> None:
+        chord(place / "content.wav", 8.0)
+        chord(place / "style.wav", 1.0, 370.0)
+        process = start_process(
+            "--iterations", "200", "--optimizer", "adam", "--block-seconds", "2", "--overlap-seconds", "0.5"
+        )
+        read_until(process, "block 2 of 5")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        last = err.splitlines()[-1]
+        assert " of 5" in last
+        assert "out.wav holds the result so far, and from " in last
+        assert last.endswith(" s on the content unchanged")
+        wav = soundfile.read(place / "out.wav")[0]
+        assert len(wav) == 8 * 22050
+        assert wav[-22050:].std() > 0.05
+
+    @pytest.mark.usefixtures("two_songs")
+    def test_before_the_first_iteration_nothing_is_kept(self, start_process: Started, place: Path) -> None:
+        process = start_process("--iterations", "3000")
+        for _ in range(200):  # PyTorch is being imported
+            if Path(f"/proc/{process.pid}/maps").read_text().find("libtorch") >= 0:
+                break
+            threading.Event().wait(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert err.splitlines()[-1] == "stopped; nothing unfinished was kept"
+        assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav"}
+
+
+class TestGracefulStop:
+    def test_between_two_optimizations_it_waits_and_the_second_time_it_interrupts(self) -> None:
+        with GracefulStop() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert stop.requested
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_during_an_optimization_it_interrupts(self) -> None:
+        with GracefulStop() as stop:
+            stop.optimizing = True
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            assert stop.requested
+
+    def test_a_foreign_handler_is_left_alone(self) -> None:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with GracefulStop():
+                assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def steps(count: int, total: float = 2.0) -> Iterator[Step]:
+    for iteration in range(count + 1):
+        yield Step(iteration, iteration, 0.0, total / (iteration + 1), {"style": 0.25, "style/relu_1": 0.25})
+
+
+class TestProgress:
+    def test_a_line_at_every_tenth_of_all_blocks(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reporter = LineReporter(iterations=100)
+        for block in (1, 2):
+            for step in steps(100):
+                reporter.step(Place(block, 2), step)
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 10
+        assert lines[2] == " 30 %: iteration 60 of 100 in block 1 of 2: total 0.03279, style 0.25"
+        assert lines[9].startswith("100 %: iteration 100 of 100 in block 2 of 2: ")
+
+    def test_lines_begin_anew_with_a_note(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reporter = LineReporter(iterations=10)
+        for _ in range(2):
+            reporter.note("a system")
+            for step in steps(10):
+                reporter.step(Place(), step)
+        assert capsys.readouterr().err.count(" %: ") == 20
+
+    def test_a_bar_with_every_loss_on_a_terminal(self) -> None:
+        console = Console(file=io.StringIO(), force_terminal=True, width=120)
+        with BarReporter(10, console) as reporter:
+            reporter.note("network [random]")
+            for step in steps(5):
+                reporter.step(Place(1, 2, 2, 2), step)
+            reporter._progress.refresh()
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "network [random]" in text
+        assert "block 1 of 2, channel 2 of 2" in text
+        assert "38%" in text  # the second of four maps, half done
+        assert "total 0.3333, style 0.25" in text
+
+    def test_lines_where_there_is_no_terminal(self) -> None:
+        assert isinstance(choose_reporter(10), LineReporter)
+
+
+class TestOptions:
+    @pytest.fixture
+    def orders(self, monkeypatch: pytest.MonkeyPatch) -> list[OptimizeOrder]:
+        """The orders that would have been done."""
+        taken: list[OptimizeOrder] = []
+        monkeypatch.setattr(command, "run_order", lambda order: taken.append(order) or 0)
+        return taken
+
+    def test_defaults_are_those_of_the_order(self, orders: list[OptimizeOrder]) -> None:
+        assert main(["optimize", "a.wav", "b.wav"]) == 0
+        assert orders == [OptimizeOrder(Path("a.wav"), Path("b.wav"))]
+
+    def test_every_option_reaches_the_order(self, orders: list[OptimizeOrder]) -> None:
+        values: dict[str, object] = {"content": Path("a.wav"), "style": Path("b.wav")}
+        arguments = ["optimize", "a.wav", "b.wav"]
+        for number, field in enumerate(dataclasses.fields(OptimizeOrder)[2:], start=3):
+            option = "--weights" if field.name == "weights_file" else "--" + field.name.replace("_", "-")
+            kind = str(field.type).split(" |")[0]
+            values[field.name] = {"str": str, "int": int, "float": float, "Path": lambda n: Path(str(n))}.get(
+                kind, lambda _: True
+            )(number)
+            arguments += [option] if kind == "bool" else [option, str(number)]
+        assert main(arguments) == 0
+        assert orders == [OptimizeOrder(**values)]  # type: ignore[arg-type]
+
+
+class TestListLayers:
+    def test_of_the_random_network(self, optimize: Optimize, capsys: pytest.CaptureFixture[str]) -> None:
+        assert optimize("--list-layers", "random", "--layers", "2", "--width", "8", "--pool", "2", small=False) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(":")[0] for line in lines] == ["conv_1", "relu_1", "pool_1", "conv_2", "relu_2", "pool_2"]
+        assert "8 channels" in lines[0]
+
+    def test_of_what_is_no_network(self, refused_optimize: RefusedOptimize) -> None:
+        assert "known: random" in refused_optimize("--list-layers", "resnet")
+        assert "2d" in refused_optimize("--list-layers", "vgg19", "--orientation", "time")
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "optimize" in text
+    assert "compare" in text

@@ -1,0 +1,334 @@
+"""Whole optimizations, small: what they must reach, how they may end, and that they are repeatable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stylize.optimize.engine import OPTIMIZERS, OptimizerConfig, Outcome, Step, optimize
+from stylize.optimize.objective import LossReport, LossWeights, Objective, measure_style
+from stylize.optimize.starts import Start, make_start
+
+both = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+
+
+class TinyNetwork(nn.Module):
+    """One layer as the default network has, with fewer channels."""
+
+    def __init__(self, rows: int, width: int, taps: int) -> None:
+        super().__init__()
+        kernel = torch.randn(width, rows, taps, generator=torch.Generator().manual_seed(0))
+        self.kernel = kernel * math.sqrt(2 / (rows * taps))
+
+    def forward(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        convolved = nn.functional.conv1d(x, self.kernel, padding="same")
+        features = {"conv_1": convolved, "relu_1": torch.relu(convolved)}
+        return {name: features[name] for name in layers}
+
+
+def texture(rows: int, columns: int, seed: int) -> Tensor:
+    """Bands that come and go, (1, rows, columns), not negative; every seed has its own spectrum and rhythm."""
+    generator = torch.Generator().manual_seed(seed)
+    spectrum = 3 * torch.rand(1, rows, 1, generator=generator) ** 2
+    noise = torch.rand(1, rows, columns, generator=generator)
+    beat = 1 + torch.sin(torch.arange(columns) * (0.2 + 0.1 * seed))
+    return spectrum * (0.5 * noise + beat)
+
+
+def objective_for(
+    rows: int,
+    columns: int,
+    weights: LossWeights,
+    width: int = 48,
+    taps: int = 5,
+    content: bool = True,
+    style: bool = True,
+    layer: str = "relu_1",
+) -> Objective:
+    network: Any = TinyNetwork(rows, width, taps)
+    target = measure_style(network, lambda map_: map_, texture(rows, columns + 20, 2), {"relu_1": 1.0}, False)
+    return Objective(
+        network,
+        view=lambda map_: map_,
+        content=texture(rows, columns, 1) if content else None,
+        style=target if style else None,
+        content_layers={layer: 1.0},
+        weights=weights,
+    )
+
+
+def noise_like(rows: int, columns: int, kind: str = "uniform") -> Tensor:
+    return make_start(Start(kind), (1, rows, columns), content=None, file=None, seed=0)
+
+
+class Bowl:
+    """mean((map - target)^2), with what goes wrong at a certain evaluation."""
+
+    def __init__(self, target: Tensor, fail_at: int = -1, fail: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.target, self.fail_at, self.fail = target, fail_at, fail
+        self.maps: list[Tensor] = []
+        self.totals: list[float] = []
+
+    def __call__(self, map_: Tensor) -> LossReport:
+        total = (torch.logspace(-1, 1, map_.shape[-1]) * (map_ - self.target).square()).mean()
+        self.maps.append(map_.detach().clone())
+        if self.fail is not None and len(self.maps) == self.fail_at:
+            total = self.fail(map_)
+        self.totals.append(float(total.detach()))
+        return LossReport(total, {"bowl": total.detach(), "twice": 2 * total.detach()})
+
+
+TARGET = torch.randn(1, 4, 30, generator=torch.Generator().manual_seed(3))
+START = torch.zeros(1, 4, 30)
+ANYWHERE = (None, None)
+
+
+class TestWhatItReaches:
+    @both
+    def test_texture_from_noise_has_the_style(self, optimizer: str) -> None:
+        objective = objective_for(12, 60, LossWeights(0.0, 1.0), content=False)
+        outcome = optimize(objective, noise_like(12, 60), OptimizerConfig(optimizer))
+        first, last = outcome.history[0].terms["style"], outcome.history[-1].terms["style"]
+        assert first == pytest.approx(1.0)
+        assert last < first / 100
+        assert outcome.map.min() >= 0
+
+    def test_content_alone_from_noise_brings_back_the_map(self) -> None:
+        objective = objective_for(12, 60, LossWeights(), style=False, layer="conv_1")
+        content = texture(12, 60, 1)
+        outcome = optimize(objective, noise_like(12, 60, "normal"), OptimizerConfig(iterations=300))
+        error = (outcome.map - content).square().mean() / content.var()
+        assert error < 1e-4
+        assert outcome.history[-1].terms["content"] < 1e-4
+
+    @pytest.mark.parametrize(("kind", "style_weight"), [("content", 10.0), ("uniform", 1.0), ("uniform", 10.0)])
+    def test_lbfgs_ends_below_adam_at_equal_evaluations(self, kind: str, style_weight: float) -> None:
+        rows, columns, evaluations = 32, 80, 200
+        totals = {}
+        for optimizer in OPTIMIZERS:
+            objective = objective_for(rows, columns, LossWeights(1.0, style_weight), width=320, taps=11)
+            start = texture(rows, columns, 1) if kind == "content" else noise_like(rows, columns)
+            config = OptimizerConfig(optimizer, iterations=evaluations, evaluations=evaluations)
+            outcome = optimize(objective, start, config)
+            totals[optimizer] = float(objective(outcome.map).total)
+            assert outcome.history[-1].evaluations <= evaluations
+        assert totals["lbfgs"] < totals["adam"]
+
+    def test_the_default_ends_close_to_the_best_from_the_content(self) -> None:
+        objective = objective_for(32, 80, LossWeights(1.0, 10.0), width=320, taps=11)
+        default = optimize(objective, texture(32, 80, 1), OptimizerConfig())
+        longer = optimize(objective, texture(32, 80, 1), OptimizerConfig(iterations=1000))
+        assert longer.history[-1].total <= default.history[-1].total < 1.02 * longer.history[-1].total
+
+    @both
+    def test_a_bowl_is_left_at_its_bottom(self, optimizer: str) -> None:
+        outcome = optimize(Bowl(TARGET), START, OptimizerConfig(optimizer), bounds=ANYWHERE)
+        torch.testing.assert_close(outcome.map, TARGET, rtol=0, atol=0.02)
+
+    @both
+    @pytest.mark.parametrize("size", [1e-24, 1e24])
+    def test_the_size_of_the_loss_does_not_matter(self, optimizer: str, size: float) -> None:
+        class Scaled(Bowl):
+            def __call__(self, map_: Tensor) -> LossReport:
+                report = super().__call__(map_)
+                return LossReport(size * report.total, report.terms)
+
+        outcome = optimize(Scaled(TARGET), START, OptimizerConfig(optimizer), bounds=ANYWHERE)
+        torch.testing.assert_close(outcome.map, TARGET, rtol=0, atol=0.02)
+
+    def test_adams_steps_follow_the_spread_and_the_decay(self) -> None:
+        class Slope:
+            spread = 0.4
+
+            def __call__(self, map_: Tensor) -> LossReport:
+                return LossReport(-map_.sum(), {})
+
+        config = OptimizerConfig("adam", iterations=6, learning_rate=2.0, decayed_learning_rate=0.5, decay_iteration=4)
+        values = [-step.total for step in optimize(Slope(), torch.zeros(1, 1, 1), config).history]
+        steps = [after - before for before, after in zip(values, values[1:], strict=False)]
+        assert steps == pytest.approx([0.2] * 4 + [0.05] * 2, rel=1e-4)  # a quarter of 0.4 is 0.1
+
+
+class TestBounds:
+    @both
+    @pytest.mark.parametrize("bounds", [(0.0, None), (-0.3, 0.2), (None, 0.1)])
+    def test_hold_in_every_evaluation(self, optimizer: str, bounds: tuple[float | None, float | None]) -> None:
+        low, high = bounds
+        bowl = Bowl(TARGET)
+        outcome = optimize(bowl, 5 * TARGET, OptimizerConfig(optimizer, iterations=60), bounds=bounds)
+        for map_ in (*bowl.maps, outcome.map):
+            assert low is None or map_.min() >= low
+            assert high is None or map_.max() <= high
+        # The bottom of this bowl within the bounds is its bottom, value by value, projected.
+        torch.testing.assert_close(outcome.map, TARGET.clamp(low, high), rtol=0, atol=0.02)
+
+    def test_the_start_is_projected_and_not_changed(self) -> None:
+        start = torch.full((1, 4, 30), -1.0)
+        bowl = Bowl(TARGET)
+        optimize(bowl, start, OptimizerConfig(iterations=2))
+        assert bowl.maps[0].unique().tolist() == [0.0]
+        assert start.unique().tolist() == [-1.0]
+
+    def test_crossed_bounds_are_an_error_of_the_program(self) -> None:
+        with pytest.raises(ValueError, match="got the bounds 1 and 0; the first must be below"):
+            optimize(Bowl(TARGET), START, OptimizerConfig(), bounds=(1.0, 0.0))
+
+
+@both
+class TestEnds:
+    def run(self, bowl: Bowl, optimizer: str, on_step: Callable[[Step], None] | None = None, **config: Any) -> Outcome:
+        values = {"iterations": 40, "decay_iteration": 1000, **config}
+        return optimize(bowl, START, OptimizerConfig(optimizer, **values), bounds=ANYWHERE, on_step=on_step)
+
+    def lowest(self, bowl: Bowl, count: int) -> Tensor:
+        """The best of the first maps that were evaluated."""
+        return bowl.maps[min(range(count), key=bowl.totals.__getitem__)]
+
+    @pytest.mark.parametrize("evaluation", [1, 2, 3, 9])
+    def test_ctrl_c_keeps_the_best_so_far(self, optimizer: str, evaluation: int) -> None:
+        def interrupt(_: Tensor) -> Tensor:
+            raise KeyboardInterrupt
+
+        bowl = Bowl(TARGET, evaluation, interrupt)
+        outcome = self.run(bowl, optimizer)
+        assert outcome.stopped == "interrupted"
+        expected = self.lowest(bowl, evaluation - 1) if evaluation > 1 else START
+        assert torch.equal(outcome.map, expected)
+        assert len(outcome.history) <= evaluation - 1
+
+    def test_ctrl_c_while_a_step_is_shown(self, optimizer: str) -> None:
+        def on_step(step: Step) -> None:
+            if step.iteration == 5:
+                raise KeyboardInterrupt
+
+        bowl = Bowl(TARGET)
+        outcome = self.run(bowl, optimizer, on_step)
+        assert outcome.stopped == "interrupted"
+        assert [step.iteration for step in outcome.history] == list(range(6))
+        assert torch.equal(outcome.map, self.lowest(bowl, len(bowl.maps)))
+
+    @pytest.mark.parametrize("evaluation", [1, 2, 9])
+    @pytest.mark.parametrize(
+        "fail",
+        [
+            pytest.param(lambda map_: map_.sum() * math.nan, id="nan"),
+            pytest.param(lambda map_: map_.sum() + math.inf, id="infinite"),
+            pytest.param(lambda map_: (map_ - map_).sqrt().sum() - 1e9, id="only the gradient"),
+        ],
+    )
+    def test_what_is_not_finite_ends_it_with_the_last_good_map(
+        self, optimizer: str, evaluation: int, fail: Callable[[Tensor], Tensor]
+    ) -> None:
+        bowl = Bowl(TARGET, evaluation, fail)
+        outcome = self.run(bowl, optimizer)
+        assert outcome.stopped == "not finite"
+        assert len(bowl.maps) == evaluation
+        expected = self.lowest(bowl, evaluation - 1) if evaluation > 1 else START
+        assert torch.equal(outcome.map, expected)
+        assert all(math.isfinite(step.total) for step in outcome.history)
+
+    def test_other_errors_are_not_hidden(self, optimizer: str) -> None:
+        def fail(_: Tensor) -> Tensor:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            self.run(Bowl(TARGET, 3, fail), optimizer)
+
+    def test_all_iterations(self, optimizer: str) -> None:
+        shown: list[Step] = []
+        bowl = Bowl(TARGET)
+        outcome = self.run(bowl, optimizer, shown.append, iterations=7)
+        assert outcome.stopped == "finished"
+        assert shown == outcome.history
+        assert [step.iteration for step in shown] == list(range(8))
+        assert shown[-1].evaluations == len(bowl.maps)
+        assert [step.evaluations for step in shown][:1] == [1]
+        assert all(before.seconds <= after.seconds for before, after in zip(shown, shown[1:], strict=False))
+        for step in shown:
+            assert step.total == pytest.approx(bowl.totals[step.evaluations - 1])
+            assert step.terms == pytest.approx({"bowl": step.total, "twice": 2 * step.total})
+
+    @pytest.mark.parametrize("evaluations", [1, 2, 13])
+    def test_evaluations_are_capped(self, optimizer: str, evaluations: int) -> None:
+        bowl = Bowl(TARGET)
+        outcome = self.run(bowl, optimizer, evaluations=evaluations)
+        assert outcome.stopped == "finished"
+        assert len(bowl.maps) == evaluations
+        assert torch.equal(outcome.map, self.lowest(bowl, evaluations))
+
+    def test_the_map_is_the_best_of_all(self, optimizer: str) -> None:
+        bowl = Bowl(TARGET)
+        outcome = self.run(bowl, optimizer, iterations=15, learning_rate=20.0)
+        assert torch.equal(outcome.map, self.lowest(bowl, len(bowl.maps)))
+        assert not outcome.map.requires_grad
+
+    def test_early_stop(self, optimizer: str) -> None:
+        config = {"iterations": 2000, "patience": 5, "learning_rate": 0.2}
+        outcome = self.run(Bowl(TARGET), optimizer, tolerance=0.3, **config)
+        totals = [step.total for step in outcome.history]
+        assert outcome.stopped == "converged"
+        assert 5 < len(totals) < 500
+        falls = [1 - totals[index] / totals[index - 5] for index in range(5, len(totals))]
+        assert 0 <= falls[-1] < 0.3
+        assert not any(0 <= fall < 0.3 for fall in falls[:-1])
+        patient = self.run(Bowl(TARGET), optimizer, tolerance=0.03, **config)
+        assert len(patient.history) > len(totals)
+
+    def test_a_rising_total_is_no_sign_of_an_end(self, optimizer: str) -> None:
+        """Adam's first steps, far too long here, raise the total for longer than the patience."""
+        outcome = self.run(Bowl(0.1 * TARGET), optimizer, tolerance=1e-3, patience=2, learning_rate=4.0, iterations=300)
+        assert outcome.history[-1].total < 0.5 * outcome.history[0].total
+
+
+def test_lbfgs_ends_by_itself_at_the_bottom() -> None:
+    outcome = optimize(Bowl(TARGET), TARGET, OptimizerConfig(), bounds=ANYWHERE)
+    assert outcome.stopped == "converged"
+    assert [step.total for step in outcome.history] == [0.0]
+    assert torch.equal(outcome.map, TARGET)
+    away = optimize(Bowl(TARGET), START, OptimizerConfig(iterations=5000), bounds=ANYWHERE)
+    assert away.stopped == "converged"
+    assert away.history[-1].evaluations < 1000
+
+
+class TestRepeatable:
+    def run(self, optimizer: str, seed: int, objective: Objective | None = None) -> Outcome:
+        objective = objective or objective_for(12, 60, LossWeights(1.0, 5.0))
+        start = make_start(Start("uniform"), (1, 12, 60), content=None, file=None, seed=seed)
+        return optimize(objective, start, OptimizerConfig(optimizer, iterations=30))
+
+    @both
+    def test_same_seed_same_map_bit_for_bit(self, optimizer: str) -> None:
+        first = self.run(optimizer, seed=5)
+        torch.manual_seed(123)
+        second = self.run(optimizer, seed=5)
+        assert torch.equal(first.map, second.map)
+        assert [step.total for step in first.history] == [step.total for step in second.history]
+        assert [step.terms for step in first.history] == [step.terms for step in second.history]
+        assert not torch.equal(first.map, self.run(optimizer, seed=6).map)
+
+    @both
+    def test_an_objective_may_be_used_again(self, optimizer: str) -> None:
+        objective = objective_for(12, 60, LossWeights(1.0, 5.0))
+        first = self.run(optimizer, 5, objective)
+        assert torch.equal(self.run(optimizer, 5, objective).map, first.map)
+
+    def test_settings_of_the_backend_are_left_as_they_were(self) -> None:
+        cudnn = torch.backends.cudnn
+        before = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+        self.run("lbfgs", 0)
+        assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+
+
+@both
+def test_type_of_the_start_is_kept_and_gradients_may_be_off(optimizer: str) -> None:
+    start = texture(4, 20, 1).double()
+    bowl = Bowl(torch.zeros(1, 4, 20, dtype=torch.float64))
+    with torch.no_grad():
+        outcome = optimize(bowl, start, OptimizerConfig(optimizer, iterations=3))
+    assert outcome.map.dtype == torch.float64
+    assert outcome.history[-1].total < outcome.history[0].total
