@@ -168,7 +168,8 @@ def describe_result(result: OptimizeResult) -> str:
         line += "; silence, which stays as it is"
     else:
         converged = " until nothing fell any more" if result.stopped == "converged" else ""
-        line += f"; {last.iteration} iterations{converged}, {describe_losses(last)}"
+        plural = "" if last.iteration == 1 else "s"
+        line += f"; {last.iteration} iteration{plural}{converged}, {describe_losses(last)}"
     if result.gain < 1.0:
         line += (
             f"\nnote: the result peaked at {result.peak:.2f} and was turned down by "

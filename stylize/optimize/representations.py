@@ -61,7 +61,7 @@ class Representation(ABC):
     def frames(self, length: int) -> int:
         """Columns of the map of so many samples."""
 
-    @torch.no_grad()
+    @abstractmethod
     def encode(self, wav: Tensor) -> Tensor:
         """The map of a signal; what it lacks to a whole frame is silence.
 
@@ -71,11 +71,8 @@ class Representation(ABC):
         Raises:
             ValueError: not 1-D, or empty.
         """
-        if wav.ndim != 1 or not len(wav):
-            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
-        return self._encode(wav.float().to(self.device))[None]
 
-    @torch.no_grad()
+    @abstractmethod
     def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None) -> Tensor:
         """The signal of a map; the same arguments give the same signal.
 
@@ -98,6 +95,19 @@ class Representation(ABC):
         Raises:
             ValueError: another shape, or too few frames for the length.
         """
+
+
+class _TransformRepresentation(Representation):
+    """Checks, devices and joins around the transform of a subclass."""
+
+    @torch.no_grad()
+    def encode(self, wav: Tensor) -> Tensor:
+        if wav.ndim != 1 or not len(wav):
+            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
+        return self._encode(wav.float().to(self.device))[None]
+
+    @torch.no_grad()
+    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None) -> Tensor:
         if map_.ndim != 3 or map_.shape[:2] != (1, self.rows):
             raise ValueError(f"expected a map (1, {self.rows}, frames), got {tuple(map_.shape)}")
         most = map_.shape[2] * self.hop_length
@@ -117,7 +127,7 @@ class Representation(ABC):
         """(rows, frames) -> (length,)."""
 
 
-class _ShortTimeRepresentation(Representation):
+class _ShortTimeRepresentation(_TransformRepresentation):
     """What rests on a short-time Fourier transform.
 
     Args:
@@ -237,7 +247,7 @@ class LogMelMap(_ShortTimeRepresentation):
         return wav[:length]
 
 
-class ConstantQ(Representation):
+class ConstantQ(_TransformRepresentation):
     """log(1 + scale * |constant-Q transform|), natural, as librosa computes it, on the CPU.
 
     24 bins in each of eight octaves from C1 (32.7 Hz). The highest bins see less than a millisecond, so the hop is as

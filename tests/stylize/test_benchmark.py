@@ -30,6 +30,9 @@ from stylize.benchmark import (
     time_in_turns,
     write_long_song,
 )
+from stylize.optimize import speed
+from stylize.optimize.losses import gram_matrix
+from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig
 
 PLAN = BenchmarkPlan(seconds=0.3, repeats=3, threads=3, memory_minutes=(0.01, 0.03), start_seconds=0.25)
 FIGURES: dict[str, Any] = {
@@ -133,6 +136,60 @@ def test_processor_name(tmp_path: Path) -> None:
     assert read_processor_name(tmp_path / "none") != ""
 
 
+OPTIMIZATION = {
+    "music_seconds": 10.0,
+    "width": 2048,
+    "speeds": {
+        "plain loop": {"seconds_per_minute": 1.18, "times_plain": 1.0},
+        "Adam": {"seconds_per_minute": 1.2, "times_plain": 1.02},
+    },
+    "memory_minutes": [0.5, 1.0],
+    "peak_mebibytes": [700.0, 710.4],
+}
+
+
+def test_the_optimization_beside_a_plain_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str]) -> CommandRun:
+        commands.append(list(command))
+        return CommandRun(1.0, 100.0 + len(commands))
+
+    monkeypatch.setattr(speed, "run_measured", run)
+    plan = speed.OptimizationPlan(1.0, evaluations=2, repeats=3, threads=1, width=8, memory_minutes=(0.02, 0.04))
+    figures = speed.measure_optimization(plan, ["stylize"], tmp_path)
+    assert figures["speeds"]["plain loop"]["times_plain"] == 1.0
+    assert list(figures["speeds"]) == ["plain loop", "Adam", "L-BFGS"]
+    assert all(speeds["seconds_per_minute"] > 0 for speeds in figures["speeds"].values())
+    assert figures["peak_mebibytes"] == [101.0, 102.0]
+    assert [command[:2] for command in commands] == [["stylize", "optimize"]] * 2
+    assert speed.format_optimization(OPTIMIZATION)[2:] == [
+        "| plain loop | 1.18 | 1.00 |",
+        "| Adam | 1.20 | 1.02 |",
+        "",
+        "| `stylize optimize`, peak memory | MiB |",
+        "|---|---|",
+        "| 0.5 min of music | 700 |",
+        "| 1 min of music | 710 |",
+    ]
+
+
+def test_the_plain_loop_does_what_the_baseline_does() -> None:
+    """Both lower the same loss from the same start by about as much."""
+    generator = torch.Generator().manual_seed(0)
+    content, style = (torch.rand(1, 6, 40, generator=generator) * scale for scale in (1.0, 3.0))
+    network = RandomNetwork(RandomNetworkConfig(in_channels=6, width=16, kernel=3))
+    before = speed.plain_loop(network, content, style, ["relu_1"], 0)
+    after = speed.plain_loop(network, content, style, ["relu_1"], 60)
+    assert torch.equal(before, content)
+
+    def distance(map_: torch.Tensor) -> float:
+        grams = [gram_matrix(network(made, ["relu_1"])["relu_1"]) for made in (map_, style)]
+        return float((grams[0] - grams[1]).square().mean())
+
+    assert distance(after) < 0.2 * distance(before) and float(after.min()) >= 0
+
+
 def test_tables() -> None:
     assert format_speed(FIGURES["speed"])[2:] == [
         "| end to end | 3.00 | 20.0 | 2.50 |",
@@ -159,6 +216,7 @@ def test_the_script_writes_json_and_a_table(
         return tiny_stylizer, FIGURES
 
     monkeypatch.setattr(module, "measure_all", measure_all)
+    monkeypatch.setattr(speed, "measure_optimization", lambda plan, command, folder: OPTIMIZATION)
     output, missing = tmp_path / "figures.json", tmp_path / "missing"
     benchmark(output=output, quick=True, style="jazz", corpus=missing, recordings=missing, threads=1)
     assert plans == [BenchmarkPlan(seconds=20.0, repeats=3, threads=1, memory_minutes=(1.0, 5.0))]
@@ -167,7 +225,7 @@ def test_the_script_writes_json_and_a_table(
     assert document["machine"]["threads"] == 1 and document["machine"]["torch"] == torch.__version__
     printed = capsys.readouterr()
     assert printed.out.strip() == (tmp_path / "figures.md").read_text().strip()
-    assert "| end to end | 3.00 |" in printed.out
+    assert "| end to end | 3.00 |" in printed.out and "| Adam | 1.20 | 1.02 |" in printed.out
     assert f"rendered songs left out: no folder {missing}" in printed.err
     with pytest.raises(UserError, match="folder not found"):
         benchmark(output=tmp_path / "no" / "figures.json")

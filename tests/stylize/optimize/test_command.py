@@ -38,7 +38,8 @@ GOOD = ("content.wav", "style.wav", "-o", "out.wav")
 @pytest.mark.usefixtures("two_songs")
 class TestGoldenPath:
     def test_what_is_printed(self, optimize: Optimize, capsys: pytest.CaptureFixture[str], place: Path) -> None:
-        assert optimize(*GOOD, "--iterations", "20") == 0
+        adam = ("--optimizer", "adam", "--learning-rate", "0.1")
+        assert optimize(*GOOD, "--iterations", "20", *adam) == 0
         printed = capsys.readouterr()
         (line,) = printed.out.splitlines()
         assert line.startswith("out.wav: 0.5 s of music in ")
@@ -50,6 +51,10 @@ class TestGoldenPath:
         assert [text[:12] for text in said[1:]] == [f"{tenth * 10:3d} %: itera" for tenth in range(1, 11)]
         assert said[5].startswith(" 50 %: iteration 10 of 20: total ")
         assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav", "out.wav"}
+
+    def test_an_early_end_is_said(self, optimize: Optimize, capsys: pytest.CaptureFixture[str]) -> None:
+        assert optimize(*GOOD, "--iterations", "500") == 0
+        assert " iterations until nothing fell any more, total " in capsys.readouterr().out
 
     def test_default_name_and_force(self, optimize: Optimize) -> None:
         assert optimize("content.wav", "style.wav") == 0

@@ -1,0 +1,177 @@
+"""Speed and memory of the optimization, beside a plain loop over the same network in the same run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.audio import read_audio
+from stylize.benchmark import CommandRun, run_measured, time_in_turns, write_long_song
+from stylize.optimize.engine import OptimizerConfig, optimize
+from stylize.optimize.feature_network import FeatureNetwork
+from stylize.optimize.objective import Objective, measure_style
+from stylize.optimize.orientation import view_of
+from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig
+from stylize.optimize.representations import make_representation
+from stylize.optimize.settings import LossWeights
+
+PLAIN = "plain loop"
+
+
+@dataclass(frozen=True)
+class OptimizationPlan:
+    """How much is measured.
+
+    Args:
+        seconds: of music for the speeds.
+        evaluations: of the objective in each turn.
+        repeats: turns that count.
+        threads: of PyTorch.
+        width: channels of the random network.
+        memory_minutes: lengths of the songs for peak memory; more than a block is worked on in blocks.
+    """
+
+    seconds: float = 10.0
+    evaluations: int = 10
+    repeats: int = 3
+    threads: int = 2
+    width: int = 2048
+    memory_minutes: tuple[float, ...] = (0.5, 1.0, 3.0)
+
+
+def measure_optimization(plan: OptimizationPlan, command: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Seconds for each evaluation of the objective, and peak memory of the command.
+
+    Args:
+        plan: how much.
+        command: how `stylize` is started.
+        folder: for the songs.
+
+    Returns:
+        by optimizer and for the plain loop: seconds of an evaluation for a minute of music, and the median ratio to the
+        plain loop; the peak memory of each length.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        seconds = time_in_turns(_tasks(plan, folder), plan.repeats)
+    finally:
+        torch.set_num_threads(before)
+    speeds = {
+        name: {
+            "seconds_per_minute": statistics.median(turns) / plan.evaluations * 60 / plan.seconds,
+            "times_plain": statistics.median(mine / plain for mine, plain in zip(turns, seconds[PLAIN], strict=True)),
+        }
+        for name, turns in seconds.items()
+    }
+    runs = [_run(minutes, plan, command, folder) for minutes in plan.memory_minutes]
+    return {
+        "music_seconds": plan.seconds,
+        "width": plan.width,
+        "speeds": speeds,
+        "memory_minutes": list(plan.memory_minutes),
+        "peak_mebibytes": [round(run.peak_mebibytes, 1) for run in runs],
+    }
+
+
+def _tasks(plan: OptimizationPlan, folder: Path) -> dict[str, Callable[[], object]]:
+    """So many evaluations by the plain loop and by each optimizer, all from the same content to the same style."""
+    representation = make_representation("mel", inverse="griffin-lim")
+    wav, _ = read_audio(write_long_song(folder / "optimize.wav", 2 * plan.seconds), representation.sample_rate)
+    content, style = (representation.encode(half) for half in torch.from_numpy(wav[0]).chunk(2))
+    shape = (1, content.shape[1], content.shape[2])
+    network = RandomNetwork(RandomNetworkConfig(in_channels=representation.rows, width=plan.width))
+    view = view_of("frequency", shape)
+    layers = network.default_style_layers
+
+    def run(optimizer: str) -> None:
+        target = measure_style(network, view_of("frequency", (1, style.shape[1], style.shape[2])), style, layers, False)
+        objective = Objective(
+            network, view=view, content=content, style=target, content_layers=layers, weights=LossWeights()
+        )
+        config = OptimizerConfig(optimizer, iterations=plan.evaluations, evaluations=plan.evaluations)
+        optimize(objective, content, config)
+
+    return {
+        PLAIN: lambda: plain_loop(network, content, style, tuple(layers), plan.evaluations),
+        "Adam": lambda: run("adam"),
+        "L-BFGS": lambda: run("lbfgs"),
+    }
+
+
+def plain_loop(
+    network: FeatureNetwork, content: Tensor, style: Tensor, layers: Sequence[str], evaluations: int
+) -> Tensor:
+    """What everybody writes first: Adam on content and Gram losses, no history, no bounds but a clamp.
+
+    Args:
+        network: in one dimension, with frequency bins as channels.
+        content, style: (1, rows, columns).
+        layers: for both losses.
+        evaluations: of the loss.
+    """
+
+    def gram(features: Tensor) -> Tensor:
+        flat = features[0].flatten(1)
+        return flat @ flat.T / flat.shape[1]
+
+    with torch.no_grad():
+        content_features, style_features = network(content, layers), network(style, layers)
+        targets = {name: gram(style_features[name]) for name in layers}
+    variable = content.clone().requires_grad_()
+    optimizer = torch.optim.Adam([variable], lr=0.1)
+    for _ in range(evaluations):
+        optimizer.zero_grad()
+        features = network(variable, layers)
+        loss = torch.stack(
+            [
+                (features[name] - content_features[name]).square().mean()
+                + (gram(features[name]) - targets[name]).square().mean()
+                for name in layers
+            ]
+        ).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        with torch.no_grad():
+            variable.clamp_(min=0.0)
+        loss.item()
+    return variable.detach()
+
+
+def _run(minutes: float, plan: OptimizationPlan, command: Sequence[str], folder: Path) -> CommandRun:
+    """Two iterations of the command on a song of some length; the memory does not depend on their number but once."""
+    song = write_long_song(folder / "optimize-memory.wav", 60 * minutes)
+    style = write_long_song(folder / "optimize-style.wav", 10)
+    options = [
+        "--iterations",
+        "2",
+        "--width",
+        str(plan.width),
+        "--threads",
+        str(plan.threads),
+        "--device",
+        "cpu",
+        "--force",
+    ]
+    return run_measured([*command, "optimize", str(song), str(style), "-o", str(folder / "out.wav"), *options])
+
+
+def format_optimization(figures: Mapping[str, Any]) -> list[str]:
+    """A markdown table of the figures."""
+    lines = [
+        f"| optimization, {figures['music_seconds']:g} s at a time, random network of {figures['width']} channels "
+        "| s per evaluation and minute of music | × the plain loop |",
+        "|---|---|---|",
+    ]
+    for name, speed in figures["speeds"].items():
+        lines.append(f"| {name} | {speed['seconds_per_minute']:.2f} | {speed['times_plain']:.2f} |")
+    lines += ["", "| `stylize optimize`, peak memory | MiB |", "|---|---|"]
+    for minutes, peak in zip(figures["memory_minutes"], figures["peak_mebibytes"], strict=True):
+        lines.append(f"| {minutes:g} min of music | {peak:.0f} |")
+    return lines
