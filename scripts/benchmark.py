@@ -6,6 +6,7 @@ python -m scripts.benchmark [--quick] [--output docs/benchmark.json]
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,7 @@ def benchmark(
     """Measure this machine with these models; takes about ten minutes, with --quick about two."""
     from stylize import benchmark as speed
     from stylize import vocoder_quality as quality
+    from stylize.optimize import speed as optimization
 
     if output is not None and not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")
@@ -39,6 +41,13 @@ def benchmark(
         plan, excerpts = replace(plan, seconds=20.0, memory_minutes=(1.0, 5.0)), min(excerpts, 4)
     machine = speed.describe_machine(threads)
     stylizer, figures = speed.measure_all(model, vocoder, style, plan)
+    with tempfile.TemporaryDirectory() as temporary:
+        optimization_plan = optimization.OptimizationPlan(repeats=repeats, threads=threads)
+        if quick:
+            optimization_plan = replace(optimization_plan, evaluations=5, memory_minutes=(0.5, 1.0))
+        figures["optimization"] = optimization.measure_optimization(
+            optimization_plan, speed.find_command(), Path(temporary)
+        )
     sources = {"rendered songs": corpus, "real recordings": recordings}
     qualities = {
         name: quality.measure_vocoder(stylizer.vocoder, folder, excerpts)
@@ -47,6 +56,7 @@ def benchmark(
     }
     tables = [speed.format_speed(figures["speed"])]
     tables.append(speed.format_command(figures["start"], figures["memory"]))
+    tables.append(optimization.format_optimization(figures["optimization"]))
     tables += [quality.format_quality(qualities)] if qualities else []
     text = "\n\n".join([speed.format_machine(machine), *map("\n".join, tables)]) + "\n"
     typer.echo(text)

@@ -25,7 +25,7 @@ from stylize.optimize.representations import Representation
 ReadSamples = Callable[[int], np.ndarray]
 """`read(n)` gives the next samples, (channels, <= n); none at the end of the recording."""
 
-DECODE_CONTEXT_SECONDS = 1.5
+DECODE_CONTEXT_SECONDS = 2.0
 """What a window is decoded beyond what is kept of it, on either side: the receptive field of the bundled vocoder."""
 
 

@@ -34,7 +34,7 @@ LINE_EVALUATIONS = 20
 class Point:
     """A map and what is known of it.
 
-    Losses may be of any size, so what is worked with is relative to the start, whose gradient has a root mean square of 1.
+    Losses may be of any size, so the descent works in units in which the start's gradient has a root mean square of 1.
 
     Args:
         map: (planes, rows, columns).
