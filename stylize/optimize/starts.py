@@ -59,10 +59,8 @@ def _copy(source: Tensor | None, shape: Sequence[int], kind: str) -> Tensor:
 def _truncated_normal(uniform: Tensor, start: Start) -> Tensor:
     """Values of the truncated distribution by its inverse cumulative distribution function, in double precision."""
     ends = (torch.tensor([start.lower, start.upper], dtype=torch.float64) - start.mean) / start.deviation
-    # The function is exact in its lower tail only, so the upper one is mirrored.
-    sign = -1.0 if float(ends[0]) > 0 else 1.0
-    first, last = torch.special.ndtr(sign * ends)
-    values = sign * torch.special.ndtri(first + (last - first) * uniform)
+    first, last = torch.special.ndtr(ends)
+    values = torch.special.ndtri(first + (last - first) * uniform)
     return (start.mean + start.deviation * values).clamp(start.lower, start.upper)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.optimize.blocks import BlockDecoder, BlockLayout, MapJoiner, iterate_maps
+from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder, BlockLayout, MapJoiner, iterate_maps
 from stylize.optimize.representations import Representation
 
 
@@ -152,8 +152,18 @@ def test_joining_refuses_another_length_and_too_many_blocks() -> None:
         joiner.push(torch.zeros(1, 1, 5))
 
 
-CONTEXT = round(1.5 * Loudness.sample_rate / Loudness.hop_length)
+CONTEXT = round(DECODE_CONTEXT_SECONDS * Loudness.sample_rate / Loudness.hop_length)
 """Columns that a window keeps back."""
+
+
+def test_the_bundled_vocoder_sees_no_further_than_a_window_reaches() -> None:
+    from melgan import Vocoder
+    from stylize.models import BUNDLED_VOCODER
+    from stylize.optimize.griffin_lim import JOIN_SAMPLES
+
+    vocoder = Vocoder.from_pretrained(BUNDLED_VOCODER)
+    kept_back = DECODE_CONTEXT_SECONDS * vocoder.mel_config.frames_per_second
+    assert vocoder.context_frames + JOIN_SAMPLES / vocoder.mel_config.hop_length < kept_back
 
 
 @pytest.mark.parametrize("pieces", [(300,), (150, 150), (100, 1, 99, 100), (10,) * 30])
@@ -169,8 +179,8 @@ def test_decoding_in_pieces_gives_every_sample_once(pieces: tuple[int, ...]) -> 
 
 def test_windows_that_disagree_are_joined_without_a_click() -> None:
     """Each window is 0.5 higher than the last one: the step must be spread over what is kept back."""
-    decoder = BlockDecoder(Loudness(seam=0.5), samples=1200)
-    parts = torch.ones(1, 1, 300).split(100, dim=-1)
+    decoder = BlockDecoder(Loudness(seam=0.5), samples=2400)
+    parts = torch.ones(1, 1, 600).split(200, dim=-1)
     wav = np.concatenate([decoder.push(part, last=index == 2) for index, part in enumerate(parts)])
     assert wav[0] == pytest.approx(1.5)
     assert wav[-1] == pytest.approx(2.5)

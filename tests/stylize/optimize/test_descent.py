@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -143,7 +143,7 @@ def test_a_region_curved_the_wrong_way_is_left() -> None:
 def test_iterations_never_rise() -> None:
     points = islice(lbfgs(Evaluator(valley), noise(4), (None, None), 20, 0.1), 60)
     heights = [point.height for point in points]
-    assert all(after < before for before, after in zip(heights, heights[1:], strict=False))
+    assert all(after < before for before, after in pairwise(heights))
 
 
 def test_memory_is_limited_and_used() -> None:

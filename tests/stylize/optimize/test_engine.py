@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -67,15 +68,17 @@ def noise_like(rows: int, columns: int, kind: str = "uniform") -> Tensor:
 
 
 class Bowl:
-    """mean((map - target)^2), with what goes wrong at a certain evaluation."""
+    """mean(curvature * (map - target)^2) + floor, with what goes wrong at a certain evaluation."""
 
-    def __init__(self, target: Tensor, fail_at: int = -1, fail: Callable[[Tensor], Tensor] | None = None) -> None:
-        self.target, self.fail_at, self.fail = target, fail_at, fail
+    def __init__(
+        self, target: Tensor, fail_at: int = -1, fail: Callable[[Tensor], Tensor] | None = None, floor: float = 0.0
+    ) -> None:
+        self.target, self.fail_at, self.fail, self.floor = target, fail_at, fail, floor
         self.maps: list[Tensor] = []
         self.totals: list[float] = []
 
     def __call__(self, map_: Tensor) -> LossReport:
-        total = (torch.logspace(-1, 1, map_.shape[-1]) * (map_ - self.target).square()).mean()
+        total = (torch.logspace(-1, 1, map_.shape[-1]) * (map_ - self.target).square()).mean() + self.floor
         self.maps.append(map_.detach().clone())
         if self.fail is not None and len(self.maps) == self.fail_at:
             total = self.fail(map_)
@@ -106,14 +109,17 @@ class TestWhatItReaches:
         assert error < 1e-4
         assert outcome.history[-1].terms["content"] < 1e-4
 
-    @pytest.mark.parametrize(("kind", "style_weight"), [("content", 10.0), ("uniform", 1.0), ("uniform", 10.0)])
-    def test_lbfgs_ends_below_adam_at_equal_evaluations(self, kind: str, style_weight: float) -> None:
-        rows, columns, evaluations = 32, 80, 200
+    @pytest.mark.parametrize("kind", ["content", "uniform"])
+    @pytest.mark.parametrize(("style_weight", "evaluations"), [(1.0, 40), (10.0, 40), (100.0, 100)])
+    def test_lbfgs_ends_below_adam_at_equal_evaluations(self, kind: str, style_weight: float, evaluations: int) -> None:
+        rows, columns = 32, 80
         totals = {}
         for optimizer in OPTIMIZERS:
             objective = objective_for(rows, columns, LossWeights(1.0, style_weight), width=320, taps=11)
             start = texture(rows, columns, 1) if kind == "content" else noise_like(rows, columns)
-            config = OptimizerConfig(optimizer, iterations=evaluations, evaluations=evaluations)
+            config = OptimizerConfig(
+                optimizer, iterations=evaluations, evaluations=evaluations, decay_iteration=evaluations * 9 // 10
+            )
             outcome = optimize(objective, start, config)
             totals[optimizer] = float(objective(outcome.map).total)
             assert outcome.history[-1].evaluations <= evaluations
@@ -146,11 +152,11 @@ class TestWhatItReaches:
             spread = 0.4
 
             def __call__(self, map_: Tensor) -> LossReport:
-                return LossReport(-map_.sum(), {})
+                return LossReport(10 - map_.sum(), {})
 
         config = OptimizerConfig("adam", iterations=6, learning_rate=2.0, decayed_learning_rate=0.5, decay_iteration=4)
-        values = [-step.total for step in optimize(Slope(), torch.zeros(1, 1, 1), config).history]
-        steps = [after - before for before, after in zip(values, values[1:], strict=False)]
+        values = [10 - step.total for step in optimize(Slope(), torch.zeros(1, 1, 1), config).history]
+        steps = [after - before for before, after in pairwise(values)]
         assert steps == pytest.approx([0.2] * 4 + [0.05] * 2, rel=1e-4)  # a quarter of 0.4 is 0.1
 
 
@@ -160,7 +166,7 @@ class TestBounds:
     def test_hold_in_every_evaluation(self, optimizer: str, bounds: tuple[float | None, float | None]) -> None:
         low, high = bounds
         bowl = Bowl(TARGET)
-        outcome = optimize(bowl, 5 * TARGET, OptimizerConfig(optimizer, iterations=60), bounds=bounds)
+        outcome = optimize(bowl, 3 * TARGET, OptimizerConfig(optimizer, iterations=300), bounds=bounds)
         for map_ in (*bowl.maps, outcome.map):
             assert low is None or map_.min() >= low
             assert high is None or map_.max() <= high
@@ -248,7 +254,7 @@ class TestEnds:
         assert [step.iteration for step in shown] == list(range(8))
         assert shown[-1].evaluations == len(bowl.maps)
         assert [step.evaluations for step in shown][:1] == [1]
-        assert all(before.seconds <= after.seconds for before, after in zip(shown, shown[1:], strict=False))
+        assert all(before.seconds <= after.seconds for before, after in pairwise(shown))
         for step in shown:
             assert step.total == pytest.approx(bowl.totals[step.evaluations - 1])
             assert step.terms == pytest.approx({"bowl": step.total, "twice": 2 * step.total})
@@ -268,15 +274,15 @@ class TestEnds:
         assert not outcome.map.requires_grad
 
     def test_early_stop(self, optimizer: str) -> None:
-        config = {"iterations": 2000, "patience": 5, "learning_rate": 0.2}
-        outcome = self.run(Bowl(TARGET), optimizer, tolerance=0.3, **config)
+        config: dict[str, Any] = {"iterations": 2000, "patience": 5, "learning_rate": 0.2}
+        outcome = self.run(Bowl(TARGET, floor=0.1), optimizer, tolerance=0.1, **config)
         totals = [step.total for step in outcome.history]
         assert outcome.stopped == "converged"
         assert 5 < len(totals) < 500
         falls = [1 - totals[index] / totals[index - 5] for index in range(5, len(totals))]
-        assert 0 <= falls[-1] < 0.3
-        assert not any(0 <= fall < 0.3 for fall in falls[:-1])
-        patient = self.run(Bowl(TARGET), optimizer, tolerance=0.03, **config)
+        assert 0 <= falls[-1] < 0.1
+        assert not any(0 <= fall < 0.1 for fall in falls[:-1])
+        patient = self.run(Bowl(TARGET, floor=0.1), optimizer, tolerance=0.001, **config)
         assert len(patient.history) > len(totals)
 
     def test_a_rising_total_is_no_sign_of_an_end(self, optimizer: str) -> None:

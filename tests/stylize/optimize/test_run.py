@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data.errors import UserError
 from stylize.optimize import transfer
-from stylize.optimize.blocks import BlockDecoder
+from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder
 from stylize.optimize.engine import Step
 from stylize.optimize.objective import Objective
 from stylize.optimize.order import OptimizeOrder
@@ -193,7 +193,7 @@ class TestBlocks:
         frames_of_two_seconds = round(2 * 22050 / HOP)
         assert len(widths) == 3
         assert max(widths) <= frames_of_two_seconds
-        assert max(decoded) <= 2 * frames_of_two_seconds + 2 * round(1.5 * 22050 / HOP)
+        assert max(decoded) <= 2 * frames_of_two_seconds + 2 * round(DECODE_CONTEXT_SECONDS * 22050 / HOP)
         assert [place.block for place, iteration in notes.places if iteration == 1] == [1, 2, 3]
         assert soundfile.info("out.wav").frames == soundfile.info("content.wav").frames
 
