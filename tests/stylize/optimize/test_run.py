@@ -270,7 +270,7 @@ class TestOptions:
         result = run(bound_weight=100.0, unit_scale=True, start="normal", iterations=10)
         bound = [row.step.terms["bound"] for row in result.history.rows]
         assert bound[0] > 0.1  # a start of noise is not put inside hard bounds
-        assert bound[-1] < 0.5 * bound[0]
+        assert bound[-1] < 0.7 * bound[0]
 
     def test_start_from_a_file(self, place: Path, chord: Chord) -> None:
         chord(place / "start.wav", 0.7, 300.0, channels=2, rate=44100)
