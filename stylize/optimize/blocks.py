@@ -195,4 +195,4 @@ class BlockDecoder:
     def _decode(self, held: Tensor, length: int) -> Tensor:
         if not held.any() and (self._kept is None or not self._kept.any()):  # silence stays silence
             return torch.zeros(length)
-        return self._representation.decode(held, length, start_wav=self._kept).float().cpu()
+        return self._representation.decode(held, length, start_wav=self._kept, first_frame=self._first).float().cpu()

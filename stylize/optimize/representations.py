@@ -73,7 +73,7 @@ class Representation(ABC):
         """
 
     @abstractmethod
-    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None) -> Tensor:
+    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         """The signal of a map; the same arguments give the same signal.
 
         Blocks are joined so: each keeps back its last samples, as many as the overlap, and gives them to the next as
@@ -88,6 +88,7 @@ class Representation(ABC):
             length: samples to give, at most frames * hop_length.
             start_wav: how the signal is known to begin. Griffin-Lim goes on from its phases; the vocoder makes its own
                 phases, and its signal is only faded.
+            first_frame: number of the map's first frame in its recording; the vocoder's oscillators run on from there.
 
         Shape:
             (1, rows, frames) -> (length,), on the CPU.
@@ -107,7 +108,7 @@ class _TransformRepresentation(Representation):
         return self._encode(wav.float().to(self.device))[None]
 
     @torch.no_grad()
-    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None) -> Tensor:
+    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         if map_.ndim != 3 or map_.shape[:2] != (1, self.rows):
             raise ValueError(f"expected a map (1, {self.rows}, frames), got {tuple(map_.shape)}")
         most = map_.shape[2] * self.hop_length
@@ -115,7 +116,8 @@ class _TransformRepresentation(Representation):
             raise ValueError(f"got a length of {length} samples for {map_.shape[2]} frames, expected 1 to {most}")
         known = None if start_wav is None else start_wav[:length].detach().float()
         here = None if known is None or not len(known) else known.to(self.device)
-        wav = self._decode(map_[0].detach().float().to(self.device).clamp(min=0.0), length, here).float().cpu()
+        wav = self._decode(map_[0].detach().float().to(self.device).clamp(min=0.0), length, here, first_frame)
+        wav = wav.float().cpu()
         return wav if known is None else join(known.cpu(), wav)
 
     @abstractmethod
@@ -123,7 +125,7 @@ class _TransformRepresentation(Representation):
         """(samples,) -> (rows, frames)."""
 
     @abstractmethod
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
         """(rows, frames) -> (length,)."""
 
 
@@ -192,7 +194,7 @@ class LogMagnitude(_ShortTimeRepresentation):
         padded = torch.nn.functional.pad(wav, (self._margin, self._margin))
         return torch.log1p(self._transform.analyse(padded[None])[0].abs())
 
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
         return self._recover(torch.expm1(map_), length, known)
 
 
@@ -234,13 +236,13 @@ class LogMelMap(_ShortTimeRepresentation):
         mel = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
         return (mel - self._config.log_floor).clamp(min=0.0)
 
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
         log_mel = (map_ + self._config.log_floor)[None]
         if self._vocoder is None:
             return self._recover(self._estimate.magnitudes(log_mel)[0], length, known)
         missing = max(0, 4 - map_.shape[1])
         log_mel = torch.nn.functional.pad(log_mel, (0, missing), value=self._config.log_floor)
-        wav = self._vocoder(log_mel)[0, 0]
+        wav = self._vocoder(log_mel, first_frame)[0, 0]
         silent = find_silent_frames(log_mel, self._config)
         if silent.any():
             wav = wav * silence_gain(silent, self._config)[0]
@@ -299,7 +301,7 @@ class ConstantQ(_TransformRepresentation):
         magnitude = np.abs(self._analyse(wav.cpu().numpy()))
         return torch.from_numpy(np.log1p(self._scale * magnitude)).float().to(self.device)
 
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None) -> Tensor:
+    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
         samples = map_.shape[1] * self.hop_length - 1  # as many as give these frames
         space = PhaseSpace(
             analyse=lambda wav: torch.from_numpy(self._analyse(wav.numpy())),

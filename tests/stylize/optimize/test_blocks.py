@@ -24,6 +24,7 @@ class Loudness(Representation):
         self.seam = seam
         self.encoded: list[int] = []
         self.decoded: list[int] = []
+        self.first_frames: list[int] = []
 
     @property
     def context_samples(self) -> int:
@@ -38,9 +39,10 @@ class Loudness(Representation):
         padded = torch.nn.functional.pad(wav.abs(), (half, half + -len(wav) % self.hop_length))
         return padded.unfold(0, 2 * self.hop_length, self.hop_length).mean(dim=1)[None, None]
 
-    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None) -> Tensor:
+    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         """Each window has an offset of its own (`seam`) times how often it was called; the start fades into it."""
         self.decoded.append(map_.shape[-1])
+        self.first_frames.append(first_frame)
         wav = map_[0, 0].repeat_interleave(self.hop_length)[:length] + self.seam * len(self.decoded)
         if start_wav is not None:
             fade = torch.linspace(1, 0, len(start_wav))
@@ -185,6 +187,29 @@ def test_windows_that_disagree_are_joined_without_a_click() -> None:
     assert wav[0] == pytest.approx(1.5)
     assert wav[-1] == pytest.approx(2.5)
     assert np.abs(np.diff(wav)).max() <= 0.5 / (CONTEXT * 4 - 1) + 1e-6
+
+
+def test_windows_know_where_they_begin() -> None:
+    loudness = Loudness()
+    decoder = BlockDecoder(loudness, samples=1200)
+    for index, part in enumerate(torch.ones(1, 1, 300).split(150, dim=-1)):
+        decoder.push(part, last=index == 1)
+    assert loudness.first_frames == [0, 150 - 2 * CONTEXT]
+
+
+def test_windows_of_the_bundled_vocoder_give_the_waveform_of_the_whole() -> None:
+    from stylize.optimize.representations import make_representation
+
+    representation = make_representation("mel")
+    samples = 8 * 22050
+    time = np.arange(samples) / 22050
+    wav = 0.3 * np.sin(2 * np.pi * (220 + 20 * time) * time) + 0.02 * np.random.default_rng(0).standard_normal(samples)
+    map_ = representation.encode(torch.from_numpy(wav))
+    whole = representation.decode(map_, samples).numpy()
+    decoder = BlockDecoder(representation, samples)
+    parts = map_.split(400, dim=-1)
+    pieces = [decoder.push(part, last=index == len(parts) - 1) for index, part in enumerate(parts)]
+    assert np.allclose(np.concatenate(pieces), whole, atol=1e-4)
 
 
 def test_silence_stays_silence() -> None:
