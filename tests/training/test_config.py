@@ -17,6 +17,7 @@ from torch.utils.data import default_collate
 
 from data.errors import UserError
 from melgan.experiment import VocoderExperiment, VocoderTraining
+from stylize.optimize.autoencoder_experiment import AutoencoderExperiment, AutoencoderTraining
 from training.config import build, load_config, to_plain
 from training.loop import Trainer, make_accelerator
 from travelgan.experiment import TranslatorExperiment, TranslatorTraining
@@ -204,6 +205,14 @@ def test_translator_runs_that_cannot_train_are_refused_before_they_start(change:
 def tiny_overrides(path: Path, corpus: Path) -> tuple[type, type, list[str]]:
     """What makes a configuration small enough to be tried."""
     common = ["loop.batch_size=2", "loop.workers=0", "loop.wandb=off", "loop.steps=1"]
+    if path.stem == "autoencoder":
+        return AutoencoderTraining, AutoencoderExperiment, [
+            *common,
+            f"data.folders=[{corpus}]",
+            "data.segment_frames=16",
+            "data.validation_frames=16",
+            "network.widths=[8, 8, 8]",
+        ]  # fmt: skip
     try:
         load_config(path, VocoderTraining)
     except UserError:
@@ -271,13 +280,13 @@ def names_read() -> set[str]:
                 names.add(child.value)
             visit(child)
 
-    for room in ("data", "melgan", "travelgan", "training", "scripts"):
+    for room in ("data", "melgan", "travelgan", "training", "stylize/optimize", "scripts"):
         for path in (ROOT / room).rglob("*.py"):
             visit(ast.parse(path.read_text(encoding="utf-8")))
     return names
 
 
-@pytest.mark.parametrize("cls", [VocoderTraining, TranslatorTraining])
+@pytest.mark.parametrize("cls", [VocoderTraining, TranslatorTraining, AutoencoderTraining])
 def test_no_setting_is_dead(cls: type) -> None:
     read = names_read()
     assert "a_setting_that_nobody_reads" not in read
