@@ -108,11 +108,8 @@ def lbfgs(evaluate: Evaluate, start: Tensor, bounds: Bounds, memory: int, first_
         if ascent is None:
             ascent = gradient * (first_step / size)
         following = _search_line(evaluate, point, ascent.neg_(), bounds)
-        if following is None and not pairs:
-            return
         if following is None:
-            pairs.clear()
-            continue
+            return
         pair = _Pair.between(point, following)
         if pair is not None:
             pairs.append(pair)

@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from data.audio import read_audio
 from data.errors import UserError
-from data.mel import MEL_PRESETS, MelConfig
+from data.mel import MEL_PRESETS, LogMel, MelConfig
+from stylize.benchmark import DEMO_SONG
 from stylize.optimize.autoencoder import (
     BUNDLED_AUTOENCODER,
     Autoencoder,
@@ -192,12 +194,10 @@ def test_the_receptive_field_is_what_gradients_see(layer: str) -> None:
 
 @pytest.mark.skipif(not BUNDLED_AUTOENCODER.is_dir(), reason="no bundled autoencoder yet")
 def test_the_bundled_autoencoder_reconstructs_and_is_alive() -> None:
-    """Two tones in noise come back nearer than their mean column, and no channel is dead."""
-    generator = torch.Generator().manual_seed(0)
-    mel = -4 + 0.2 * torch.randn(1, 192, 160, generator=generator)
-    mel[:, 60:64, 30:70] += 3.5
-    mel[:, 20:24, 80:120] += 3.0
+    """A song it never heard comes back much nearer than its mean column, and no channel is dead."""
+    wav, _ = read_audio(DEMO_SONG, sample_rate=22050)
+    mel = LogMel(MelConfig())(torch.from_numpy(wav[:1, : 5 * 22050]))
     made = Autoencoder.from_pretrained(BUNDLED_AUTOENCODER)(mel)
-    assert (made - mel).abs().mean() < (mel.mean(dim=2, keepdim=True) - mel).abs().mean()
+    assert (made - mel).abs().mean() < 0.75 * (mel.mean(dim=2, keepdim=True) - mel).abs().mean()
     for name, features in load_autoencoder_features()(mel + 5, ["relu_1", "relu_2", "relu_3"]).items():
         assert (features.std(dim=(0, 2)) > 1e-3).all(), f"{name} has a dead channel"

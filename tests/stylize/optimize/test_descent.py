@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 
@@ -12,7 +13,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from stylize.optimize.descent import Bounds, Point, adam, lbfgs, project
+from stylize.optimize.descent import Bounds, Point, _Pair, _precondition, adam, lbfgs, project
 
 Height = Callable[[Tensor], Tensor]
 SHAPE = (1, 5, 8)
@@ -113,6 +114,41 @@ def test_values_held_at_a_bound_let_go_when_the_slope_turns() -> None:
     last, evaluate = descend(height, start, (0.0, None))
     assert torch.stack(evaluate.maps)[1, 0, 0, 1] == 0
     torch.testing.assert_close(last.map, torch.tensor([[[1.0, 0.5]]], dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+def test_the_estimate_points_uphill_whatever_is_held() -> None:
+    """Pairs whose curvature is negative, as a whole or among the free values, would make it indefinite."""
+    generator = torch.Generator().manual_seed(0)
+    points = []
+    for _ in range(12):
+        map_, gradient = torch.randn(2, 1, 1, 3, generator=generator, dtype=torch.float64)
+        points.append(Point(map_, 0.0, gradient, 0.0, {}))
+    pairs = [_Pair.between(before, after) for before, after in pairwise(points)]
+    kept = deque(pair for pair in pairs if pair is not None)
+    assert 0 < len(kept) < len(pairs)
+    assert all(torch.dot(pair.step.flatten(), pair.change.flatten()) > 0 for pair in kept)
+    for held in range(7):
+        free = torch.tensor([[[float(not held >> index & 1) for index in range(3)]]], dtype=torch.float64)
+        for pair in kept:
+            gradient = torch.randn(free.shape, generator=generator, dtype=torch.float64) * free
+            for chosen in (deque([pair]), kept):
+                ascent = _precondition(gradient, chosen, free)
+                assert ascent is None or float((ascent * gradient).sum()) > 0
+                assert ascent is None or torch.equal(ascent * free, ascent)
+
+
+def test_where_all_known_pairs_curve_the_wrong_way_nothing_is_known() -> None:
+    pair = _Pair(torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[-0.1, 1.0]]]), 0.9, 1e-7)
+    gradient = torch.tensor([[[1.0, 0.0]]])
+    assert _precondition(gradient, deque([pair]), torch.tensor([[[1.0, 0.0]]])) is None
+    assert _precondition(gradient, deque([pair]), torch.ones(1, 1, 2)) is not None
+
+
+def test_no_evaluations_are_spent_on_what_rounding_hides() -> None:
+    _, evaluate = descend(quadratic, 0.5 * noise(5), (-0.4, 0.6))
+    lowest = min(evaluate.heights)
+    arrived = next(index for index, height in enumerate(evaluate.heights) if height <= lowest * (1 + 1e-13))
+    assert len(evaluate.heights) < arrived + 15
 
 
 def test_lbfgs_ends_at_a_minimum() -> None:

@@ -296,9 +296,18 @@ def test_lbfgs_ends_by_itself_at_the_bottom() -> None:
     assert outcome.stopped == "converged"
     assert [step.total for step in outcome.history] == [0.0]
     assert torch.equal(outcome.map, TARGET)
-    away = optimize(Bowl(TARGET), START, OptimizerConfig(iterations=5000), bounds=ANYWHERE)
-    assert away.stopped == "converged"
-    assert away.history[-1].evaluations < 1000
+    floor = optimize(Bowl(TARGET, floor=1.0), START, OptimizerConfig(iterations=5000), bounds=ANYWHERE)
+    assert floor.stopped == "converged"
+    assert floor.history[-1].total == pytest.approx(1.0)
+    assert floor.history[-1].evaluations < 300
+
+
+@both
+def test_a_loss_that_is_nothing_but_rounding_ends_it(optimizer: str) -> None:
+    outcome = optimize(Bowl(TARGET), START, OptimizerConfig(optimizer, iterations=5000), bounds=ANYWHERE)
+    parts = [step.total / outcome.history[0].total for step in outcome.history]
+    assert outcome.stopped == "converged"
+    assert parts[-1] <= 1e-8 < min(parts[:-1])
 
 
 class TestRepeatable:
@@ -323,10 +332,18 @@ class TestRepeatable:
         first = self.run(optimizer, 5, objective)
         assert torch.equal(self.run(optimizer, 5, objective).map, first.map)
 
-    def test_settings_of_the_backend_are_left_as_they_were(self) -> None:
+    def test_graphics_cards_are_asked_for_it_and_their_settings_left_as_they_were(self) -> None:
         cudnn = torch.backends.cudnn
+        seen = []
+
+        class Looking(Bowl):
+            def __call__(self, map_: Tensor) -> LossReport:
+                seen.append((cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32))
+                return super().__call__(map_)
+
         before = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
-        self.run("lbfgs", 0)
+        optimize(Looking(TARGET), START, OptimizerConfig(iterations=1))
+        assert seen[0] == (before[0], False, True, before[3])
         assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
 
 
