@@ -122,7 +122,7 @@ class TestNotFinite:
         place: Path,
         optimizer: str,
     ) -> None:
-        nan_after(12)
+        nan_after(4)
         assert optimize(*GOOD, "--iterations", "50", "--history", "h.csv", "--optimizer", optimizer) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
