@@ -206,22 +206,26 @@ class ShortTimeTransform(nn.Module):
         left = (config.n_fft - config.win_length) // 2
         frames = torch.fft.irfft(spectrum.transpose(1, 2), n=config.n_fft, dim=2)
         frames = frames[..., left : left + config.win_length] * self.window
-        total = _overlap_add(frames, config.hop_length)
-        weight = _overlap_add((self.window**2).expand(1, spectrum.shape[-1], -1), config.hop_length)
+        total = overlap_add(frames, config.hop_length)
+        weight = overlap_add((self.window**2).expand(1, spectrum.shape[-1], -1), config.hop_length)
         wav = total / weight.clamp(min=1e-3)
         right = config.n_fft - config.win_length - left
         return nn.functional.pad(wav, (left, right))
 
 
-def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
-    """Add up frames, each `hop_length` after the one before: (B, T, length) -> (B, (T - 1) * hop_length + length)."""
+def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+    """Add up frames, each `hop_length` after the one before.
+
+    Shape: (B, T, length) -> (B, (T - 1) * hop_length + length).
+    """
     batch, count, length = frames.shape
     parts = -(-length // hop_length)
-    padded = nn.functional.pad(frames, (0, parts * hop_length - length)).reshape(batch, count, parts, hop_length)
-    total = sum(
-        nn.functional.pad(padded[:, :, part], (0, 0, part, parts - 1 - part)) for part in range(parts)
-    )
-    assert isinstance(total, Tensor)
+    if parts * hop_length > length:
+        frames = nn.functional.pad(frames, (0, parts * hop_length - length))
+    frames = frames.reshape(batch, count, parts, hop_length)
+    total = frames.new_zeros(batch, count + parts - 1, hop_length)
+    for part in range(parts):
+        total[:, part : part + count] += frames[:, :, part]
     return total.reshape(batch, -1)[:, : (count - 1) * hop_length + length]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.mel import MEL_PRESETS, LogMel, MelConfig
+from data.mel import MEL_PRESETS, LogMel, MelConfig, ShortTimeTransform, mel_filterbank
 from melgan import GeneratorConfig, Vocoder
 from melgan.refinement import MelRefinement
 
@@ -32,6 +32,55 @@ def test_iterations_bring_the_mel_nearer(preset: str) -> None:
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 8
+
+
+def plain_alternation(wav: Tensor, mel: Tensor, config: MelConfig) -> Tensor:
+    """The same by the front-end's own transform and whole matrices."""
+    transform, filters, context = ShortTimeTransform(config), mel_filterbank(config), config.context
+    spectrum = transform.analyse(torch.nn.functional.pad(wav[:, None], (context, context), mode="reflect")[:, 0])
+    ratio = 10**mel / (filters.T @ spectrum.abs()).clamp(min=config.floor)
+    coverage = filters.sum(dim=1, keepdim=True)
+    gain = torch.where(coverage > 0, filters @ ratio.clamp(0.01, 100) / coverage.clamp(min=1e-8), 1.0)
+    return transform.synthesise(spectrum * gain)[:, context : context + wav.shape[-1]]
+
+
+@pytest.mark.parametrize("config", [MEL_PRESETS["music"], MEL_PRESETS["melgan"], SMALL,
+                                    MelConfig(n_mels=40, f_min=300.0, f_max=6000.0)])  # fmt: skip
+def test_iterations_equal_a_plain_implementation(config: MelConfig) -> None:
+    start = torch.stack([chord(40, config)[0], 0.1 * torch.randn(40 * config.hop_length)])
+    mel = LogMel(config)(chord(40, config) * 0.5).expand(2, -1, -1)
+    refinement = MelRefinement(config, momentum=0.9, inertia=0.8, relaxation=1.2)
+    first = plain_alternation(start, mel, config)
+    torch.testing.assert_close(refinement(start, mel, 1), first, atol=1e-5, rtol=0)
+    second = -0.2 * first + 1.2 * plain_alternation(first, mel, config)
+    torch.testing.assert_close(refinement(start, mel, 2), plain_alternation(first, mel, config), atol=1e-4, rtol=0)
+    point, anchor = second + 0.9 * (second - first), second + 0.8 * (second - first)
+    torch.testing.assert_close(refinement(start, mel, 3), plain_alternation(point, mel, config), atol=1e-4, rtol=0)
+    third = -0.2 * anchor + 1.2 * plain_alternation(point, mel, config)
+    fourth = plain_alternation(third + 0.9 * (third - second), mel, config)
+    torch.testing.assert_close(refinement(start, mel, 4), fourth, atol=3e-4, rtol=0)
+
+
+def test_gradients_change_no_value_and_the_input_stays() -> None:
+    start = (chord(40) * 0.3).requires_grad_()
+    mel, kept = LogMel(SMALL)(chord(40)), start.detach().clone()
+    with_gradient = MelRefinement(SMALL)(start, mel, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(MelRefinement(SMALL)(start, mel, 4), with_gradient.detach(), atol=1e-6, rtol=0)
+    with_gradient.square().sum().backward()
+    assert start.grad is not None and torch.isfinite(start.grad).all() and float(start.grad.abs().max()) > 0
+    torch.testing.assert_close(start.detach(), kept, atol=0, rtol=0)
+
+
+def test_acceleration_is_worth_it() -> None:
+    config = MEL_PRESETS["music"]
+    log_mel = LogMel(config)
+    wanted = log_mel(chord(40, config))
+    start = 0.05 * torch.randn(1, 40 * 256, generator=torch.Generator().manual_seed(1))
+    fast = MelRefinement(config, momentum=0.99, inertia=0.0, relaxation=1.0)(start, wanted, 12)
+    accelerated = MelRefinement(config)(start, wanted, 12)
+    errors = [float((log_mel(wav) - wanted).abs().mean()) for wav in (accelerated, fast)]
+    assert errors[0] < 0.95 * errors[1]
 
 
 def test_no_iterations_change_nothing() -> None:
