@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ PACKAGES = (
 TEST_PACKAGES = ("singularity-music", "drascula-music")
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
 EFFECTS_FOLDER = "sounds"
+SOUND_EFFECT = "sound effect"
 TRACKER_SUFFIXES = frozenset({".xm", ".mod", ".it", ".s3m"})
 ARCHIVE_SUFFIXES = frozenset({".pk3", ".zip"})
 SAMPLE_RATE = 22050
@@ -123,7 +124,7 @@ def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped
     files = package_files(package)
     effects = [path for path in files if path.parent.name == EFFECTS_FOLDER]
     found, skipped = _recordings_in(package, [path for path in files if path not in effects])
-    skipped += [Skipped(str(path), "sound effect") for path in effects if path.suffix in AUDIO_SUFFIXES]
+    skipped += [Skipped(str(path), SOUND_EFFECT) for path in effects if path.suffix in AUDIO_SUFFIXES]
     split = "test" if package in TEST_PACKAGES else "mixed"
     return [replace(one, licence=package_licence(package, one.path), split=split) for one in found], skipped
 
@@ -139,9 +140,7 @@ def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Rec
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     found, skipped = _recordings_in(folder.resolve().name, files)
     if not found:
-        raise UserError(
-            f"no audio in {folder}: expected {', '.join(sorted(AUDIO_SUFFIXES))} or a .zip of them"
-        )
+        raise UserError(f"no audio in {folder}: expected {', '.join(sorted(AUDIO_SUFFIXES))} or a .zip of them")
     return [replace(one, split=split) for one in found], skipped
 
 
@@ -174,9 +173,7 @@ def plan_excerpts(measured: Sequence[tuple[Recording, float]], limits: Limits) -
     return sorted(kept, key=lambda excerpt: excerpt.recording.name)
 
 
-def measure(
-    recordings: Sequence[Recording], limits: Limits
-) -> tuple[list[tuple[Recording, float]], list[Skipped]]:
+def measure(recordings: Sequence[Recording], limits: Limits) -> tuple[list[tuple[Recording, float]], list[Skipped]]:
     """Read the headers of one source: usable recordings with seconds and split, and what is unusable."""
     usable: list[tuple[Recording, float]] = []
     skipped: list[Skipped] = []
@@ -193,6 +190,23 @@ def measure(
             usable.append((recording, seconds))
     decided = share_mixed([recording for recording, _ in usable])
     return list(zip(decided, (seconds for _, seconds in usable), strict=True)), skipped
+
+
+def plan_sources(
+    sources: Iterable[tuple[list[Recording], list[Skipped]]], limits: Limits
+) -> tuple[list[Excerpt], list[Skipped]]:
+    """What to keep of several sources, and what is left out.
+
+    Args:
+        sources: of each, its recordings and what was skipped already, as the functions that find recordings give them.
+        limits: of every source, seconds.
+    """
+    excerpts, skipped = [], []
+    for found, unusable in sources:
+        measured, rejected = measure(found, limits)
+        excerpts += plan_excerpts(measured, limits)
+        skipped += unusable + rejected
+    return excerpts, skipped
 
 
 def convert(excerpt: Excerpt, output: Path) -> float:

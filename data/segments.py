@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -17,8 +18,11 @@ from data.audio import AudioInfo, probe_audio
 from data.errors import UserError
 from data.folder import Clip
 from data.mel_cache import MelCache, MelCacheError
+from data.sources import EvenDraw, Source
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OTHER_ITEMS = 3
 """How many other items are tried in place of one that cannot be read, before giving up."""
@@ -27,19 +31,21 @@ OTHER_ITEMS = 3
 class AudioSegments(Dataset[Tensor]):
     """Mono waveform segments, for the vocoder, as `dataset[epoch, index]`.
 
-    In training a file has one item for each `seconds_per_item` it lasts, and an item is a crop from anywhere
-    in its file with a random gain. In validation a file has one item, its first crop as it is. Only the crop
-    is read from disk, so files whose formats seek slowly (mp3) are better converted first. Files shorter than
-    the segment are continued by reflection.
+    In training an epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from
+    anywhere in its file with a random gain. Every source gets its share of the items, in every epoch to within one
+    item; within a source a file is drawn in proportion to how long it lasts. In validation a file has one item, its
+    first crop as it is. Only the crop is read from disk, so files whose formats seek slowly (mp3) are better converted
+    first. Files shorter than the segment are continued by reflection.
 
     Args:
-        files: recordings, all with the rate `sample_rate`; channels are averaged.
+        files: recordings, which make one source, or sources with their shares; all recordings have the rate
+            `sample_rate`; channels are averaged.
         sample_rate: Hz.
         segment_samples: length of an item, samples.
         seed: changes every random choice.
         train: random crops and gains, or the first crop of each file.
         gain_db: gains are uniform in [-gain_db, gain_db], decibels, but never lift the peak above 1.
-        seconds_per_item: seconds of a recording for which it is drawn once an epoch.
+        seconds_per_item: one item an epoch for so many seconds of recordings.
 
     Shape:
         item (segment_samples,), float32, in [-1, 1].
@@ -51,7 +57,7 @@ class AudioSegments(Dataset[Tensor]):
 
     def __init__(
         self,
-        files: Sequence[Path],
+        files: Sequence[Path] | Sequence[Source],
         *,
         sample_rate: int,
         segment_samples: int,
@@ -62,12 +68,13 @@ class AudioSegments(Dataset[Tensor]):
     ) -> None:
         self.sample_rate, self.segment_samples = sample_rate, segment_samples
         self.seed, self.train, self.gain_db = seed, train, gain_db
-        self.infos = _probe_all(files, sample_rate)
+        sources = _as_sources(files)
+        self.infos = probe_all([path for source in sources for path in source.files], sample_rate)
         counts = [max(1, round(info.seconds / seconds_per_item)) if train else 1 for info in self.infos]
-        self._file_of_item = np.repeat(np.arange(len(counts)), counts)
+        self._draw = EvenDraw(sources, [info.path for info in self.infos], counts, seed)
 
     def __len__(self) -> int:
-        return len(self._file_of_item)
+        return len(self._draw)
 
     def __getitem__(self, item: tuple[int, int]) -> Tensor:
         """The segment of one (epoch, index).
@@ -77,21 +84,17 @@ class AudioSegments(Dataset[Tensor]):
         """
         epoch, index = item
         generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
-        failed: list[str] = []
-        for attempt in range(1 + OTHER_ITEMS):
-            chosen = index if attempt == 0 else int(generator.integers(len(self)))
-            info = self.infos[self._file_of_item[chosen]]
-            try:
-                return torch.from_numpy(self._segment(info, generator))
-            except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
-                logger.warning("cannot read %s, taking another recording: %s", info.path, error)
-                failed.append(str(info.path))
-        raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {', '.join(failed)}")
+
+        def read(chosen: int) -> Tensor:
+            info = self.infos[self._draw(epoch, chosen) if self.train else chosen]
+            return torch.from_numpy(self._segment(info, generator))
+
+        return take_readable(index, len(self), generator, read)
 
     def _segment(self, info: AudioInfo, generator: np.random.Generator) -> np.ndarray:
         length = min(self.segment_samples, info.frames)
         start = int(generator.integers(info.frames - length + 1)) if self.train else 0
-        wav = _read_crop(info, start, length)
+        wav = read_crop(info, start, length)
         if length < self.segment_samples:
             wav = np.pad(wav, (0, self.segment_samples - length), mode="reflect")
         if self.train:
@@ -101,7 +104,36 @@ class AudioSegments(Dataset[Tensor]):
         return np.clip(wav, -1.0, 1.0)
 
 
-def _probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
+def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
+    """Plain files are one source."""
+    sources = [item for item in files if isinstance(item, Source)]
+    paths = tuple(item for item in files if isinstance(item, Path))
+    return [*sources, Source("", paths, 1.0)] if paths else sources
+
+
+def take_readable(index: int, length: int, generator: np.random.Generator, read: Callable[[int], T]) -> T:
+    """An item, or another one in its place, with a warning, where its file has gone bad since the start.
+
+    Args:
+        index: the item that is wanted.
+        length: number of items to choose others from.
+        generator: chooses the others.
+        read: gives an item; its OSErrors and RuntimeErrors (as soundfile's are) name the file.
+
+    Raises:
+        UserError: it and three others cannot be read.
+    """
+    failed: list[str] = []
+    for attempt in range(1 + OTHER_ITEMS):
+        try:
+            return read(index if attempt == 0 else int(generator.integers(length)))
+        except (OSError, RuntimeError) as error:
+            logger.warning("taking another recording: %s", error)
+            failed.append(str(error))
+    raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {'; '.join(failed)}")
+
+
+def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
     """Headers of all readable files; warns about the others."""
     infos: list[AudioInfo] = []
     for path in files:
@@ -120,17 +152,20 @@ def _probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
     return infos
 
 
-def _read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
-    """`length` mono samples from `start`; RuntimeError where the file does not give them."""
-    with soundfile.SoundFile(info.path) as file:
-        file.seek(start)
-        wav = file.read(length, dtype="float32", always_2d=True).mean(axis=1)
+def read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
+    """`length` mono samples from `start`; a RuntimeError that names the file where it does not give them."""
+    try:
+        with soundfile.SoundFile(info.path) as file:
+            file.seek(start)
+            wav = file.read(length, dtype="float32", always_2d=True).mean(axis=1)
+    except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+        raise RuntimeError(f"cannot read {info.path}: {error}") from error
     if len(wav) < length:
         raise RuntimeError(
-            f"{len(wav)} samples from sample {start}, expected {length}: the file is truncated"
+            f"cannot read {info.path}: {len(wav)} samples from sample {start}, expected {length}: it is truncated"
         )
     if not np.isfinite(wav).all():
-        raise RuntimeError(f"samples after {start} that are not numbers")
+        raise RuntimeError(f"cannot read {info.path}: samples after {start} that are not numbers")
     return wav
 
 
@@ -214,11 +249,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         else:
             source, others, target_style = self._fixed(index)
         pair = self._pairs.get((target_style, source.clip.song))
-        if (
-            pair is not None
-            and pair.frames != source.frames
-            and min(pair.frames, source.frames) < self.frames
-        ):
+        if pair is not None and pair.frames != source.frames and min(pair.frames, source.frames) < self.frames:
             pair = None  # one of them would be continued by reflection where the other plays on
         shared = min(source.frames, pair.frames) if pair else source.frames
         start, gain = self._start(generator, shared), self._gain(generator)
@@ -232,9 +263,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
             "has_pair": torch.tensor(pair is not None),
         }
 
-    def _draw(
-        self, generator: np.random.Generator, epoch: int, index: int
-    ) -> tuple[_Mel, tuple[_Mel, _Mel], str]:
+    def _draw(self, generator: np.random.Generator, epoch: int, index: int) -> tuple[_Mel, tuple[_Mel, _Mel], str]:
         """Source, (target, reference) and target style of a training item."""
         turn, style = divmod(index, len(self.styles))
         turns = self._turns[self.styles[style]]
@@ -262,9 +291,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         return float(generator.uniform(-self.gain_db, self.gain_db)) / 20.0 if self.train else 0.0
 
     def _crop(self, mel: _Mel, start: int, gain: float) -> np.ndarray:
-        crop = np.asarray(
-            self.mel_cache.load(mel.clip.path)[:, start : start + self.frames], dtype=np.float32
-        )
+        crop = np.asarray(self.mel_cache.load(mel.clip.path)[:, start : start + self.frames], dtype=np.float32)
         if gain:
             crop = np.where(crop > self._silence, np.maximum(crop + np.float32(gain), self._floor), crop)
         if crop.shape[1] < self.frames:
@@ -288,9 +315,7 @@ def _measure_all(clips: Sequence[Clip], mel_cache: MelCache) -> list[_Mel]:
 def _crop_turns(mels: Sequence[_Mel], frames: int) -> list[_Mel]:
     """Each clip once for each crop that fits into it, going round the clips."""
     counts = [max(1, mel.frames // frames) for mel in mels]
-    return [
-        mel for turn in range(max(counts)) for mel, count in zip(mels, counts, strict=True) if turn < count
-    ]
+    return [mel for turn in range(max(counts)) for mel, count in zip(mels, counts, strict=True) if turn < count]
 
 
 def _interleave(mels: Mapping[str, Sequence[_Mel]]) -> list[tuple[int, _Mel]]:

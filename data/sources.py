@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from data.errors import UserError
 from data.folder import index_folder, list_audio
 from data.recordings import read_manifest
+
+
+@dataclass(frozen=True)
+class Source:
+    """Recordings that come from one place, and how much of a training set they make up.
+
+    Args:
+        name: the folder, followed by the package or subfolder where the folder holds prepared recordings.
+        files: its recordings, sorted.
+        share: of all items, in (0, 1]; the shares of a list of sources sum to 1.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    share: float
 
 
 def list_split(folder: str | Path, split: str) -> list[Path]:
@@ -50,6 +69,102 @@ def list_splits(folders: Sequence[str | Path], split: str) -> list[Path]:
     return files
 
 
+def list_sources(folders: Sequence[str | Path], split: str, weights: Mapping[str, float] | None = None) -> list[Source]:
+    """The same files as :func:`list_splits` by where they come from.
+
+    A rendered corpus, GTZAN or any folder is one source, whatever its genres or soundfonts; in prepared recordings
+    every package (or folder) that they were made from is one, and these share their folder's part evenly.
+
+    Args:
+        folders: as for :func:`list_splits`; those without audio of the split are left out.
+        split: as for :func:`list_split`.
+        weights: of the folders, relative to each other, any positive numbers; 1 for those that are not named.
+
+    Raises:
+        UserError: none of the folders has any; a weight is of no folder, or is not a positive number.
+    """
+    weights = dict(weights or {})
+    for name, weight in weights.items():
+        if name not in map(str, folders):
+            raise UserError(f"a weight for {name!r}, which is not among the folders: {', '.join(map(str, folders))}")
+        if not (math.isfinite(weight) and weight > 0):
+            raise UserError(f"the weight of {name!r} is {weight}, expected a positive number")
+    sources: list[Source] = []
+    for folder in folders:
+        groups = _by_source(Path(folder), list_split(folder, split))
+        weight = weights.get(str(folder), 1.0)
+        sources += [Source(name, tuple(files), weight / len(groups)) for name, files in groups.items()]
+    if not sources:
+        raise UserError(f"no audio of split {split!r} in {', '.join(map(str, folders))}")
+    total = sum(source.share for source in sources)
+    return [replace(source, share=source.share / total) for source in sources]
+
+
+def spread(sources: Sequence[Source], count: int) -> list[Path]:
+    """`count` recordings, the same ones each time, in the proportion of the shares and spread over each source.
+
+    The order alternates between the sources, so that the first few are from as many as possible. A source with fewer
+    recordings than its share gives all it has; the others make up for it.
+
+    Args:
+        sources: see :func:`list_sources`.
+        count: at most this many; all there are where that is less.
+    """
+    picks: list[int] = []
+    taken = [0] * len(sources)
+    for _ in range(min(count, sum(len(source.files) for source in sources))):
+        able = [index for index, source in enumerate(sources) if taken[index] < len(source.files)]
+        # Webster's method: the source that is furthest behind its share is next.
+        chosen = max(able, key=lambda index: (sources[index].share / (2 * taken[index] + 1), -index))
+        taken[chosen] += 1
+        picks.append(chosen)
+    evenly = [
+        iter([source.files[rank * len(source.files) // many] for rank in range(many)])
+        for source, many in zip(sources, taken, strict=True)
+    ]
+    return [next(evenly[chosen]) for chosen in picks]
+
+
+class EvenDraw:
+    """Which file an item of an epoch is from, by systematic sampling: every epoch has the shares to within one item.
+
+    Args:
+        sources: with their shares; those of which no file is readable give theirs to the others.
+        paths: the readable files, some or all of the sources'.
+        counts: of each, how often it is drawn relative to the others of its source.
+        seed: where a share is no whole number of items, epochs take turns, in an order of the seed.
+    """
+
+    def __init__(self, sources: Sequence[Source], paths: Sequence[Path], counts: Sequence[int], seed: int) -> None:
+        self.seed = seed
+        source_of = {path: index for index, source in enumerate(sources) for path in source.files}
+        of_file = np.array([source_of[path] for path in paths])
+        within = np.bincount(of_file, weights=counts, minlength=len(sources))
+        shares = np.array([source.share for source in sources])[of_file] * counts / within[of_file]
+        self._length = int(sum(counts))
+        self._edges = self._length * np.cumsum(shares / shares.sum())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __call__(self, epoch: int, index: int) -> int:
+        """Number of the file, a pure function of (seed, epoch, index)."""
+        # Away from whole numbers, where rounding would decide.
+        offset = np.random.default_rng((self.seed, epoch)).uniform(0.01, 0.99)
+        found = int(np.searchsorted(self._edges, index + offset, side="right"))
+        return min(found, len(self._edges) - 1)
+
+
+def _by_source(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Files of one folder by source name; none where there are no files."""
+    manifest = read_manifest(folder) if _manifest_kind(folder) == "recordings" else {}
+    groups: dict[str, list[Path]] = {}
+    for path in files:
+        entry = manifest.get(path.relative_to(folder).as_posix()) if manifest else None
+        groups.setdefault(f"{folder}/{entry.source}" if entry else str(folder), []).append(path)
+    return groups
+
+
 def _manifest_kind(folder: Path) -> str | None:
     manifest = folder / "manifest.jsonl"
     if not manifest.is_file():
@@ -63,9 +178,7 @@ def _manifest_kind(folder: Path) -> str | None:
 
 
 def _split_by_name(folder: Path, paths: Sequence[Path], split: str) -> list[Path]:
-    hashes = {
-        path: int(hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest(), 16) for path in paths
-    }
+    hashes = {path: int(hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest(), 16) for path in paths}
     splits = {path: {0: "test", 1: "valid"}.get(number % 20, "train") for path, number in hashes.items()}
     for wanted in ("valid", "test"):
         spare = [path for path in paths if splits[path] == "train"]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+LAST_FACTORS = {"waveform": None, "istft": "istft_hop_length", "carriers": "istft_hop_length", "subbands": "subbands"}
+"""What a generator can end in, and what that multiplies the rate by after the upsampling stages."""
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -12,15 +15,18 @@ class GeneratorConfig:
 
     Args:
         n_mels: mel bands of the input.
-        hop_length: samples in one frame; the upsampling ratios (times the inverse STFT's hop) must multiply to it.
+        hop_length: samples in one frame; the upsampling ratios (times the inverse STFT's hop or the number of
+            sub-bands) must multiply to it.
         width: channels after the first convolution; every upsampling stage halves them.
         ratios: upsampling factors, first to last.
         frame_layers: residual layers before the first upsampling stage, at the frame rate, where they are cheap.
         residual_layers: residual layers in each stage, with dilations 1, 3, 9, ...
         head: `waveform` ends in samples (the paper); `istft` ends in the frames of a short inverse STFT;
-            `carriers` in those of an inverse STFT that turns and scales :class:`melgan.carriers.Carriers`.
+            `carriers` in those of an inverse STFT that turns and scales :class:`melgan.carriers.Carriers`;
+            `subbands` in sub-bands that :class:`melgan.filter_bank.FilterBank` adds up (Multi-band MelGAN).
         istft_n_fft: length of the inverse transform, samples (heads `istft` and `carriers`).
         istft_hop_length: its hop, samples (heads `istft` and `carriers`).
+        subbands: how many, an even number (head `subbands`).
         carrier_lowest: lowest line of the bank of oscillators, Hz (head `carriers`, as all that begin so).
         carrier_hz: least distance between two lines, Hz.
         carrier_cents: least distance between two lines, hundredths of a semitone.
@@ -28,6 +34,8 @@ class GeneratorConfig:
         scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
             the original repository were trained without.
         refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
+        low_band_iterations: of those before, on the low band alone; 0 for none.
+        low_band_factor: by which the low band's sample rate is lower.
     """
 
     n_mels: int = 80
@@ -39,30 +47,35 @@ class GeneratorConfig:
     head: str = "waveform"
     istft_n_fft: int = 128
     istft_hop_length: int = 32
+    subbands: int = 4
     carrier_lowest: float = 25.0
     carrier_hz: float = 1.0
     carrier_cents: float = 12.0
     carrier_sharpness: float = 40.0
     scale_input: bool = False
     refine_iterations: int = 0
+    low_band_iterations: int = 0
+    low_band_factor: int = 8
 
     def __post_init__(self) -> None:
-        if self.head not in ("waveform", "istft", "carriers"):
-            raise ValueError(f"head must be waveform, istft or carriers, got {self.head!r}")
+        if self.head not in LAST_FACTORS:
+            raise ValueError(f"head must be one of {', '.join(LAST_FACTORS)}, got {self.head!r}")
         if self.head == "carriers" and self.ratios:
             raise ValueError(
                 f"ratios must be [] for the carriers, which work at the frame rate, got {list(self.ratios)}"
             )
-        transform = self.head != "waveform"
-        samples = math.prod(self.ratios) * (self.istft_hop_length if transform else 1)
+        if self.head == "subbands" and (self.subbands < 2 or self.subbands % 2):
+            raise ValueError(f"subbands must be even and at least 2, got {self.subbands}")
+        samples, factors = math.prod(self.ratios), f"ratios {list(self.ratios)}"
+        last_factor = LAST_FACTORS[self.head]
+        if last_factor is not None:
+            samples *= getattr(self, last_factor)
+            factors += f" x {last_factor} {getattr(self, last_factor)}"
         if samples != self.hop_length:
-            factors = f"ratios {list(self.ratios)}"
-            if transform:
-                factors += f" x istft_hop_length {self.istft_hop_length}"
             raise ValueError(f"{factors} make {samples} samples a frame; hop_length is {self.hop_length}")
         if self.width % 2 ** len(self.ratios):
             raise ValueError(f"width {self.width} cannot be halved {len(self.ratios)} times")
-        if transform and self.istft_n_fft % (2 * self.istft_hop_length):
+        if last_factor == "istft_hop_length" and self.istft_n_fft % (2 * self.istft_hop_length):
             raise ValueError(
                 f"istft_n_fft {self.istft_n_fft} must be a multiple of twice istft_hop_length {self.istft_hop_length}"
             )

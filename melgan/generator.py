@@ -1,7 +1,8 @@
 """MelGAN generator: log-mel spectrogram to waveform, fully convolutional, reflected at its ends.
 
 Paper: MelGAN, arXiv 1910.06711, section 2.1. The `istft` head replaces the last, expensive upsampling stages by a
-short inverse Fourier transform (iSTFTNet, arXiv 2203.02395, section 3).
+short inverse Fourier transform (iSTFTNet, arXiv 2203.02395, section 3); the `subbands` head by a filter bank that adds
+up several narrow bands (Multi-band MelGAN, arXiv 2005.05106).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from data.mel import MelConfig, ShortTimeTransform
 from melgan.carriers import Carriers
 from melgan.config import GeneratorConfig
+from melgan.filter_bank import FilterBank
 from melgan.layers import NEGATIVE_SLOPE, ReflectedConv, ResidualLayer, Upsample, reflect_pad
 
 
@@ -48,11 +50,13 @@ class Generator(nn.Module):
             channels //= 2
             stages.extend(ResidualLayer(channels, 3**j) for j in range(config.residual_layers))
         self.stages = nn.Sequential(*stages)
-        self.head: WaveformHead | InverseTransformHead | CarrierHead
+        self.head: WaveformHead | InverseTransformHead | SubbandHead | CarrierHead
         if config.head == "waveform":
             self.head = WaveformHead(channels)
         elif config.head == "istft":
             self.head = InverseTransformHead(channels, config.istft_n_fft, config.istft_hop_length)
+        elif config.head == "subbands":
+            self.head = SubbandHead(channels, config.subbands)
         else:
             if mel_config is None:
                 raise ValueError("the carriers head needs the mel front-end")
@@ -99,8 +103,9 @@ class WaveformHead(nn.Module):
         self.last = ReflectedConv(channels, 1, 7)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the channels into samples."""
-        return torch.tanh(self.last(x))
+        """Mix the channels into samples; in single precision, as the eight bits of bfloat16 would be heard as noise."""
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.tanh(self.last(x.float()))
 
 
 class InverseTransformHead(nn.Module):
@@ -141,6 +146,24 @@ class InverseTransformHead(nn.Module):
             wav = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop_length)
             start = self.overlap * self.hop_length + (self.n_fft - self.hop_length) // 2
             return wav[..., start : start + x.shape[-1] * self.hop_length]
+
+
+class SubbandHead(nn.Module):
+    """Multi-band MelGAN's last stage: a 7-tap convolution and a tanh make sub-bands, a filter bank the waveform.
+
+    Shape: (B, channels, T) -> (B, 1, T * subbands).
+    """
+
+    def __init__(self, channels: int, subbands: int) -> None:
+        super().__init__()
+        self.last = ReflectedConv(channels, subbands, 7)
+        self.filter_bank = FilterBank(subbands)
+        self.radius = 3.0 + self.filter_bank.overlap
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels into sub-bands and add these up."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.filter_bank.synthesise(torch.tanh(self.last(x.float())))
 
 
 class CarrierHead(nn.Module):

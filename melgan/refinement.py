@@ -4,11 +4,16 @@ A generator gets phases and fine structure right and magnitudes nearly so. One i
 spectrogram, multiplies each bin of its spectrum by what its mel bands lack, and makes a signal of it again: Griffin and
 Lim's alternation (1984), accelerated as by Nenov et al. (arXiv 2306.12504, algorithm 2), but with the network's phases
 and magnitudes as start instead of noise. Each iteration looks no further than two windows.
+
+Harmony lives in the lowest bins, where tones are nearest to each other and take the most iterations to come apart. A
+low band is a waveform of its own at a fraction of the rate, and an iteration on it costs that fraction.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +26,70 @@ LARGEST_STEP = 100.0
 BLOCK_BINS = 256
 """Mel filters are narrow; their matrix is multiplied in blocks of so many bins, most of which hold only zeros."""
 
+CHUNK_SAMPLES = 1 << 19
+"""Samples of all frames that are transformed at once: few enough for the processor's cache."""
+
+PASSED = 0.86
+"""Part of a low band, from 0 Hz, that is free of aliases and is worked on."""
+
+FILTER_REACH = 16
+"""Half of the length of a low band's filter, in samples of the low rate."""
+
 
 class MelRefinement(nn.Module):
-    """Draws a waveform towards a given log-mel spectrogram.
+    """Draws a waveform towards a given log-mel spectrogram: low bands first, then all of it.
+
+    Args:
+        config: the front-end of the mel.
+        low_bands: pairs of a factor, by which the band's sample rate is lower, and its number of iterations; it divides
+            `n_fft`, `win_length` and `hop_length`.
+
+    Shape:
+        wav (B, T * hop_length), mel (B, n_mels, T) log10 -> (B, T * hop_length).
+
+    Raises:
+        ValueError: a factor does not divide.
+    """
+
+    def __init__(self, config: MelConfig, low_bands: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__()
+        self.config = config
+        self.low_bands = nn.ModuleList(LowBand(config, factor) for factor, _ in low_bands)
+        self.low_iterations = [iterations for _, iterations in low_bands]
+        self.alternation = MelAlternation(config, mel_filterbank(config))
+
+    def context_frames(self, iterations: int) -> int:
+        """Frames on one side that can influence a frame, with so many iterations on the whole band."""
+        if not iterations:
+            return 0
+        window = math.ceil(self.config.win_length / self.config.hop_length)  # there and back in one iteration
+        filters = [2 * FILTER_REACH * band.factor / self.config.hop_length for band in self._bands()]
+        return window * (iterations + sum(self.low_iterations)) + math.ceil(sum(filters))
+
+    def forward(self, wav: Tensor, mel: Tensor, iterations: int, low_bands: bool = True) -> Tensor:
+        """Refine a batch; with 0 iterations it is returned as it is, low bands too.
+
+        Args:
+            wav: to start from.
+            mel: to reach.
+            iterations: on the whole band.
+            low_bands: False to leave the low bands out, as training does, which has no time for their iterations.
+        """
+        if not iterations:
+            return wav
+        with torch.autocast(wav.device.type, enabled=False):
+            wanted = torch.pow(10.0, mel.float()).transpose(1, 2)
+            wav = wav.float()
+            for band, low_iterations in zip(self._bands(), self.low_iterations, strict=True):
+                wav = band(wav, wanted, low_iterations) if low_bands else wav
+            return self.alternation(wav, wanted, iterations)
+
+    def _bands(self) -> list[LowBand]:
+        return [band for band in self.low_bands if isinstance(band, LowBand)]
+
+
+class MelAlternation(nn.Module):
+    """Accelerated alternation between a mel spectrogram and the signals that exist.
 
     With P(c) for one alternation, an iteration is t = (1 - relaxation) d + relaxation P(c), and the next ones start
     from c = t + momentum (t - t_before), d = t + inertia (t - t_before). The last P(c) is the result, so that nothing
@@ -31,11 +97,12 @@ class MelRefinement(nn.Module):
     on in silence: where P is 0, t falls by the roots of x^2 + (relaxation - 1) ((1 + inertia) x - inertia), here 0.73.
 
     Args:
-        config: the front-end of the mel.
+        config: window and hop.
+        filters: of the mel bands, (bins, bands); bins that are in no band stay as they are.
         momentum, inertia, relaxation: of the acceleration; (0.99, any, 1) is the fast Griffin-Lim algorithm.
 
     Shape:
-        wav (B, T * hop_length), mel (B, n_mels, T) log10 -> (B, T * hop_length).
+        wav (B, T * hop_length), wanted (B, T, bands) magnitudes -> (B, T * hop_length).
     """
 
     filters: Tensor
@@ -44,61 +111,61 @@ class MelRefinement(nn.Module):
     window: Tensor
 
     def __init__(
-        self, config: MelConfig, momentum: float = 0.85, inertia: float = 0.8, relaxation: float = 1.25
+        self,
+        config: MelConfig,
+        filters: Tensor,
+        momentum: float = 0.85,
+        inertia: float = 0.8,
+        relaxation: float = 1.25,
     ) -> None:
         super().__init__()
         self.config = config
         self.momentum, self.inertia, self.relaxation = momentum, inertia, relaxation
-        filters = mel_filterbank(config)
         coverage = filters.sum(dim=1, keepdim=True)
         covered = coverage > 1e-8
         self.register_buffer("filters", filters, persistent=False)
-        # What each band says of a bin's gain; bins in no band (the lowest and the highest) stay as they are.
+        # What each band says of a bin's gain.
         shares = torch.where(covered, filters / coverage.clamp(min=1e-8), 0.0).T.contiguous()
         self.register_buffer("shares", shares, persistent=False)
         self.register_buffer("uncovered", (~covered[:, 0]).float(), persistent=False)
         self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
         self.blocks = _filter_blocks(filters)
 
-    @property
-    def context_frames(self) -> int:
-        """Frames on one side that one iteration can bring in: it analyses and synthesises with the same window."""
-        return math.ceil(self.config.win_length / self.config.hop_length)
-
-    def forward(self, wav: Tensor, mel: Tensor, iterations: int) -> Tensor:
-        """Refine a batch; with 0 iterations it is returned as it is."""
-        if not iterations:
-            return wav
-        with torch.autocast(wav.device.type, enabled=False):
-            wanted = torch.pow(10.0, mel.float()).transpose(1, 2)
-            weight = overlap_add((self.window**2).expand(1, mel.shape[-1], -1), self.config.hop_length)
-            scale = weight.clamp(min=1e-3).reciprocal()
-            point = moved = self._alternate(wav.float(), wanted, scale)
-            anchor = before = moved
-            for _ in range(iterations - 1):
-                moved = self._alternate(point, wanted, scale)
-                relaxed = torch.lerp(anchor, moved, self.relaxation)
-                step = relaxed - before
-                point, anchor, before = relaxed + self.momentum * step, relaxed + self.inertia * step, relaxed
-            return moved
+    def forward(self, wav: Tensor, wanted: Tensor, iterations: int) -> Tensor:
+        """Iterate, at least once."""
+        weight = overlap_add((self.window**2).expand(1, wanted.shape[1], -1), self.config.hop_length)
+        scale = weight.clamp(min=1e-3).reciprocal()
+        point = moved = self._alternate(wav, wanted, scale)
+        anchor = before = moved
+        for _ in range(iterations - 1):
+            moved = self._alternate(point, wanted, scale)
+            relaxed = torch.lerp(anchor, moved, self.relaxation)
+            step = relaxed - before
+            point, anchor, before = relaxed + self.momentum * step, relaxed + self.inertia * step, relaxed
+        return moved
 
     def _alternate(self, wav: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
         """One alternation: the mel of the waveform is made the wanted one, then a signal is made of that spectrum."""
-        config, (batch, length) = self.config, wav.shape
+        config, length = self.config, wav.shape[-1]
         reach = (config.win_length - config.hop_length) // 2
         padded = nn.functional.pad(wav[:, None], (reach, reach), mode="reflect")[:, 0]
-        frames = padded.unfold(1, config.win_length, config.hop_length) * self.window
-        # A frame begins at its window's first sample here, which turns phases and changes no magnitude.
-        spectrum = torch.fft.rfft(frames.flatten(0, 1), n=config.n_fft)
-        spectrum = self._correct(spectrum, wanted.flatten(0, 1))
-        frames = torch.fft.irfft(spectrum, n=config.n_fft)[:, : config.win_length] * self.window
-        rebuilt = overlap_add(frames.unflatten(0, (batch, -1)), config.hop_length) * scale
-        return rebuilt[:, reach : reach + length]
+        frames = padded.unfold(1, config.win_length, config.hop_length)
+        rebuilt = torch.zeros_like(padded)
+        chunk = max(1, CHUNK_SAMPLES // config.n_fft)
+        for start in range(0, frames.shape[1], chunk):
+            stop = min(start + chunk, frames.shape[1])
+            # A frame begins at its window's first sample here, which turns phases and changes no magnitude.
+            spectrum = torch.fft.rfft(frames[:, start:stop] * self.window, n=config.n_fft)
+            spectrum = self._correct(spectrum.flatten(0, 1), wanted[:, start:stop].flatten(0, 1))
+            parts = torch.fft.irfft(spectrum, n=config.n_fft)[:, : config.win_length] * self.window
+            added = overlap_add(parts.unflatten(0, (len(wav), -1)), config.hop_length)
+            rebuilt.narrow(1, start * config.hop_length, added.shape[1]).add_(added)
+        return (rebuilt * scale)[:, reach : reach + length]
 
     def _correct(self, spectrum: Tensor, wanted: Tensor) -> Tensor:
         """Multiply each bin by the mean, over the mel bands that hold it, of wanted over present magnitude.
 
-        Shape: (frames, bins) complex, (frames, n_mels) -> (frames, bins); changed in place where no gradient is asked.
+        Shape: (frames, bins) complex, (frames, bands) -> (frames, bins); changed in place where no gradient is asked.
         """
         # The gradient of a magnitude is not defined at zero, which the small constant keeps away.
         magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).add_(1e-14).sqrt_()
@@ -114,6 +181,74 @@ class MelRefinement(nn.Module):
         for (bins, _), gain in zip(self.blocks, gains, strict=True):
             spectrum[:, bins] *= gain
         return spectrum
+
+
+class LowBand(nn.Module):
+    """The same for the lowest bins alone, on a waveform of a lower rate; what lies above is left as it is.
+
+    Args:
+        config: the front-end of the mel.
+        factor: by which the rate is lower.
+
+    Shape:
+        wav (B, T * hop_length), wanted (B, T, n_mels) magnitudes -> (B, T * hop_length).
+
+    Raises:
+        ValueError: the factor does not divide `n_fft`, `win_length` and `hop_length`, or leaves no band.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, config: MelConfig, factor: int) -> None:
+        super().__init__()
+        if factor < 2 or any(size % factor for size in (config.n_fft, config.win_length, config.hop_length)):
+            raise ValueError(
+                f"a low band's factor must be at least 2 and divide n_fft {config.n_fft}, win_length "
+                f"{config.win_length} and hop_length {config.hop_length}, got {factor}"
+            )
+        self.factor = factor
+        bins = config.n_fft // factor // 2 + 1
+        filters = mel_filterbank(config)
+        used = int(PASSED * (bins - 1))
+        self.bands = int((filters[used:].sum(dim=1) > 0).any() and (filters[used:] > 0).any(dim=0).int().argmax())
+        if not self.bands:
+            raise ValueError(f"a low band of factor {factor} holds no whole mel band; take a smaller one")
+        low = replace(
+            config,
+            sample_rate=config.sample_rate // factor,
+            n_fft=config.n_fft // factor,
+            win_length=config.win_length // factor,
+            hop_length=config.hop_length // factor,
+            f_max=min(config.f_max, config.sample_rate // factor / 2),
+            # Sums over fewer samples are smaller.
+            floor=config.floor / factor,
+        )
+        self.alternation = MelAlternation(low, filters[:bins, : self.bands].contiguous())
+        reach = FILTER_REACH * factor
+        time = torch.arange(-reach, reach + 1, dtype=torch.float64)
+        kernel = torch.sinc(time / factor) * torch.kaiser_window(
+            2 * reach + 1, periodic=False, beta=6.5, dtype=torch.float64
+        )
+        self.register_buffer("kernel", (kernel / kernel.sum()).float()[None, None], persistent=False)
+
+    def forward(self, wav: Tensor, wanted: Tensor, iterations: int) -> Tensor:
+        """Iterate on the low band and put what changed back."""
+        low = self.decimate(wav)
+        moved = self.alternation(low, wanted[..., : self.bands] / self.factor, iterations)
+        return wav + self.interpolate(moved - low)
+
+    def decimate(self, wav: Tensor) -> Tensor:
+        """Every `factor`-th sample of the low-passed waveform: (B, samples) -> (B, samples / factor)."""
+        reach = FILTER_REACH * self.factor
+        padded = nn.functional.pad(wav[:, None], (reach, reach), mode="reflect")
+        return nn.functional.conv1d(padded, self.kernel, stride=self.factor)[:, 0]
+
+    def interpolate(self, low: Tensor) -> Tensor:
+        """Back to the full rate: (B, samples) -> (B, samples * factor)."""
+        padded = nn.functional.pad(low[:, None], (FILTER_REACH, FILTER_REACH), mode="reflect")
+        full = nn.functional.conv_transpose1d(padded, self.kernel * self.factor, stride=self.factor)[:, 0]
+        start = 2 * FILTER_REACH * self.factor
+        return full[:, start : start + low.shape[-1] * self.factor]
 
 
 def _filter_blocks(filters: Tensor) -> list[tuple[slice, slice]]:

@@ -42,13 +42,14 @@ class Vocoder(nn.Module):
                 raise ValueError(f"{name} is {network} in the generator and {front_end} in the mel front-end")
         self.mel_config = mel_config
         self.generator = Generator(generator_config, mel_config)
-        self.refinement = MelRefinement(mel_config)
+        low = (generator_config.low_band_factor, generator_config.low_band_iterations)
+        self.refinement = MelRefinement(mel_config, [low] if low[1] else [])
         self.refine_iterations = generator_config.refine_iterations
 
     @property
     def context_frames(self) -> int:
         """Frames of context on one side that block-wise synthesis needs to equal synthesis of the whole."""
-        return self.generator.context_frames + self.refine_iterations * self.refinement.context_frames
+        return self.generator.context_frames + self.refinement.context_frames(self.refine_iterations)
 
     def forward(self, mel: Tensor, first_frame: Tensor | int = 0) -> Tensor:
         """Synthesise a batch of mels: the network, then the refinement that its configuration asks for."""

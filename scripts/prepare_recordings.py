@@ -21,9 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
     parser.add_argument("--package", action="append", default=[], metavar="NAME", help="only these packages")
-    parser.add_argument(
-        "--folder", action="append", default=[], type=Path, metavar="DIR", help="own recordings"
-    )
+    parser.add_argument("--folder", action="append", default=[], type=Path, metavar="DIR", help="own recordings")
     parser.add_argument(
         "--folder-split",
         choices=("mixed", "train", "valid", "test"),
@@ -32,9 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--skip-missing", action="store_true", help="go on without packages not installed")
     parser.add_argument("--max-minutes-per-source", type=float, default=30.0, help="default: %(default)g")
-    parser.add_argument(
-        "--min-seconds", type=float, default=15.0, help="skip shorter files (default: %(default)g)"
-    )
+    parser.add_argument("--min-seconds", type=float, default=15.0, help="skip shorter files (default: %(default)g)")
     return parser
 
 
@@ -42,21 +38,14 @@ def plan(options: argparse.Namespace) -> tuple[list[recordings.Excerpt], list[re
     """Find and measure everything that was asked for."""
     limits = recordings.Limits(shortest=options.min_seconds, per_source=60 * options.max_minutes_per_source)
     if limits.per_source < limits.shortest:
-        raise UserError(
-            f"--max-minutes-per-source {options.max_minutes_per_source:g} is less than --min-seconds"
-        )
+        raise UserError(f"--max-minutes-per-source {options.max_minutes_per_source:g} is less than --min-seconds")
     packages = options.package or ([] if options.folder else list(recordings.PACKAGES))
     if options.skip_missing:
         packages = [package for package in packages if package_files(package)]
     require_packages(packages)
     sources = [recordings.find_package_recordings(package) for package in packages]
     sources += [recordings.find_folder_recordings(folder, options.folder_split) for folder in options.folder]
-    excerpts, skipped = [], []
-    for found, unusable in sources:
-        measured, rejected = recordings.measure(found, limits)
-        excerpts += recordings.plan_excerpts(measured, limits)
-        skipped += unusable + rejected
-    return excerpts, skipped
+    return recordings.plan_sources(sources, limits)
 
 
 def main(arguments: list[str] | None = None) -> int:

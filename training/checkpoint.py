@@ -1,7 +1,7 @@
 """Checkpoints to go on from: every tensor in one safetensors file, everything else in JSON, both or neither.
 
     RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, moving average
-    RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value so far
+    RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value, rollbacks
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class TrainingState:
         step: finished steps.
         best: best validation value so far.
         minutes: training time so far, over all resumes.
+        rollbacks: how many times the run diverged and went back to an earlier state.
+        rolled_back_to: name of the checkpoint that it last went back to.
     """
 
     modules: dict[str, nn.Module]
@@ -44,6 +46,8 @@ class TrainingState:
     step: int = 0
     best: float | None = None
     minutes: float = 0.0
+    rollbacks: int = 0
+    rolled_back_to: str | None = None
 
 
 def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Path:
@@ -63,6 +67,8 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
         "step": state.step,
         "best": state.best,
         "minutes": state.minutes,
+        "rollbacks": state.rollbacks,
+        "rolled_back_to": state.rolled_back_to,
         "average_updates": state.average.updates,
         "config": state.config,
         "optimizers": {},
@@ -123,6 +129,8 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
         state.average.weights = {key: average[key].to(value.device) for key, value in state.average.weights.items()}
         state.average.updates = document["average_updates"]
         state.step, state.best, state.minutes = document["step"], document["best"], document["minutes"]
+        # Checkpoints of the first versions name neither.
+        state.rollbacks, state.rolled_back_to = document.get("rollbacks", 0), document.get("rolled_back_to")
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{folder} was made with other networks ({reason}); choose another run folder") from None

@@ -24,14 +24,20 @@ from torch.utils.data import DataLoader
 from data.errors import UserError
 from training.average import MovingAverage
 from training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
+from training.divergence import DivergedError, require_finite, roll_back, seed_after
 from training.experiment import Experiment
 from training.progress import StepProgress
+from training.run_folder import CONFIG_NAME, check_same_run
 from training.sampler import StepSampler
 from training.tracking import Tracker
 
 logger = logging.getLogger(__name__)
 
-MOST_SKIPPED_UPDATES = 20
+FREE_SETTINGS = (
+    "steps", "log_every", "validate_every", "checkpoint_minutes", "keep_checkpoints", "wandb", "workers",
+    "most_rollbacks",
+)  # fmt: skip
+"""Of the loop: how long, how often and where to report may change between resumes; what is trained may not."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class LoopConfig:
         checkpoint_minutes: minutes between two checkpoints.
         keep_checkpoints: how many of the newest are kept.
         wandb: `auto`, `online`, `offline` or `off`.
+        rollback_after: updates of an optimizer that were left out in a row, because their gradients were not finite,
+            after which the run goes back to its newest checkpoint. It does so at once where weights are not finite.
+        rollback_lr_scale: what each going back multiplies the learning rates by, for the rest of the run.
+        most_rollbacks: how often a run may go back; what goes wrong after that ends it.
     """
 
     steps: int
@@ -71,13 +81,20 @@ class LoopConfig:
     checkpoint_minutes: float = 5.0
     keep_checkpoints: int = 2
     wandb: str = "auto"
+    rollback_after: int = 20
+    rollback_lr_scale: float = 0.5
+    most_rollbacks: int = 4
 
     def __post_init__(self) -> None:
         if self.mixed_precision not in ("no", "bf16"):
             raise ValueError(f"mixed_precision must be no or bf16, got {self.mixed_precision!r}")
-        for name in ("steps", "batch_size", "log_every", "validate_every", "keep_checkpoints"):
+        for name in ("steps", "batch_size", "log_every", "validate_every", "keep_checkpoints", "rollback_after"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.most_rollbacks < 0:
+            raise ValueError(f"most_rollbacks must be at least 0, got {self.most_rollbacks}")
+        if not 0 < self.rollback_lr_scale <= 1:
+            raise ValueError(f"rollback_lr_scale must be above 0 and at most 1, got {self.rollback_lr_scale}")
 
 
 def learning_rate_scale(config: LoopConfig, step: int) -> float:
@@ -147,16 +164,23 @@ class Trainer:
             config=resolved,
         )
         self.base_rates = {
-            name: [group["lr"] for group in optimizer.param_groups]
-            for name, optimizer in experiment.optimizers.items()
+            name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in experiment.optimizers.items()
         }
         self.skipped = dict.fromkeys(experiment.optimizers, 0)
+        self.watched = [
+            tensor
+            for module in experiment.modules.values()
+            for tensor in (*module.parameters(), *module.buffers())
+            if tensor.is_floating_point()
+        ]
         self._check_shares()
         self._write_or_check_config(resolved)
         checkpoints = list_checkpoints(run_folder)
         if checkpoints:
             load_checkpoint(checkpoints[-1], self.state)
             logger.info("resumed from %s (step %d)", checkpoints[-1], self.state.step)
+        self.has_checkpoint = bool(checkpoints)
+        accelerator.wait_for_everyone()  # all have looked before the first one writes
 
     def _check_shares(self) -> None:
         processes, least = self.accelerator.num_processes, self.experiment.least_share
@@ -167,22 +191,10 @@ class Trainer:
             )
 
     def _write_or_check_config(self, resolved: dict[str, Any]) -> None:
-        path = self.run_folder / "config.yaml"
-        if path.exists():
-            try:
-                before = yaml.safe_load(path.read_text(encoding="utf-8"))
-            except (yaml.YAMLError, UnicodeDecodeError):
-                raise UserError(f"{path} is damaged; name another run folder with --run") from None
-            changed = sorted(_differences(before, resolved))
-            # How long, how often and where to report may change between resumes; what is trained may not.
-            free = {f"loop.{name}" for name in ("steps", "log_every", "validate_every", "checkpoint_minutes",
-                                                "keep_checkpoints", "wandb", "workers")}  # fmt: skip
-            free |= self.experiment.free_settings
-            if fixed := [name for name in changed if name not in free]:
-                raise UserError(
-                    f"{self.run_folder} was started with another configuration ({', '.join(fixed[:5])} differ); "
-                    "name another run folder with --run"
-                )
+        path = self.run_folder / CONFIG_NAME
+        kinds = {"": type(getattr(self.experiment, "config", None)), "loop": LoopConfig}
+        free = {f"loop.{name}" for name in FREE_SETTINGS} | self.experiment.free_settings
+        check_same_run(self.run_folder, resolved, kinds, free)
         self.accelerator.wait_for_everyone()  # nobody may read the file while it is written
         if self.accelerator.is_main_process:
             self.run_folder.mkdir(parents=True, exist_ok=True)
@@ -203,11 +215,26 @@ class Trainer:
         last_checkpoint, minutes_before = started, self.state.minutes
         measures: dict[str, float] = {}
         validated_at = -1
+        if not self.has_checkpoint:
+            self._checkpoint()  # what to go back to
         with StepProgress(self.state.step, self.config.steps, max_minutes, active=main) as progress:
-            for batch in self._batches():
-                if self._out_of_time(started, max_minutes) or self.state.step >= self.config.steps:
+            batches = self._batches()
+            while self.state.step < self.config.steps:
+                now = time.monotonic()
+                over = max_minutes is not None and now - started > 60 * max_minutes
+                checkpoint_due = now - last_checkpoint > 60 * self.config.checkpoint_minutes
+                over, checkpoint_due = self._on_any_process(over, checkpoint_due)
+                if checkpoint_due and not over:
+                    self._checkpoint()
+                    last_checkpoint = now
+                if over:
                     break
-                losses = self.step(batch)
+                try:
+                    losses = self.step(next(batches))
+                except DivergedError as reason:
+                    self._roll_back(str(reason), tracker)
+                    batches = self._batches()
+                    continue
                 self.state.minutes = minutes_before + (time.monotonic() - started) / 60
                 if self.state.step % self.config.log_every == 0 or self.state.step == 1:
                     values = self._gather(losses)
@@ -216,9 +243,6 @@ class Trainer:
                 if self.state.step % self.config.validate_every == 0:
                     measures = self._validate(tracker, progress)
                     validated_at = self.state.step
-                if time.monotonic() - last_checkpoint > 60 * self.config.checkpoint_minutes:
-                    self._checkpoint()
-                    last_checkpoint = time.monotonic()
             if validated_at != self.state.step:
                 measures = self._validate(tracker, progress)
             self._checkpoint()
@@ -226,15 +250,21 @@ class Trainer:
         return measures
 
     def step(self, batch: Any) -> dict[str, Tensor]:
-        """One training step, everything random in it seeded by (seed, step, process)."""
-        torch.manual_seed(hash((self.config.seed, self.state.step, self.accelerator.process_index)) % 2**63)
+        """One training step, everything random in it seeded by (seed, rollbacks, step, process).
+
+        Raises:
+            DivergedError: the weights are not finite, or too many updates in a row were left out.
+        """
+        torch.manual_seed(hash((self._seed, self.state.step, self.accelerator.process_index)) % 2**63)
         scale = learning_rate_scale(self.config, self.state.step)
+        scale *= self.config.rollback_lr_scale**self.state.rollbacks
         for name, optimizer in self.experiment.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = rate * scale
         batch = _to_device(batch, self.accelerator.device)
         with self.accelerator.autocast():
             losses = self.experiment.training_step(batch, self.state.step, self.update)
+        require_finite(self.watched)  # before the average takes them in
         self.state.average.update()
         self.state.step += 1
         return losses
@@ -242,7 +272,10 @@ class Trainer:
     def update(self, optimizer: str, loss: Tensor) -> Tensor:
         """Minimise a loss with one optimizer; see :class:`training.experiment.Update`.
 
-        An update whose gradients are not finite is left out; too many in a row end the run.
+        An update whose gradients are not finite is left out; after too many in a row the run goes back.
+
+        Raises:
+            DivergedError: this was one too many.
         """
         chosen = self.experiment.optimizers[optimizer]
         chosen.zero_grad(set_to_none=True)
@@ -257,10 +290,9 @@ class Trainer:
         else:
             self.skipped[optimizer] += 1
             logger.warning("step %d: gradients of %s are not finite, update left out", self.state.step, optimizer)
-            if self.skipped[optimizer] >= MOST_SKIPPED_UPDATES:
-                raise UserError(
-                    f"gradients of {optimizer} were not finite {MOST_SKIPPED_UPDATES} times in a row at step "
-                    f"{self.state.step}; start again with a smaller learning rate or gradient clip"
+            if self.skipped[optimizer] >= self.config.rollback_after:
+                raise DivergedError(
+                    f"gradients of {optimizer} were not finite {self.skipped[optimizer]} times in a row"
                 )
         chosen.zero_grad(set_to_none=True)
         return norm.detach()
@@ -277,7 +309,7 @@ class Trainer:
         sampler = StepSampler(
             len(self.experiment.dataset),  # type: ignore[arg-type]
             self.config.batch_size,
-            self.config.seed,
+            self._seed,
             self.state.step,
             self.accelerator.process_index,
             self.accelerator.num_processes,
@@ -290,12 +322,23 @@ class Trainer:
         )
         return iter(loader)
 
-    def _out_of_time(self, started: float, max_minutes: float | None) -> bool:
-        over = max_minutes is not None and time.monotonic() - started > 60 * max_minutes
+    @property
+    def _seed(self) -> int:
+        return seed_after(self.config.seed, self.state.rollbacks)
+
+    def _roll_back(self, reason: str, tracker: Tracker) -> None:
+        """Go back to the last good state, and save at once that the run did."""
+        roll_back(self.run_folder, self.state, reason, self.config.most_rollbacks, self.accelerator)
+        self.skipped = dict.fromkeys(self.experiment.optimizers, 0)
+        tracker.metrics(self.state.step, {"rollbacks": self.state.rollbacks})
+        self._checkpoint()
+
+    def _on_any_process(self, *flags: bool) -> list[bool]:
+        """Each flag, True on all processes where it is so on one: clocks differ, and all must do the same."""
         if self.accelerator.num_processes == 1:
-            return over
-        flag = torch.tensor(float(over), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+            return list(flags)
+        counts = self.accelerator.reduce(torch.tensor(flags, device=self.accelerator.device).float(), reduction="sum")
+        return [bool(count > 0) for count in counts.tolist()]
 
     def _gather(self, losses: dict[str, Tensor]) -> dict[str, float]:
         values = torch.stack([value.detach().float().reshape(()) for value in losses.values()])
@@ -343,11 +386,3 @@ def _to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {name: _to_device(value, device) for name, value in batch.items()}
     return batch.to(device, non_blocking=True)
-
-
-def _differences(before: Any, after: Any, prefix: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in before.keys() | after.keys():
-            yield from _differences(before.get(name), after.get(name), f"{prefix}{name}.")
-    elif before != after:
-        yield prefix.rstrip(".")

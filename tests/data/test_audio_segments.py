@@ -12,6 +12,7 @@ import torch
 
 from data.errors import UserError
 from data.segments import AudioSegments
+from data.sources import Source
 
 RATE = 8000
 
@@ -23,7 +24,9 @@ def write_ramp(path: Path, seconds: float = 2.0, rate: int = RATE, channels: int
     return path
 
 
-def make(files: list[Path], *, train: bool = True, length: int = 500, seed: int = 0, **more) -> AudioSegments:
+def make(
+    files: list[Path] | list[Source], *, train: bool = True, length: int = 500, seed: int = 0, **more
+) -> AudioSegments:
     return AudioSegments(
         files, sample_rate=RATE, segment_samples=length, seed=seed, train=train, **{"gain_db": 0.0, **more}
     )
@@ -163,3 +166,63 @@ def test_index_outside_is_an_error(tmp_path: Path) -> None:
     for index in (-1, 1):
         with pytest.raises(IndexError):
             dataset[0, index]
+
+
+def write_level(path: Path, seconds: float, level: float) -> Path:
+    """A constant, so that an item tells which file it is from."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.full(round(seconds * RATE), level), RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> list[Source]:
+    """A long source of two files (level 0.1, 0.3 of its seconds; 0.2), and two short ones (0.4; 0.5)."""
+    long = (write_level(tmp_path / "a" / "1.wav", 48.0, 0.1), write_level(tmp_path / "a" / "2.wav", 112.0, 0.2))
+    return [
+        Source("a", long, 0.5),
+        Source("b", (write_level(tmp_path / "b" / "1.wav", 8.0, 0.4),), 0.25),
+        Source("c", (write_level(tmp_path / "c" / "1.wav", 16.0, 0.5),), 0.25),
+    ]
+
+
+def levels(dataset: AudioSegments, epoch: int) -> np.ndarray:
+    return np.array([round(float(dataset[epoch, index][0]), 3) for index in range(len(dataset))])
+
+
+def test_every_epoch_has_the_shares_of_the_sources(uneven: list[Source]) -> None:
+    dataset = make(uneven, length=50, seconds_per_item=8.0)
+    assert len(dataset) == (48 + 112 + 8 + 16) // 8  # as many as without sources
+    epochs = [levels(dataset, epoch) for epoch in range(40)]
+    for epoch in epochs:
+        assert abs((epoch <= 0.2).sum() - 11.5) <= 1 and abs((epoch == 0.4).sum() - 5.75) <= 1
+    drawn = np.concatenate(epochs)
+    expected = {0.1: 0.15, 0.2: 0.35, 0.4: 0.25, 0.5: 0.25}  # within a source by seconds
+    for level, share in expected.items():
+        assert (drawn == level).mean() == pytest.approx(share, abs=0.012), level
+
+
+def test_drawing_from_sources_is_a_pure_function(uneven: list[Source]) -> None:
+    one, other = (make(uneven, length=50, gain_db=6.0) for _ in range(2))
+    assert all(torch.equal(one[3, index], other[3, index]) for index in reversed(range(len(one))))
+    sets = {tuple(levels(make(uneven, length=50), epoch)) for epoch in range(12)}
+    assert len(sets) > 1  # where a share is no whole number of items, epochs take turns
+
+
+def test_validation_has_every_file_once_whatever_the_shares(uneven: list[Source]) -> None:
+    assert levels(make(uneven, length=50, train=False), 0).tolist() == [0.1, 0.2, 0.4, 0.5]
+
+
+def test_what_cannot_be_read_leaves_its_share_to_its_source(uneven: list[Source]) -> None:
+    uneven[0].files[1].write_text("no audio")
+    uneven[2].files[0].write_text("no audio")
+    drawn = np.concatenate([levels(make(uneven, length=50, seconds_per_item=1.0), epoch) for epoch in range(10)])
+    assert (drawn == 0.1).mean() == pytest.approx(2 / 3, abs=0.01)
+    assert (drawn == 0.4).mean() == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_one_source_has_each_file_for_its_seconds_in_every_epoch(tmp_path: Path) -> None:
+    files = [write_level(tmp_path / f"{n}.wav", seconds, n / 10) for n, seconds in ((1, 24.0), (2, 2.0), (3, 8.0))]
+    dataset = make(files, length=50, seconds_per_item=8.0)
+    for epoch in range(30):
+        assert levels(dataset, epoch).tolist() == [0.1, 0.1, 0.1, 0.2, 0.3]

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from data.errors import UserError
-from data.sources import list_split, list_splits
+from data.sources import Source, list_sources, list_split, list_splits, spread
 
 
 def write_tone(path: Path) -> None:
@@ -96,3 +96,76 @@ def test_a_damaged_manifest_is_said(tmp_path: Path, line: str) -> None:
     (tmp_path / "manifest.jsonl").write_text(line + "\n")
     with pytest.raises(UserError, match=r"manifest.jsonl"):
         list_split(tmp_path, "train")
+
+
+def write_recordings(folder: Path, files: dict[str, tuple[str, str]]) -> Path:
+    """Prepared recordings: file name to (source, split)."""
+    lines = []
+    for name, (source, split) in files.items():
+        write_tone(folder / name)
+        lines.append(
+            {"file": name, "source": source, "split": split, "seconds": 1.0, "licence": "CC0",
+             "original": "x", "start": 0.0, "wanted_seconds": 1.0}
+        )  # fmt: skip
+    (folder / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return folder
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    files = {f"big/{number}.flac": ("big", "train") for number in range(6)}
+    files |= {"small/0.flac": ("small", "train"), "small/1.flac": ("small", "valid"), "held/0.flac": ("held", "test")}
+    return write_recordings(tmp_path / "prepared", files)
+
+
+def shares(sources: list[Source]) -> dict[str, float]:
+    return {source.name: round(source.share, 6) for source in sources}
+
+
+def test_folders_share_evenly_and_packages_within_them(prepared: Path, tone_corpus: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    for number in range(40):
+        write_tone(plain / f"{number}.wav")
+    sources = list_sources([tone_corpus, prepared, plain], "train")
+    third = round(1 / 3, 6)
+    assert shares(sources) == {
+        str(tone_corpus): third,
+        f"{prepared}/big": round(1 / 6, 6),
+        f"{prepared}/small": round(1 / 6, 6),
+        str(plain): third,
+    }
+    files = [path for source in sources for path in source.files]
+    assert sorted(files) == sorted(list_splits([tone_corpus, prepared, plain], "train"))
+    assert [path.name for path in sources[1].files] == [f"{number}.flac" for number in range(6)]
+
+
+def test_weights_are_of_folders(prepared: Path, tone_corpus: Path) -> None:
+    sources = list_sources([tone_corpus, prepared], "train", {str(prepared): 3.0})
+    assert shares(sources) == {str(tone_corpus): 0.25, f"{prepared}/big": 0.375, f"{prepared}/small": 0.375}
+
+
+def test_a_folder_without_the_split_leaves_its_part_to_the_others(prepared: Path, tone_corpus: Path) -> None:
+    assert shares(list_sources([tone_corpus, prepared], "valid")) == {str(tone_corpus): 0.5, f"{prepared}/small": 0.5}
+    assert shares(list_sources([prepared], "test")) == {f"{prepared}/held": 1.0}
+    with pytest.raises(UserError, match=r"no audio of split 'test_groove' in .*prepared"):
+        list_sources([prepared], "test_groove")
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_weights_are_said(weight: float, prepared: Path) -> None:
+    with pytest.raises(UserError, match="expected a positive number"):
+        list_sources([prepared], "train", {str(prepared): weight})
+    with pytest.raises(UserError, match="'prepered', which is not among the folders: .*prepared"):
+        list_sources([prepared], "train", {"prepered": 1.0})
+
+
+def test_clips_are_spread_over_sources_and_within_them() -> None:
+    def source(name: str, many: int, share: float) -> Source:
+        return Source(name, tuple(Path(f"{name}{number}") for number in range(many)), share)
+
+    sources = [source("a", 40, 0.5), source("b", 4, 0.25), source("c", 1, 0.25)]
+    assert [path.name for path in spread(sources, 3)] == ["a0", "b0", "c0"]
+    picked = [path.name for path in spread(sources, 8)]
+    assert sorted(picked) == ["a0", "a16", "a24", "a32", "a8", "b0", "b2", "c0"]
+    assert len(spread(sources, 100)) == 45 and len(set(spread(sources, 100))) == 45
+    assert [path.name for path in spread([source("a", 4, 1.0)], 2)] == ["a0", "a2"]

@@ -10,9 +10,12 @@ from melgan import DiscriminatorConfig, GeneratorConfig
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"head": "vocos"}, "head must be waveform, istft or carriers, got 'vocos'"),
+        ({"head": "vocos"}, "head must be one of waveform, istft, carriers, subbands, got 'vocos'"),
         ({"ratios": (8, 8, 2)}, r"ratios \[8, 8, 2\] make 128 samples a frame; hop_length is 256"),
         ({"ratios": (8,), "head": "istft", "istft_hop_length": 16}, "istft_hop_length 16 make 128 samples"),
+        ({"ratios": (8, 8), "head": "subbands", "subbands": 2}, r"\[8, 8\] x subbands 2 make 128 samples"),
+        ({"ratios": (8, 4, 2), "head": "subbands", "subbands": 3}, "subbands must be even and at least 2, got 3"),
+        ({"ratios": (8, 4, 2), "head": "subbands", "subbands": 0}, "subbands must be even and at least 2, got 0"),
         ({"width": 24}, "width 24 cannot be halved 4 times"),
         (
             {"ratios": (8,), "head": "istft", "istft_n_fft": 96},
@@ -23,6 +26,12 @@ from melgan import DiscriminatorConfig, GeneratorConfig
 def test_impossible_generators_are_refused(values: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         GeneratorConfig(**values)  # type: ignore[arg-type]
+
+
+def test_every_value_but_the_heads_own_is_free() -> None:
+    """The number of sub-bands means nothing to the others, nor the inverse transform's hop to the sub-bands."""
+    assert GeneratorConfig(subbands=3, istft_hop_length=7).head == "waveform"
+    assert GeneratorConfig(ratios=(8, 4, 2), head="subbands", istft_hop_length=7).subbands == 4
 
 
 def test_discriminators_are_grouped_by_fours() -> None:

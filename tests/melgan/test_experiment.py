@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,11 @@ from torch.utils.data import default_collate
 from data.audio import read_audio
 from data.errors import UserError
 from data.sources import list_split
+from data.translated import TranslatedFolder
 from melgan import Vocoder
 from melgan.experiment import VocoderExperiment, VocoderTraining
+from melgan.filter_bank import FilterBank
+from melgan.losses import make_subband_loss
 from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
 from training.measures import mel_l1, multi_resolution_stft_distance
@@ -78,13 +82,13 @@ def test_pretraining_leaves_the_discriminators_alone(make: Make) -> None:
 def test_each_step_moves_its_own_networks(make: Make) -> None:
     trainer, experiment = make()
     batch = batch_of(experiment)
-    step = {"real": batch[:, None], "mel": experiment.log_mel(batch), "update": trainer.update}
+    real, mel = batch[:, None], experiment.log_mel(batch)
     before = weights(experiment.discriminator), weights(experiment.vocoder)
-    experiment.discriminator_step(**step)
+    experiment.discriminator_step(real=real, heard=mel, update=trainer.update)
     assert moved(experiment.vocoder, before[1]) == 0
     assert moved(experiment.discriminator, before[0]) > 0.8
     between = weights(experiment.discriminator)
-    experiment.generator_step(**step, adversarial=True)
+    experiment.generator_step(real=real, mel=mel, heard=mel, update=trainer.update, adversarial=True)
     assert moved(experiment.discriminator, between) == 0
     assert moved(experiment.vocoder, before[1]) > 0.9
     parameters = [*experiment.discriminator.parameters(), *experiment.vocoder.parameters()]
@@ -234,3 +238,151 @@ def test_folders_without_audio_are_said(vocoder_values: dict[str, Any], tmp_path
         values = vocoder_values | {"data": {"folders": [str(folder)], "segment_frames": 16}}
         with pytest.raises(UserError, match=problem):
             VocoderExperiment(build(VocoderTraining, values, "test"))
+
+
+STRONG = {"noise": 0.3, "blur_frames": 1.0, "band_gain_db": 6.0}
+
+
+def augmented(experiment: VocoderExperiment, **strengths: float) -> dict[str, Any]:
+    return to_plain(experiment.config)["data"] | {"augmentation": strengths}
+
+
+def test_the_generator_hears_the_augmented_mel_and_is_compared_with_the_recording(make: Make, monkeypatch) -> None:
+    _, plain = make()
+    _, experiment = make(run="augmented", refine_iterations=1, pretrain_steps=9, data=augmented(plain, **STRONG))
+    heard: list[tuple[Tensor, Tensor]] = []
+    refine = experiment.vocoder.refinement.forward
+
+    def spy(wav: Tensor, mel: Tensor, iterations: int, **more: Any) -> Tensor:
+        heard.append((mel, refine(wav, mel, iterations, **more)))
+        return heard[-1][1]
+
+    monkeypatch.setattr(experiment.vocoder.refinement, "forward", spy)
+    entered: list[Tensor] = []
+    experiment.vocoder.generator.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    batch = batch_of(experiment)
+    losses = experiment.training_step(batch, step=3, update=lambda name, loss: torch.tensor(1.0))
+    true = experiment.log_mel(batch)
+    assert torch.equal(entered[0], heard[0][0]) and (entered[0] - true).abs().mean() > 0.05
+    raw = experiment.vocoder.generator(entered[0], experiment.first_frame)
+    torch.testing.assert_close(losses["mel"], (experiment.log_mel(raw[:, 0]) - true).abs().mean().detach())
+    torch.testing.assert_close(losses["raw_stft"], experiment.stft_loss(raw, batch[:, None]).detach())
+    torch.testing.assert_close(losses["stft"], experiment.stft_loss(heard[0][1][:, None], batch[:, None]).detach())
+
+
+def test_augmentation_is_a_function_of_seed_and_step(make: Make) -> None:
+    _, plain = make()
+    _, experiment = make(run="augmented", data=augmented(plain, noise=0.1))
+    mel = experiment.log_mel(batch_of(experiment))
+    torch.manual_seed(1)
+    first = experiment._augment(mel, 7)
+    torch.manual_seed(2)
+    assert torch.equal(experiment._augment(mel, 7), first)
+    assert not torch.equal(experiment._augment(mel, 8), first)
+    assert torch.equal(plain._augment(mel, 7), mel)
+
+
+def test_discriminators_hear_what_is_made_of_the_augmented_mel(make: Make) -> None:
+    _, plain = make()
+    _, experiment = make(run="augmented", data=augmented(plain, **STRONG))
+    entered: list[Tensor] = []
+    experiment.vocoder.generator.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    experiment.training_step(batch_of(experiment), step=9, update=lambda name, loss: torch.tensor(1.0))
+    assert len(entered) == 2 and torch.equal(entered[0], entered[1])
+
+
+def test_weights_of_folders_and_impossible_ones_are_said(make: Make, tone_corpus: Path) -> None:
+    _, plain = make()
+    values = to_plain(plain.config)["data"]
+    _, weighted = make(run="weighted", data=values | {"weights": {str(tone_corpus): 2}})
+    assert len(weighted.segments) == len(plain.segments)
+    with pytest.raises(UserError, match="a weight for 'other', which is not among the folders"):
+        make(run="other", data=values | {"weights": {"other": 1.0}})
+    with pytest.raises(UserError, match="noise of the augmentation must be at least 0"):
+        make(run="bad", data=values | {"augmentation": {"noise": -1.0}})
+
+
+@pytest.fixture
+def translated(tone_corpus: Path, vocoder_values: dict[str, Any], tmp_path: Path) -> Path:
+    """Mels of the corpus with every value at -1, as no recording has them."""
+    mel_config = build(VocoderTraining, vocoder_values, "test").mel
+    folder = TranslatedFolder.create(tmp_path / "translated", mel_config, "digest")
+    for split in ("train", "valid"):
+        for path in list_split(tone_corpus, split):
+            frames = 33075 // mel_config.hop_length
+            mel = np.full((mel_config.n_mels, frames), -1.0, np.float32)
+            folder.add(f"{path.stem}.safetensors", mel, audio=path, source="tones", split=split, style="jazz")
+    return folder.root
+
+
+def test_translated_mels_are_heard_as_they_are_and_compared_with_their_recordings(make: Make, translated: Path) -> None:
+    _, plain = make()
+    values = to_plain(plain.config)["data"] | {"translated": [str(translated)], "augmentation": {"noise": 0.2}}
+    trainer, experiment = make(run="mixed", data=values, pretrain_steps=5)
+    items = [experiment.dataset[epoch, index] for epoch in range(4) for index in range(len(experiment.segments))]
+    chosen = [next(item for item in items if bool(item["has_mel"]) == wanted) for wanted in (True, False)]
+    batch = default_collate(chosen)
+    entered: list[Tensor] = []
+    experiment.vocoder.generator.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    losses = experiment.training_step(batch, step=0, update=lambda name, loss: torch.tensor(1.0))
+    true = experiment.log_mel(batch["wav"])
+    assert torch.equal(entered[0][0], batch["mel"][0]) and entered[0][0].std() < 1e-4
+    assert 0.02 < (entered[0][1] - true[1]).abs().mean() < 0.2  # the recording's own, augmented
+    raw = experiment.vocoder.generator(entered[0], experiment.first_frame)
+    torch.testing.assert_close(losses["mel"], (experiment.log_mel(raw[:, 0]) - true).abs().mean().detach())
+    torch.testing.assert_close(losses["stft"], experiment.stft_loss(raw, batch["wav"][:, None]).detach())
+    measures = trainer.run()
+    assert (trainer.run_folder / "best" / "weights.safetensors").is_file()
+    assert trainer.state.best == measures["valid/mixed_mr_stft"]
+
+
+def test_translated_mels_are_validated_beside_recordings_and_choose_the_best_with_them(
+    make: Make, translated: Path, tone_corpus: Path
+) -> None:
+    _, plain = make()
+    values = to_plain(plain.config)["data"] | {"translated": [str(translated)], "translated_share": 0.25}
+    _, experiment = make(run="mixed", data=values)
+    measures = experiment.validate()
+    assert plain.best_measure == "valid/mr_stft" and set(plain.validate()) < set(measures)
+    assert measures["valid/mr_stft"] == pytest.approx(plain.validate()["valid/mr_stft"])
+    made = experiment.vocoder(torch.full((1, 8, 172), -1.0))[0, 0].detach()
+    wavs = [
+        torch.from_numpy(read_audio(list_split(tone_corpus, "valid")[index])[0][0, : 172 * 128]) for index in (0, 2)
+    ]
+    expected = sum(multi_resolution_stft_distance(made, wav) for wav in wavs) / 2
+    assert measures["valid/translated_mr_stft"] == pytest.approx(expected, rel=1e-4)
+    mixed = 0.75 * measures["valid/mr_stft"] + 0.25 * expected
+    assert measures["valid/mixed_mr_stft"] == pytest.approx(mixed, rel=1e-4)
+    assert experiment.best_measure == "valid/mixed_mr_stft" and len(experiment.samples()) == 4
+
+
+def test_translated_share_is_checked(make: Make) -> None:
+    _, plain = make()
+    with pytest.raises(UserError, match=r"translated_share must be in \[0, 1\], got 2"):
+        make(run="bad", data=to_plain(plain.config)["data"] | {"translated_share": 2.0})
+    with pytest.raises(UserError, match="no translated mels in nowhere"):
+        make(run="gone", data=to_plain(plain.config)["data"] | {"translated": ["nowhere"]})
+
+
+def test_the_subband_loss_takes_part_where_it_has_a_weight(make: Make, vocoder_values: dict[str, Any]) -> None:
+    _, plain = make()
+    frames = {"data": to_plain(plain.config)["data"] | {"segment_frames": 32}}
+    _, experiment = make(run="subbands", pretrain_steps=9, weights={"stft": 0.5, "subband_stft": 0.25}, **frames)
+    batch = default_collate([experiment.segments[0, index] for index in range(2)])
+    totals: dict[str, float] = {}
+
+    def update(name: str, loss: Tensor) -> Tensor:
+        totals[name] = loss.item()
+        return torch.tensor(1.0)
+
+    losses = experiment.training_step(batch, step=1, update=update)
+    assert losses.keys() == {"stft", "mel", "subband_stft", "gradient_norm"}
+    raw = experiment.vocoder.generator(experiment.log_mel(batch), experiment.first_frame)
+    bank = FilterBank(4)
+    expected = make_subband_loss()(bank.analyse(raw), bank.analyse(batch[:, None]))
+    torch.testing.assert_close(losses["subband_stft"], expected.detach())
+    weighted = 0.5 * losses["stft"] + 2.0 * losses["mel"] + 0.25 * losses["subband_stft"]
+    assert totals["generator"] == pytest.approx(float(weighted), rel=1e-5)
+    assert not any(key.startswith("filter_bank") for key in experiment.vocoder.state_dict())
+    with pytest.raises(UserError, match=r"too short for 4 sub-bands"):
+        make(run="short", weights={"subband_stft": 1.0}, data=frames["data"] | {"segment_frames": 10})

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from melgan import Generator, GeneratorConfig
-from melgan.generator import InverseTransformHead
+from melgan.experiment import VocoderTraining
+from melgan.generator import InverseTransformHead, SubbandHead, WaveformHead
 from melgan.layers import add_weight_norm, plain_state_dict
+from training.config import load_config
 
 WAVEFORM = GeneratorConfig(n_mels=6, hop_length=32, width=16, ratios=(4, 4, 2), residual_layers=2)
 ODD = GeneratorConfig(n_mels=6, hop_length=30, width=16, ratios=(5, 3, 2), residual_layers=1)
@@ -22,7 +27,16 @@ ISTFT = GeneratorConfig(
 DEFAULT = GeneratorConfig(
     n_mels=6, width=8, ratios=(8,), frame_layers=3, residual_layers=3, head="istft", scale_input=True
 )
-FAMILY = {"waveform": WAVEFORM, "odd": ODD, "frames": FRAMES, "istft": ISTFT, "default": DEFAULT}
+SUBBANDS = GeneratorConfig(
+    n_mels=6, hop_length=32, width=16, ratios=(4, 2), residual_layers=2, head="subbands", scale_input=True
+)
+TWO_BANDS = GeneratorConfig(
+    n_mels=6, hop_length=32, width=16, ratios=(4, 4), residual_layers=1, head="subbands", subbands=2
+)
+FAMILY = {
+    "waveform": WAVEFORM, "odd": ODD, "frames": FRAMES, "istft": ISTFT, "default": DEFAULT,
+    "subbands": SUBBANDS, "two bands": TWO_BANDS,
+}  # fmt: skip
 
 
 def make(config: GeneratorConfig) -> Generator:
@@ -93,7 +107,7 @@ def test_blocks_with_context_equal_the_whole(name: str) -> None:
     torch.testing.assert_close(torch.cat(parts, dim=-1), generator(mel), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["waveform", "default"])
+@pytest.mark.parametrize("name", ["waveform", "default", "subbands"])
 def test_folded_weight_norm_makes_the_same_waveform(name: str) -> None:
     torch.manual_seed(0)
     trained = add_weight_norm(Generator(FAMILY[name]))
@@ -129,6 +143,31 @@ class Fixed(nn.Module):
         return self.features
 
 
+def test_known_sub_bands_make_their_waveform() -> None:
+    """The head adds up what its convolution makes: here a tone of amplitude 0.5 in the second of four bands."""
+    head = SubbandHead(4, 4)
+    wav = 0.5 * torch.sin(2 * math.pi * 0.19 * torch.arange(2048.0))[None, None]
+    bands = head.filter_bank.analyse(wav)
+    assert int(bands.square().sum(dim=-1).argmax()) == 1
+    head.last = Fixed(torch.atanh(bands))  # type: ignore[assignment]
+    made = head(torch.zeros(1, 4, 512))
+    torch.testing.assert_close(made[..., 100:-100], wav[..., 100:-100], atol=1e-3, rtol=0)
+
+
+def test_the_filter_bank_is_no_part_of_the_weights() -> None:
+    names = Generator(SUBBANDS).state_dict()
+    assert [name for name in names if name.startswith("head.")] == ["head.last.conv.weight", "head.last.conv.bias"]
+
+
+def test_the_multi_band_configuration_is_the_recipes_size() -> None:
+    """2.59 million parameters in the guide, where three stages end in four bands at a quarter of the rate."""
+    config = load_config(Path(__file__).parents[2] / "configs" / "vocoder_multiband.yaml", VocoderTraining).generator
+    assert (config.width, config.ratios, config.subbands) == (384, (8, 4, 2), 4)
+    generator = Generator(config)
+    assert generator(torch.zeros(1, 192, 4)).shape == (1, 1, 1024)
+    assert sum(p.numel() for p in generator.parameters()) == pytest.approx(2.59e6, rel=0.01)
+
+
 @pytest.mark.parametrize(("n_fft", "hop", "frames"), [(128, 32, 40), (64, 16, 33), (96, 16, 21)])
 def test_a_known_spectrum_is_synthesised_in_place(n_fft: int, hop: int, frames: int) -> None:
     """Frames are centred on the middle of their hop; magnitudes count in units of n_fft / 2."""
@@ -158,9 +197,11 @@ def test_synthesis_filters_are_torch_istfts() -> None:
     torch.testing.assert_close(made[:, n_fft:-n_fft], expected[:, n_fft:-n_fft], atol=1e-5, rtol=0)
 
 
-def test_the_inverse_transform_runs_in_single_precision_under_mixed_precision() -> None:
+@pytest.mark.parametrize("make_head", [WaveformHead, lambda channels: SubbandHead(channels, 4),
+                                       lambda channels: InverseTransformHead(channels, 64, 16)])  # fmt: skip
+def test_the_last_stage_runs_in_single_precision_under_mixed_precision(make_head: Any) -> None:
     torch.manual_seed(0)
-    head = InverseTransformHead(8, 64, 16)
+    head = make_head(8)
     x = torch.randn(1, 8, 20)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = head(x)
@@ -175,7 +216,7 @@ def test_an_untrained_inverse_transform_is_quiet_not_silent() -> None:
 
 
 def test_gradients_reach_every_weight() -> None:
-    for config in (WAVEFORM, DEFAULT):
+    for config in (WAVEFORM, DEFAULT, SUBBANDS):
         generator = Generator(config)
         generator(random_mel(12)).square().mean().backward()
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in generator.parameters())

@@ -238,6 +238,8 @@ def tiny_overrides(path: Path, corpus: Path) -> tuple[type, type, list[str]]:
         "discriminator.width=4",
         "discriminator.layers=2",
         "pretrain_steps=0",
+        "start_from=null",
+        "data.translated=[]",
     ]  # fmt: skip
 
 

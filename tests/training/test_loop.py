@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +14,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch import Tensor
 
 from data.errors import UserError
+from melgan.experiment import VocoderExperiment, VocoderTraining
 from training import loop
 from training.checkpoint import list_checkpoints
-from training.loop import MOST_SKIPPED_UPDATES, LoopConfig, Trainer, learning_rate_scale, make_accelerator
+from training.config import build, to_plain
+from training.loop import LoopConfig, Trainer, learning_rate_scale, make_accelerator
 
 
 def read_metrics(trainer: Trainer) -> list[dict[str, float]]:
@@ -104,12 +110,180 @@ def test_an_update_that_is_not_finite_is_left_out(
     assert caplog.text.count("gradients of pupil are not finite") == 3
 
 
-def test_too_many_of_them_in_a_row_end_the_run(make_trainer: Any, line_experiment: Any) -> None:
-    """Although the updates of the other network, in between, are all in order."""
-    trainer = make_trainer(line_experiment(broken_from_epoch=1), steps=100)
-    with pytest.raises(UserError, match=f"gradients of pupil were not finite {MOST_SKIPPED_UPDATES} times in a row"):
+@pytest.fixture
+def every_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint every four steps, whatever the clock says."""
+
+    def step(self: Trainer, batch: Any) -> Any:
+        losses = original(self, batch)
+        if self.state.step % 4 == 0:
+            self._checkpoint()
+        return losses
+
+    original = Trainer.step
+    monkeypatch.setattr(Trainer, "step", step)
+
+
+class Planted:
+    """Makes the loss of an experiment not finite, or its weights, when the loop asks for these steps.
+
+    Args:
+        experiment: a :class:`LineExperiment`.
+        when: of (step, how often the run went back), whether to.
+        what: `loss`, `weight` or `buffer`.
+    """
+
+    def __init__(self, experiment: Any, when: Callable[[int, int], bool], what: str = "loss") -> None:
+        self.experiment, self.when, self.what = experiment, when, what
+        self.trainer: Any = None
+        self.steps: list[int] = []
+        self.batches: list[list[float]] = []
+        self.original = experiment.training_step
+        experiment.training_step = self.training_step
+        experiment.pupil.register_buffer("mean", torch.zeros(()))
+
+    def training_step(self, batch: Tensor, step: int, update: Any) -> Any:
+        self.steps.append(step)
+        self.batches.append(batch.tolist())
+        broken = self.when(step, self.trainer.state.rollbacks)
+        losses = self.original(batch * math.nan if broken and self.what == "loss" else batch, step, update)
+        if broken and self.what != "loss":
+            with torch.no_grad():
+                tensor = self.experiment.pupil.weight if self.what == "weight" else self.experiment.pupil.mean
+                tensor.fill_(math.inf)
+        return losses
+
+
+def plant(
+    make_trainer: Any, experiment: Any, when: Callable[[int, int], bool], what: str = "loss", **settings: Any
+) -> Planted:
+    planted = Planted(experiment, when, what)
+    values = {"steps": 10, "batch_size": 2, "rollback_after": 3, "keep_checkpoints": 3}
+    planted.trainer = make_trainer(experiment, **(values | settings))
+    return planted
+
+
+def test_after_too_many_the_run_goes_back_to_its_newest_checkpoint(
+    make_trainer: Any, line_experiment: Any, every_few_steps: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    planted = plant(make_trainer, line_experiment(length=40), lambda step, rollbacks: step >= 5 and not rollbacks)
+    trainer = planted.trainer
+    trainer.run()
+    assert planted.steps == [0, 1, 2, 3, 4, 5, 6, 7, *range(4, 10)]  # 5, 6 and 7 are left out, 4 is where it goes on
+    assert (trainer.state.step, trainer.state.rollbacks) == (10, 1)
+    assert math.isfinite(trainer.experiment.pupil.weight.item())
+    expected = (
+        "step 7: gradients of pupil were not finite 3 times in a row; went back to .*step-00000004 .1 of 4 times."
+    )
+    assert re.search(expected, caplog.text)
+    # Half the rate from there on, and other batches.
+    assert trainer.experiment.rates == pytest.approx([0.1] * 8 + [0.05] * 6)
+    assert planted.batches[8] != planted.batches[4]
+    assert trainer.experiment.drawn[8] != trainer.experiment.drawn[4]
+    assert {"step": 4, "rollbacks": 1.0} in read_metrics(trainer)
+
+
+def test_going_back_restores_the_state(make_trainer: Any, line_experiment: Any, every_few_steps: None) -> None:
+    """What was learned since the checkpoint is forgotten, by networks, optimizers and averages alike."""
+    planted = plant(
+        make_trainer, line_experiment([0.5]), lambda step, rollbacks: step >= 6 and not rollbacks,
+        steps=5, batch_size=4, average_decay=0.5, validate_every=5,
+    )  # fmt: skip
+    trainer = planted.trainer
+    trainer.run()  # 5 steps; its checkpoint is the state to compare with
+    wanted = {name: value.clone() for name, value in trainer.experiment.judge.state_dict().items()}
+    moments = trainer.experiment.optimizers["judge"].state_dict()["state"][0]["exp_avg"].clone()
+    average = trainer.state.average.weights["pupil/weight"].clone()
+    trainer.config = dataclasses.replace(trainer.config, steps=12)
+    trainer.state.minutes, trainer.state.best = 7.0, 0.25
+    seen = []
+
+    def load_and_look(*arguments: Any) -> None:
+        seen.append(trainer.experiment.judge.weight.item())
+        original(*arguments)
+        torch.testing.assert_close(trainer.experiment.judge.state_dict(), wanted)
+        torch.testing.assert_close(trainer.state.average.weights["pupil/weight"], average)
+        torch.testing.assert_close(trainer.experiment.optimizers["judge"].state_dict()["state"][0]["exp_avg"], moments)
+        assert (trainer.state.step, trainer.state.best) == (5, 0.25) and trainer.state.minutes >= 7.0
+
+    original = loop.roll_back
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "roll_back", load_and_look)
+        patch.setattr(Trainer, "_checkpoint", lambda self: None)
         trainer.run()
-    assert trainer.state.step == MOST_SKIPPED_UPDATES
+    assert len(seen) == 1 and seen[0] != wanted["weight"].item()
+
+
+@pytest.mark.parametrize("what", ["weight", "buffer"])
+def test_weights_that_are_not_finite_are_noticed_at_once(
+    make_trainer: Any, line_experiment: Any, every_few_steps: None, what: str
+) -> None:
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: step == 5 and not rollbacks, what)
+    trainer = planted.trainer
+    trainer.run()
+    assert planted.steps == [0, 1, 2, 3, 4, 5, *range(4, 10)]
+    for tensor in (*trainer.watched, *trainer.state.average.weights.values()):
+        assert torch.isfinite(tensor).all()
+
+
+def test_a_state_that_fails_again_is_given_up_for_the_one_before(
+    make_trainer: Any, line_experiment: Any, every_few_steps: None
+) -> None:
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: step == 9 and rollbacks < 2, "weight",
+                    steps=12)  # fmt: skip
+    trainer = planted.trainer
+    trainer.run()
+    assert planted.steps == [*range(10), 8, 9, *range(4, 12)]
+    assert trainer.state.rollbacks == 2
+    assert trainer.experiment.rates[-1] == pytest.approx(0.025)
+
+
+def test_trouble_before_the_first_checkpoint_goes_back_to_the_start(make_trainer: Any, line_experiment: Any) -> None:
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: step == 2 and not rollbacks, "weight")
+    trainer = planted.trainer
+    trainer.run()
+    assert planted.steps == [0, 1, 2, *range(10)]
+
+
+def test_after_a_few_times_the_run_ends_in_one_line(
+    make_trainer: Any, line_experiment: Any, every_few_steps: None
+) -> None:
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: step >= 4, most_rollbacks=2)
+    trainer = planted.trainer
+    with pytest.raises(UserError, match="gradients of pupil were not finite 3 times in a row at step ") as caught:
+        trainer.run()
+    assert "after going back 2 times to an earlier state; start again with a smaller" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # Each time the count begins anew; the second time it goes back further, to the start.
+    assert planted.steps == [*range(7), 4, 5, 6, *range(7)]
+    # The last good state is on disk, and more rollbacks may be allowed later.
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: False, most_rollbacks=9)
+    assert planted.trainer.state.rollbacks == 2 and 0 <= planted.trainer.state.step <= 4
+    planted.trainer.run()
+    assert planted.trainer.experiment.rates[-1] == pytest.approx(0.025)
+
+
+def test_a_resumed_run_remembers_that_it_went_back(
+    make_trainer: Any, line_experiment: Any, every_few_steps: None
+) -> None:
+    """Stopped after it went back, it does what it would have done without the stop: batches, draws, rates, weights."""
+
+    def when(step: int, rollbacks: int) -> bool:
+        return step >= 5 and not rollbacks
+
+    runs = {}
+    for name, stops in {"straight": (14,), "resumed": (8, 14)}.items():
+        batches, drawn, rates = [], [], []
+        for steps in stops:
+            planted = plant(make_trainer, line_experiment(length=40), when, run=name, steps=steps)
+            trainer = planted.trainer
+            trainer.run()
+            batches += planted.batches
+            drawn += trainer.experiment.drawn
+            rates += trainer.experiment.rates
+        runs[name] = (batches, drawn, rates, trainer.experiment.pupil.weight.item(), trainer.state.rollbacks)
+    assert runs["straight"] == runs["resumed"]
+    assert runs["straight"][-1] == 1
 
 
 def test_no_time_at_all_still_leaves_a_checkpoint_and_a_validation(make_trainer: Any) -> None:
@@ -133,7 +307,7 @@ def test_a_run_stops_when_its_time_is_over_and_goes_on_later(make_trainer: Any, 
     trainer.run(max_minutes=1.5)
     assert 0 < trainer.state.step < 12
     minutes = trainer.state.minutes
-    assert 0 < minutes <= 1.5
+    assert 0 < minutes <= 1.5 + 1 / 6 + 1e-9  # the step that had begun is finished, a look at the clock later
     resumed = make_trainer(steps=12)
     assert (resumed.state.step, resumed.state.minutes) == (trainer.state.step, minutes)
     resumed.run()
@@ -220,6 +394,46 @@ def test_how_long_and_how_often_may_change(make_trainer: Any, line_experiment: A
     make_trainer(experiment, steps=9, seed=4)
 
 
+def without(values: Any, *names: str) -> Any:
+    """Plain values as an earlier version wrote them, which did not know these settings yet."""
+    return {name: without(value, *names) if isinstance(value, dict) else value for name, value in values.items()
+            if name not in names}  # fmt: skip
+
+
+def test_a_run_that_was_started_before_a_setting_existed_can_go_on(make_trainer: Any) -> None:
+    path = make_trainer(steps=1).run_folder / "config.yaml"
+    path.write_text(yaml.safe_dump(without(yaml.safe_load(path.read_text()), "rollback_after", "seed")))
+    written_in_full = dataclasses.asdict(LoopConfig(steps=2, batch_size=4, workers=0, wandb="off", average_decay=0.0))
+    make_trainer(**written_in_full)
+    path.write_text(yaml.safe_dump(without(yaml.safe_load(path.read_text()), "rollback_after", "seed")))
+    with pytest.raises(UserError, match=r"\(loop.rollback_after, loop.seed differ\)"):
+        make_trainer(**(written_in_full | {"rollback_after": 7, "seed": 1}))
+    make_trainer(**(written_in_full | {"most_rollbacks": 9}))  # this one is about how long
+
+
+def test_so_it_is_with_the_settings_of_the_model(
+    vocoder_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None
+) -> None:
+    """And with values that are none any more: they are differences, not failures."""
+    config = build(VocoderTraining, vocoder_values, "test")
+    experiment = VocoderExperiment(config)
+
+    def start(resolved: dict[str, Any]) -> Trainer:
+        return Trainer(experiment, config.loop, tmp_path, make_accelerator(config.loop, "cpu"), resolved)
+
+    resolved = to_plain(config)
+    start(resolved)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(without(resolved, "subbands", "stft_sizes", "most_rollbacks", "rollback_lr_scale")))
+    with pytest.raises(UserError, match=r"another configuration \(stft_sizes differ\)"):
+        start(resolved)  # its stft_sizes are not the default ones
+    path.write_text(yaml.safe_dump(without(resolved, "subbands", "most_rollbacks", "rollback_lr_scale")))
+    start(resolved)
+    path.write_text(yaml.safe_dump(resolved | {"generator": resolved["generator"] | {"head": "no more"}}))
+    with pytest.raises(UserError, match=r"another configuration \(generator.head differ\)"):
+        start(resolved)
+
+
 def test_a_damaged_configuration_in_the_run_folder_is_said(make_trainer: Any) -> None:
     path = make_trainer(steps=1).run_folder / "config.yaml"
     path.write_text("loop: [half")
@@ -259,8 +473,22 @@ def test_a_launch_that_started_one_process_of_several_is_said(
 
 @pytest.mark.parametrize(
     "values",
-    [{"steps": 0}, {"batch_size": 0}, {"log_every": 0}, {"validate_every": 0}, {"keep_checkpoints": 0}],
-)
+    [{"steps": 0}, {"batch_size": 0}, {"log_every": 0}, {"validate_every": 0}, {"keep_checkpoints": 0},
+     {"rollback_after": 0}],
+)  # fmt: skip
 def test_impossible_loops_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(values))} must be at least 1, got 0"):
-        LoopConfig(**{"steps": 1} | values)
+        LoopConfig(**({"steps": 1} | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"most_rollbacks": -1}, "most_rollbacks must be at least 0, got -1"),
+        ({"rollback_lr_scale": 0.0}, "rollback_lr_scale must be above 0 and at most 1, got 0.0"),
+        ({"rollback_lr_scale": 1.5}, "rollback_lr_scale must be above 0 and at most 1, got 1.5"),
+    ],
+)
+def test_impossible_rollbacks_are_refused(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        LoopConfig(**({"steps": 1} | values))  # type: ignore[arg-type]
