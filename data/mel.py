@@ -257,10 +257,9 @@ class GriffinLim(nn.Module):
         mel = torch.where(log_mel <= self.config.log_floor, torch.zeros_like(mel), mel)
         filters = self.filters  # (F, M)
         wanted = filters @ mel
-        gram = filters @ filters.T
         estimate = wanted.clamp(min=1e-10)
         for _ in range(updates):
-            estimate = estimate * wanted / (gram @ estimate).clamp(min=1e-10)
+            estimate = estimate * wanted / (filters @ (filters.T @ estimate)).clamp(min=1e-10)
         return estimate
 
     def forward(self, log_mel: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ class GeneratorConfig:
         scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
             the original repository were trained without.
         refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
-        low_band_iterations: of those before, on the low band alone; 0 for none.
-        low_band_factor: by which the low band's sample rate is lower.
+        low_bands: pairs of a factor and a number of iterations that come before those, on a low band alone whose sample
+            rate is lower by the factor.
     """
 
     n_mels: int = 80
@@ -54,10 +54,16 @@ class GeneratorConfig:
     carrier_sharpness: float = 40.0
     scale_input: bool = False
     refine_iterations: int = 0
-    low_band_iterations: int = 0
-    low_band_factor: int = 8
+    low_bands: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        if any(len(pair) != 2 or pair[0] < 2 or pair[1] < 1 for pair in self.low_bands):
+            raise ValueError(
+                "low_bands must be pairs of a factor, at least 2, and iterations, at least 1; "
+                f"got {[list(pair) for pair in self.low_bands]}"
+            )
+        if self.low_bands and not self.refine_iterations:
+            raise ValueError("low_bands need refine_iterations of at least 1, which join them to the rest; got 0")
         if self.head not in LAST_FACTORS:
             raise ValueError(f"head must be one of {', '.join(LAST_FACTORS)}, got {self.head!r}")
         if self.head == "carriers" and self.ratios:

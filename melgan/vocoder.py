@@ -42,8 +42,7 @@ class Vocoder(nn.Module):
                 raise ValueError(f"{name} is {network} in the generator and {front_end} in the mel front-end")
         self.mel_config = mel_config
         self.generator = Generator(generator_config, mel_config)
-        low = (generator_config.low_band_factor, generator_config.low_band_iterations)
-        self.refinement = MelRefinement(mel_config, [low] if low[1] else [])
+        self.refinement = MelRefinement(mel_config, generator_config.low_bands)
         self.refine_iterations = generator_config.refine_iterations
 
     @property

@@ -16,6 +16,9 @@ from melgan import DiscriminatorConfig, GeneratorConfig
         ({"ratios": (8, 8), "head": "subbands", "subbands": 2}, r"\[8, 8\] x subbands 2 make 128 samples"),
         ({"ratios": (8, 4, 2), "head": "subbands", "subbands": 3}, "subbands must be even and at least 2, got 3"),
         ({"ratios": (8, 4, 2), "head": "subbands", "subbands": 0}, "subbands must be even and at least 2, got 0"),
+        ({"low_bands": ((8,),), "refine_iterations": 2}, r"low_bands must be pairs of a factor.* got \[\[8\]\]"),
+        ({"low_bands": ((1, 9),), "refine_iterations": 2}, r"low_bands must be pairs .* got \[\[1, 9\]\]"),
+        ({"low_bands": ((8, 9),)}, "low_bands need refine_iterations of at least 1"),
         ({"width": 24}, "width 24 cannot be halved 4 times"),
         (
             {"ratios": (8,), "head": "istft", "istft_n_fft": 96},
