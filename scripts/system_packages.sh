@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests of the corpus renderer need; without them those tests are skipped.
+# Installs the Debian packages that some tests need: the corpus renderer, and a browser for the pages. Without them those
+# tests are skipped.
 set -euo pipefail
 
-packages=(mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small)
+packages=(mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small chromium)
 
 say() { echo "system packages: $*"; }
 
 leave_out() {
-    say "$1; the tests that render songs will be skipped. Install by hand: apt-get install ${missing[*]}"
+    say "$1; the tests that render songs or open pages will be skipped. Install by hand: apt-get install ${missing[*]}"
     exit 0
 }
 

@@ -188,6 +188,8 @@ class AutoencoderFeatures(FeatureNetwork):
         x (B, n_mels, T), log10 mel above the front-end's floor, so 0 is silence -> features by layer.
     """
 
+    reads_plain_mel = True
+
     def __init__(self, autoencoder: Autoencoder) -> None:
         chain: dict[str, nn.Module] = {}
         for number, layer in enumerate(autoencoder.encoder, start=1):

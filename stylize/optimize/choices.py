@@ -13,10 +13,20 @@ ORIENTATIONS = ("frequency", "time", "2d")
 NETWORKS = ("random", "autoencoder", "siamese", "vgg19")
 MEL_NETWORKS = ("autoencoder", "siamese")
 """Networks that were trained on log-mel columns and know nothing else."""
+STARTS = ("content", "uniform", "normal", "truncated-normal")
+START_KINDS = (*STARTS, "file")
+OPTIMIZERS = ("lbfgs", "adam")
+WANDB_MODES = ("off", "offline", "online")
 
 
-def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
+def check_choice(what: str, value: str, known: tuple[str, ...], beside: str = "") -> None:
     """Refuse a name that is not among the known ones.
+
+    Args:
+        what: is named, for the message.
+        value: the name.
+        known: what it can be.
+        beside: what else it could have been, for the message: `, or an existing file`.
 
     Raises:
         UserError: the known names are listed.
@@ -24,7 +34,19 @@ def check_choice(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         close = difflib.get_close_matches(value.lower(), known, n=1)
         advice = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"unknown {what} {value!r}; {advice}known: {', '.join(known)}")
+        raise UserError(f"unknown {what} {value!r}; {advice}known: {', '.join(known)}{beside}")
+
+
+def check_network_name(name: str) -> None:
+    """Refuse what is neither the name of a network nor a folder.
+
+    Raises:
+        UserError: the known names are listed.
+    """
+    if Path(name).is_file() and name not in NETWORKS:
+        raise UserError(f"{name} is a file; a model is a folder")
+    if not Path(name).is_dir():
+        check_choice("network", name, NETWORKS, ", or a model folder")
 
 
 def check_representation(name: str, inverse: str = "auto", vocoder: Path | None = None) -> None:

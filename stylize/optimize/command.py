@@ -10,10 +10,20 @@ import typer
 
 from data.errors import UserError
 from stylize.models import check_device_name
-from stylize.optimize.choices import INVERSES, NETWORKS, ORIENTATIONS, REPRESENTATIONS, check_choice, check_network
-from stylize.optimize.order import STARTS, OptimizeOrder
-from stylize.optimize.plan import WANDB_MODES, check_network_name, plan_optimization
-from stylize.optimize.settings import OPTIMIZERS
+from stylize.optimize.choices import (
+    INVERSES,
+    NETWORKS,
+    OPTIMIZERS,
+    ORIENTATIONS,
+    REPRESENTATIONS,
+    STARTS,
+    WANDB_MODES,
+    check_choice,
+    check_network,
+    check_network_name,
+)
+from stylize.optimize.order import OptimizeOrder
+from stylize.optimize.plan import plan_optimization
 
 if TYPE_CHECKING:
     from stylize.optimize.engine import Step
@@ -68,7 +78,11 @@ def optimize_command(
     overlap_seconds: Annotated[float, _option(MAP, "What blocks share.")] = DEFAULT.overlap_seconds,
     network: Annotated[
         str | None,
-        _option(NETWORK, f"{_one_of((*NETWORKS, 'a model folder'))} Default: random; for pictures vgg19 if there."),
+        _option(
+            NETWORK,
+            f"{_one_of((*NETWORKS, 'a model folder'))} Default: autoencoder for mel, else random; for pictures vgg19 "
+            "if its weights are there.",
+        ),
     ] = DEFAULT.network,
     orientation: Annotated[
         str | None,
@@ -92,7 +106,9 @@ def optimize_command(
         str | None, _option(LOSS, "relu_1, or with weights relu_1:1,relu_2:0.5; default: by network.")
     ] = DEFAULT.content_layer,
     style_layer: Annotated[str | None, _option(LOSS, "The same for the style.")] = DEFAULT.style_layer,
-    content_weight: Annotated[float, _option(LOSS, "0: texture synthesis.")] = DEFAULT.content_weight,
+    content_weight: Annotated[
+        float, _option(LOSS, "Small, since the start is the content; 0: texture synthesis.")
+    ] = DEFAULT.content_weight,
     style_weight: Annotated[float, _option(LOSS, "Of Gram matrices.")] = DEFAULT.style_weight,
     tv_weight: Annotated[float, _option(LOSS, "Of the total variation.")] = DEFAULT.tv_weight,
     histogram_weight: Annotated[float, _option(LOSS, "Of histograms.")] = DEFAULT.histogram_weight,

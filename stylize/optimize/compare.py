@@ -16,6 +16,7 @@ import numpy as np
 
 from data.audio import AudioReader, AudioWriter, resampled_length
 from data.errors import UserError
+from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER
 from stylize.optimize.comparison import (
     COPY_CONTENT,
     COPY_STYLE,
@@ -38,7 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CompareOrder", "ComparisonPlan", "ComparisonTable", "Excerpt", "compare", "plan_comparison"]
 
-BUNDLED = {name: Path(__file__).parents[1] / "models" / name for name in ("translator", "vocoder", "classifier")}
+BUNDLED = {
+    "translator": BUNDLED_TRANSLATOR,
+    "vocoder": BUNDLED_VOCODER,
+    "classifier": BUNDLED_VOCODER.parent / "classifier",
+}
 """Folders of the models where none are named."""
 
 EXCERPT_RATE = 22050
@@ -61,7 +66,7 @@ class CompareOrder:
         seconds: length of the excerpts, from the middle of each recording; shorter recordings are taken whole.
         iterations: of the optimization.
         representation: of the optimization: mel, stft or cqt.
-        network: of the optimization: random, autoencoder, siamese, vgg19 or a model folder.
+        network: of the optimization: random, autoencoder, siamese, vgg19 or a model folder; None for its default.
         content_weight: of the optimization.
         style_weight: of the optimization.
         model: folder of the translator, of the siamese network too; None for the bundled one.
@@ -77,11 +82,11 @@ class CompareOrder:
     styles: tuple[Path, ...]
     output: Path
     seconds: float = 10.0
-    iterations: int = 200
-    representation: str = "mel"
-    network: str = "random"
-    content_weight: float = 1.0
-    style_weight: float = 1.0
+    iterations: int = OptimizeOrder.iterations
+    representation: str = OptimizeOrder.representation
+    network: str | None = OptimizeOrder.network
+    content_weight: float = OptimizeOrder.content_weight
+    style_weight: float = OptimizeOrder.style_weight
     model: Path | None = None
     vocoder: Path | None = None
     classifier: Path | None = None

@@ -23,7 +23,7 @@ def compare_command(
     representation: Annotated[
         str, typer.Option(help=f"Of the optimization: {', '.join(REPRESENTATIONS)}.")
     ] = DEFAULT.representation,
-    network: Annotated[str, typer.Option(help="Of the optimization; see optimize.")] = DEFAULT.network,
+    network: Annotated[str | None, typer.Option(help="Of the optimization; see optimize.")] = DEFAULT.network,
     content_weight: Annotated[float, typer.Option(help="Of the optimization.")] = DEFAULT.content_weight,
     style_weight: Annotated[float, typer.Option(help="Of the optimization.")] = DEFAULT.style_weight,
     model: Annotated[Path | None, typer.Option(help="Translator folder; default: the bundled one.")] = DEFAULT.model,

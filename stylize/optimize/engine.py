@@ -14,9 +14,7 @@ from torch import Tensor
 
 from stylize.optimize.descent import Bounds, Point, adam, lbfgs, project
 from stylize.optimize.objective import LossReport
-from stylize.optimize.settings import OPTIMIZERS, OptimizerConfig
-
-__all__ = ["OPTIMIZERS", "OptimizerConfig", "Outcome", "Step", "optimize"]
+from stylize.optimize.settings import OptimizerConfig
 
 FINISHED, CONVERGED, INTERRUPTED, NOT_FINITE = "finished", "converged", "interrupted", "not finite"
 

@@ -17,6 +17,10 @@ from data.errors import UserError
 class FeatureNetwork(nn.Module):
     """A frozen chain of named layers.
 
+    Attributes:
+        reads_plain_mel: it was trained on log-mel columns as they are, so that maps that were scaled are brought back
+            before it sees them.
+
     Args:
         chain: the layers in order.
         dimensions: 1 or 2.
@@ -28,6 +32,8 @@ class FeatureNetwork(nn.Module):
         x (B, in_channels, positions) or (B, in_channels, rows, columns) -> by layer (B, channels, ...), with fewer
         positions where layers up to it have strides.
     """
+
+    reads_plain_mel = False
 
     def __init__(
         self,

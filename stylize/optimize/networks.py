@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.mel import MEL_PRESETS, MelConfig
 from stylize.models import BUNDLED_TRANSLATOR
-from stylize.optimize.choices import NETWORKS, check_network
+from stylize.optimize.choices import NETWORKS, check_network, check_network_name
 from stylize.optimize.feature_network import FeatureNetwork, describe_layers
 from stylize.optimize.orientation import MapShape, network_shape
 from stylize.optimize.random_network import KIND as RANDOM_KIND
@@ -45,6 +44,8 @@ class SiameseFeatures(FeatureNetwork):
     Shape:
         x (B, n_mels, T), log10 mel above the front-end's floor, so 0 is silence -> features by layer.
     """
+
+    reads_plain_mel = True
 
     def __init__(self, siamese: Siamese, mel_config: MelConfig) -> None:
         chain: dict[str, nn.Module] = {}
@@ -106,10 +107,7 @@ def load_network(
     """
     name, folder = name_or_folder, model
     if name not in NETWORKS:
-        if not Path(name).exists():
-            close = difflib.get_close_matches(name.lower(), NETWORKS, n=1)
-            advice = f"did you mean {close[0]}? " if close else ""
-            raise UserError(f"unknown network {name!r}; {advice}known: {', '.join(NETWORKS)}, or a model folder")
+        check_network_name(name)
         folder = Path(name)
         kind = read_model_config(folder)["kind"]
         if kind not in FOLDER_NETWORKS:

@@ -31,8 +31,6 @@ from stylize.optimize.settings import LossWeights
 if TYPE_CHECKING:
     from stylize.optimize.networks import FeatureNetwork
 
-__all__ = ["LossReport", "LossWeights", "Objective", "StyleTarget", "measure_style"]
-
 View = Callable[[Tensor], Tensor]
 """Map (planes, rows, columns) to network input (1, channels, positions, ...)."""
 

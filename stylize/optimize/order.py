@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import UserError
-from stylize.optimize.settings import START_KINDS, LossWeights, OptimizerConfig, Start
-
-STARTS = tuple(kind for kind in START_KINDS if kind != "file")
+from stylize.optimize.choices import STARTS
+from stylize.optimize.settings import LossWeights, OptimizerConfig, Start
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,9 @@ class OptimizeOrder:
         vocoder: folder of the vocoder; None for the bundled one.
         orientation: what the channels of the network are: frequency, time, or 2d; None for frequency, and for 2d with
             pictures and vgg19.
-        network: random, autoencoder, siamese, vgg19 or a model folder; None for random, and with pictures for vgg19
-            where its weights are.
+        network: random, autoencoder, siamese, vgg19 or a model folder; None for the autoencoder on mel with frequency
+            as channels, for vgg19 on pictures where its weights are, and for random elsewhere or where something is
+            said about a random network.
         weights_file: weights of vgg19; None for the cache of torch hub.
         model: folder of the translator that has the siamese network, or of the autoencoder; None for the bundled one.
         layers: blocks of the random network.
@@ -37,7 +37,8 @@ class OptimizeOrder:
         batchnorm: whether it normalises each channel over the positions.
         content_layer: `relu_1`, or several with weights: `relu_1:1,relu_2:0.5`; None for the network's default.
         style_layer: the same for the style.
-        content_weight: of the content loss; 0 for texture synthesis, where the content gives the length only.
+        content_weight: of the content loss; 0 for texture synthesis, where the content gives the length only. The
+            default is the best trade of content kept against style reached that was found (docs/baseline.md).
         style_weight: of the distance of Gram matrices.
         tv_weight: of the total variation.
         histogram_weight: of the histogram loss.
@@ -85,7 +86,7 @@ class OptimizeOrder:
     batchnorm: bool = False
     content_layer: str | None = None
     style_layer: str | None = None
-    content_weight: float = 1.0
+    content_weight: float = 0.003
     style_weight: float = 1.0
     tv_weight: float = 0.0
     histogram_weight: float = 0.0

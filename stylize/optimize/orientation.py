@@ -13,8 +13,6 @@ from torch import Tensor
 from stylize.optimize.choices import ORIENTATIONS, check_choice
 from travelgan.layers import reflect_pad
 
-__all__ = ["ORIENTATIONS", "fit_columns", "network_shape", "view_of"]
-
 MapShape = tuple[int, int, int]
 """(planes, rows, columns)"""
 

@@ -16,17 +16,18 @@ from data.errors import UserError
 from stylize.models import check_device_name
 from stylize.optimize.choices import (
     MEL_NETWORKS,
-    NETWORKS,
     ORIENTATIONS,
+    STARTS,
+    WANDB_MODES,
     check_choice,
     check_network,
+    check_network_name,
     check_representation,
 )
-from stylize.optimize.order import STARTS, OptimizeOrder
+from stylize.optimize.order import OptimizeOrder
 from stylize.optimize.pictures import PICTURE_SUFFIXES, check_readable_picture
 from stylize.picture import check_picture
 
-WANDB_MODES = ("off", "offline", "online")
 STYLE_SECONDS = 60.0
 """A style is taken from at most so much of a recording: its statistics change little after that, memory does."""
 RANDOM_OPTIONS = ("layers", "width", "kernel", "pool", "batchnorm")
@@ -112,20 +113,13 @@ def _check_names(order: OptimizeOrder) -> None:
     check_choice("wandb mode", order.wandb, WANDB_MODES)
     check_device_name(order.device)
     if order.start_file is not None and not order.start_file.exists():
-        raise UserError(f"unknown start {order.start!r}; known: {', '.join(STARTS)}, or an existing file")
+        check_choice("start", order.start, STARTS, ", or an existing file")
     if order.network is not None:
         check_network_name(order.network)
+    for option, folder in (("--model", order.model), ("--vocoder", order.vocoder)):
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"model folder not found: {folder}; give an existing one with {option}")
     _ = order.content_layers, order.style_layers  # refused where they are read, if at all
-
-
-def check_network_name(name: str) -> None:
-    """Refuse what is neither the name of a network nor a folder.
-
-    Raises:
-        UserError: the known names are listed.
-    """
-    if name not in NETWORKS and not Path(name).is_dir():
-        raise UserError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}, or a model folder")
 
 
 def _check_numbers(order: OptimizeOrder) -> None:
@@ -153,10 +147,13 @@ def _option(name: str) -> str:
 def _fill_in(order: OptimizeOrder, is_picture: bool) -> OptimizeOrder:
     """Fill in what depends on the kind of input; a picture's network stays open, since it depends on weights."""
     network = order.network
-    if network is None and is_picture and order.weights_file is not None:
+    if network is None and order.weights_file is not None:
         network = "vgg19"
-    elif network is None and (not is_picture or _given(order, RANDOM_OPTIONS)):
+    elif network is None and _given(order, RANDOM_OPTIONS):
         network = "random"
+    elif network is None and not is_picture:
+        columns_of_mel = order.representation == "mel" and order.orientation in (None, "frequency")
+        network = "autoencoder" if columns_of_mel else "random"
     orientation = order.orientation or ("2d" if is_picture or network == "vgg19" else "frequency")
     unit_scale = order.unit_scale or (network == "vgg19" and not is_picture)
     return dataclasses.replace(order, network=network, orientation=orientation, unit_scale=unit_scale)
@@ -172,10 +169,6 @@ def _check_network(order: OptimizeOrder, is_picture: bool) -> None:
         check_choice("orientation", order.orientation, ORIENTATIONS)
     if is_picture and order.orientation != "2d":
         raise UserError(f"got --orientation {order.orientation} with a picture; pictures need --orientation 2d")
-    if order.network in MEL_NETWORKS and order.unit_scale:
-        raise UserError(
-            f"got --unit-scale with the network {order.network}, which was trained on mels as they are; leave it out"
-        )
 
 
 def _check_unused(order: OptimizeOrder, is_picture: bool) -> None:

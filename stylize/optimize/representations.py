@@ -20,12 +20,11 @@ from data.errors import UserError
 from data.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
 from melgan import Vocoder
 from stylize.models import BUNDLED_VOCODER
-from stylize.optimize.choices import REPRESENTATIONS, check_representation
+from stylize.optimize.choices import check_representation
 from stylize.optimize.griffin_lim import GriffinLimConfig, KnownStart, PhaseSpace, join, recover_waveform
 from stylize.silence import find_silent_frames, silence_gain
 
 __all__ = [
-    "REPRESENTATIONS",
     "ConstantQ",
     "LogMagnitude",
     "LogMelMap",

@@ -237,6 +237,7 @@ class _SoundRun:
             hard_bounds=(0.0, 1.0) if self._scale else (0.0, None),
             soft_bounds=(0.0, 1.0 if self._scale else float(style.max())),
             stop=self._recorder.stop,
+            scale=self._scale,
         )
         self._recorder.begin(chosen, layout.count)
         before, after = MelHistory(), MelHistory()

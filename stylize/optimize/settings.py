@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 from data.errors import UserError
-
-START_KINDS = ("content", "uniform", "normal", "truncated-normal", "file")
-OPTIMIZERS = ("lbfgs", "adam")
+from stylize.optimize.choices import OPTIMIZERS, START_KINDS, check_choice
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,7 @@ class Start:
     deviation: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.kind not in START_KINDS:
-            raise UserError(f"unknown start {self.kind!r}; expected one of: {', '.join(START_KINDS)}")
+        check_choice("start", self.kind, START_KINDS)
         numbers = (self.lower, self.upper, self.mean, self.deviation)
         if not all(math.isfinite(number) for number in numbers) or self.lower >= self.upper or self.deviation <= 0:
             raise UserError(
@@ -110,14 +107,13 @@ class OptimizerConfig:
     learning_rate: float = 1.0
     decayed_learning_rate: float = 1 / 30
     decay_iteration: int = 180
-    memory: int = 20
+    memory: int = 10
     tolerance: float = 0.0
     patience: int = 10
     evaluations: int | None = None
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise UserError(f"unknown optimizer {self.optimizer!r}; expected one of: {', '.join(OPTIMIZERS)}")
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("iterations", "memory", "patience", "evaluations"):
             count = getattr(self, name)
             if count is not None and count < 1:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from data.audio import read_audio
 from stylize.benchmark import CommandRun, run_measured, time_in_turns, write_long_song
-from stylize.optimize.engine import OptimizerConfig, optimize
+from stylize.optimize.engine import optimize
 from stylize.optimize.feature_network import FeatureNetwork
 from stylize.optimize.objective import Objective, measure_style
 from stylize.optimize.orientation import view_of
 from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig
 from stylize.optimize.representations import make_representation
-from stylize.optimize.settings import LossWeights
+from stylize.optimize.settings import LossWeights, OptimizerConfig
 
 PLAIN = "plain loop"
 

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from stylize.optimize.settings import START_KINDS, Start
-
-__all__ = ["START_KINDS", "Start", "make_start"]
+from stylize.optimize.settings import Start
 
 UNIFORM_TOP = 0.1
 """Upper end of the uniform noise."""

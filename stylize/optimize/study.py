@@ -61,7 +61,10 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Equal for equal settings, whatever the question: these are run once."""
+        """Equal for equal settings, whatever the question: these are run once.
+
+        Cases name their network and their content weight, so that a key means the same whatever the defaults are.
+        """
         return json.dumps(dict(sorted(self.options.items())))
 
 
@@ -228,14 +231,15 @@ def make_cases(iterations: int = 200) -> list[Case]:
         *_iteration_cases(),
         *_orientation_cases(iterations),
         *_network_cases(iterations),
+        *_default_cases(iterations),
         *_histogram_cases(iterations),
     ]
 
 
-RANDOM = {"width": 512}
-"""The random network of most cases: a quarter of the default's width, to save time; one question compares the two."""
+RANDOM: Mapping[str, Any] = {"network": "random", "width": 512}
+"""The random network of most cases: a quarter of its usual width, to save time; one question compares the two."""
 
-DEEP = {"layers": 4, "width": 512}
+DEEP: Mapping[str, Any] = {"network": "random", "layers": 4, "width": 512}
 """The random network whose layers are compared."""
 
 
@@ -245,8 +249,8 @@ def _layer_cases(iterations: int) -> list[Case]:
     for layer in range(1, DEEP["layers"] + 1):
         for kind in ("conv", "relu"):
             name = f"{kind}_{layer}"
-            options = DEEP | {"start": "uniform", "iterations": iterations}
-            content = options | {"content_layer": name, "style_weight": 0.0}
+            options = dict(DEEP) | {"start": "uniform", "iterations": iterations}
+            content = options | {"content_layer": name, "content_weight": 1.0, "style_weight": 0.0}
             style = options | {"style_layer": name, "content_weight": 0.0}
             cases.append(Case("layers", f"content alone, {name}", content, f"content, {kind}", layer))
             cases.append(Case("layers", f"style alone, {name}", style, f"style, {kind}", layer))
@@ -258,8 +262,8 @@ CONTENT_WEIGHTS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 def _balance_cases(iterations: int) -> list[Case]:
     return [
-        Case("balance", f"content {weight:g} : style 1", RANDOM | {"content_weight": weight, "iterations": iterations},
-             "random network", weight)
+        Case("balance", f"content {weight:g} : style 1",
+             dict(RANDOM) | {"content_weight": weight, "iterations": iterations}, "random network", weight)
         for weight in CONTENT_WEIGHTS
     ]  # fmt: skip
 
@@ -268,11 +272,10 @@ def _iteration_cases() -> list[Case]:
     """Adam's learning rate decays at nine tenths of its iterations, as in the documents (180 of 200)."""
     cases = []
     for iterations in (50, 100, 200, 400):
-        options: dict[str, Any] = RANDOM | {"iterations": iterations}
-        cases.append(Case("iterations", f"L-BFGS, {iterations}", options, "L-BFGS", iterations))
+        usual: dict[str, Any] = dict(RANDOM) | {"content_weight": 1.0, "iterations": iterations}
+        cases.append(Case("iterations", f"L-BFGS, {iterations}", usual, "L-BFGS", iterations))
         for rate in (1.0, 0.1):
-            options = RANDOM | {
-                "iterations": iterations,
+            options = usual | {
                 "optimizer": "adam",
                 "learning_rate": rate,
                 "decayed_learning_rate": rate / 30,
@@ -283,20 +286,26 @@ def _iteration_cases() -> list[Case]:
     return cases
 
 
-def _curve(question: str, series: str, options: Mapping[str, Any], iterations: int) -> list[Case]:
-    """Three points of a trade-off curve."""
+def _curve(
+    question: str,
+    series: str,
+    options: Mapping[str, Any],
+    iterations: int,
+    weights: tuple[float, ...] = (0.03, 0.3, 3.0),
+) -> list[Case]:
+    """Points of a trade-off curve."""
     return [
         Case(question, f"{series}, content {weight:g} : style 1",
              dict(options) | {"content_weight": weight, "iterations": iterations}, series, weight)
-        for weight in (0.03, 0.3, 3.0)
+        for weight in weights
     ]  # fmt: skip
 
 
 def _orientation_cases(iterations: int) -> list[Case]:
     kinds: dict[str, dict[str, Any]] = {
         "frequency as channels": dict(RANDOM),
-        "time as channels": RANDOM | {"orientation": "time"},
-        "2-D": {"orientation": "2d"},
+        "time as channels": dict(RANDOM) | {"orientation": "time"},
+        "2-D": {"network": "random", "orientation": "2d"},
     }
     return [case for name, options in kinds.items() for case in _curve("orientation", name, options, iterations)]
 
@@ -304,7 +313,7 @@ def _orientation_cases(iterations: int) -> list[Case]:
 def _network_cases(iterations: int) -> list[Case]:
     kinds: dict[str, dict[str, Any]] = {
         "random, 512 channels": dict(RANDOM),
-        "random, 2048 channels": {"width": 2048},
+        "random, 2048 channels": {"network": "random", "width": 2048},
         "random, 4 layers": dict(DEEP),
         "autoencoder": {"network": "autoencoder"},
         "siamese": {"network": "siamese"},
@@ -312,11 +321,31 @@ def _network_cases(iterations: int) -> list[Case]:
     return [case for name, options in kinds.items() for case in _curve("network", name, options, iterations)]
 
 
+def _default_cases(iterations: int) -> list[Case]:
+    """Which network, content layer and balance a user should get who names none; more points than in the others.
+
+    The curve of what became the default goes on until the content has no weight at all and is only the start.
+    """
+    usual = (0.03, 0.1, 0.3, 1.0)
+    kinds: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+        "autoencoder, content relu_2": ({"network": "autoencoder"}, (0.0, 0.003, 0.01, *usual)),
+        "autoencoder, content relu_1": ({"network": "autoencoder", "content_layer": "relu_1"}, usual),
+        "siamese, content relu_2": ({"network": "siamese"}, usual),
+        "siamese, content relu_1": ({"network": "siamese", "content_layer": "relu_1"}, (0.003, *usual)),
+        "random": (dict(RANDOM), usual),
+    }
+    return [
+        case
+        for name, (options, weights) in kinds.items()
+        for case in _curve("default", name, options, iterations, weights)
+    ]
+
+
 def _histogram_cases(iterations: int) -> list[Case]:
     kinds: dict[str, dict[str, Any]] = {
         "Gram": dict(RANDOM),
-        "Gram and histogram": RANDOM | {"histogram_weight": 1.0},
-        "histogram": RANDOM | {"histogram_weight": 1.0, "style_weight": 0.0},
+        "Gram and histogram": dict(RANDOM) | {"histogram_weight": 1.0},
+        "histogram": dict(RANDOM) | {"histogram_weight": 1.0, "style_weight": 0.0},
     }
     cases = []
     for name, options in kinds.items():

@@ -18,6 +18,7 @@ QUESTIONS = {
     "iterations": "What 200 iterations give that 100 do not",
     "orientation": "Frequency as channels, time as channels, or 2-D",
     "network": "Does a trained network beat a random one?",
+    "default": "Which network and which balance are the default",
     "histogram": "Does the histogram loss help sound?",
 }
 

@@ -16,11 +16,11 @@ from data.errors import UserError
 from stylize.optimize.engine import Outcome, Step, optimize
 from stylize.optimize.feature_network import FeatureNetwork, describe_layers
 from stylize.optimize.networks import load_network
-from stylize.optimize.objective import Objective, StyleTarget, measure_style
+from stylize.optimize.objective import Objective, StyleTarget, View, measure_style
 from stylize.optimize.order import OptimizeOrder
 from stylize.optimize.orientation import MapShape, fit_columns, view_of
 from stylize.optimize.random_network import RandomNetworkConfig
-from stylize.optimize.representations import make_representation
+from stylize.optimize.representations import UnitScale, make_representation
 from stylize.optimize.starts import make_start
 from stylize.optimize.vgg import HUB_FILE
 
@@ -169,6 +169,7 @@ class Transfer:
         style_map: (planes, rows, any).
         hard_bounds: of the values of a map; without an upper one, none goes beyond the largest of style and content.
         soft_bounds: of the bound penalty; where that has a weight, it takes the place of hard bounds.
+        scale: of the maps, where they are scaled; networks that read plain mels see them without it.
         stop: Ctrl-C.
     """
 
@@ -182,10 +183,12 @@ class Transfer:
         hard_bounds: tuple[float | None, float | None],
         soft_bounds: tuple[float, float],
         stop: GracefulStop,
+        scale: UnitScale | None = None,
     ) -> None:
         self._order, self._chosen, self._stop = order, chosen, stop
         self._weights = order.loss_weights
-        self._view = view_of(str(order.orientation), map_shape)
+        self._scale = scale if chosen.network.reads_plain_mel else None
+        self._view = self._see(map_shape)
         self._hard_bounds, self._soft_bounds = hard_bounds, soft_bounds
         self._style_peak = float(style_map.max())
         self._style: StyleTarget | None = None
@@ -194,8 +197,13 @@ class Transfer:
                 style_map = fit_columns(style_map, map_shape[2])
             histogram = self._weights.histogram > 0
             planes, rows, columns = style_map.shape
-            view = view_of(str(order.orientation), (planes, rows, columns))
+            view = self._see((planes, rows, columns))
             self._style = measure_style(chosen.network, view, style_map, chosen.layers.style, histogram)
+
+    def _see(self, map_shape: MapShape) -> View:
+        """How the network sees maps of a shape."""
+        view, scale = view_of(str(self._order.orientation), map_shape), self._scale
+        return view if scale is None else lambda map_: view(scale.undo(map_))
 
     def run(
         self,

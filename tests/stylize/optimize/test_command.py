@@ -39,7 +39,7 @@ GOOD = ("content.wav", "style.wav", "-o", "out.wav")
 class TestGoldenPath:
     def test_what_is_printed(self, optimize: Optimize, capsys: pytest.CaptureFixture[str], place: Path) -> None:
         adam = ("--optimizer", "adam", "--learning-rate", "0.1")
-        assert optimize(*GOOD, "--iterations", "20", *adam) == 0
+        assert optimize(*GOOD, "--iterations", "20", "--content-weight", "1", *adam) == 0
         printed = capsys.readouterr()
         (line,) = printed.out.splitlines()
         assert line.startswith("out.wav: 0.5 s of music in ")

@@ -13,7 +13,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from stylize.optimize.descent import Bounds, Point, _Pair, _precondition, adam, lbfgs, project
+from stylize.optimize.descent import Bounds, Point, _Pair, _precondition, _search_line, adam, lbfgs, project
 
 Height = Callable[[Tensor], Tensor]
 SHAPE = (1, 5, 8)
@@ -213,3 +213,14 @@ def test_projection_copies() -> None:
         assert projected[0, 0].tolist() == expected
         projected.fill_(math.pi)
     assert map_[0, 0].tolist() == [-1, 0.5, 2]
+
+
+def test_a_point_that_is_hardly_lower_is_not_taken() -> None:
+    """From 1 to just short of -1 a parabola falls by next to nothing, far less than its slope promises."""
+
+    def parabola(map_: Tensor) -> Point:
+        return Point(map_, float(map_.square().sum()), 2 * map_, float(map_.square().sum()), {})
+
+    origin = parabola(torch.ones(1, 1, 1, dtype=torch.float64))
+    found = _search_line(parabola, origin, torch.full_like(origin.map, -2 + 1e-6), (None, None))
+    assert found is not None and abs(float(found.map)) < 0.9

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stylize.optimize.engine import OPTIMIZERS, OptimizerConfig, Outcome, Step, optimize
-from stylize.optimize.objective import LossReport, LossWeights, Objective, measure_style
-from stylize.optimize.starts import Start, make_start
+from stylize.optimize.choices import OPTIMIZERS
+from stylize.optimize.engine import Outcome, Step, optimize
+from stylize.optimize.objective import LossReport, Objective, measure_style
+from stylize.optimize.settings import LossWeights, OptimizerConfig, Start
+from stylize.optimize.starts import make_start
 
 both = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from data.errors import UserError
 from stylize.optimize import losses
-from stylize.optimize.engine import OptimizerConfig, optimize
-from stylize.optimize.objective import LossWeights, Objective, StyleTarget, measure_style
+from stylize.optimize.engine import optimize
+from stylize.optimize.objective import Objective, StyleTarget, measure_style
+from stylize.optimize.settings import LossWeights, OptimizerConfig
 
 ALL = LossWeights(0.7, 1.3, 0.11, 0.5, 2.0)
 

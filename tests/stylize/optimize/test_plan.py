@@ -54,10 +54,11 @@ class TestOptions:
             (("--network", "siamese", "--representation", "stft"), ("siamese", "mel")),
             (("--network", "siamese", "--orientation", "2d"), ("siamese", "frequency")),
             (("--network", "autoencoder", "--representation", "cqt"), ("autoencoder", "mel")),
-            (("--network", "siamese", "--unit-scale"), ("--unit-scale", "siamese")),
             (("--network", "vgg19", "--orientation", "frequency"), ("vgg19", "2d")),
             (("--network", "random", "--weights", "x.pth"), ("x.pth", "vgg19")),
-            (("--model", "folder"), ("folder", "siamese")),
+            (("--model", "folder"), ("folder", "not found", "--model")),
+            (("--vocoder", "folder"), ("folder", "not found", "--vocoder")),
+            (("--model", ".", "--width", "8"), ("random", "siamese")),
             (("--optimizer", "sgd"), ("sgd", "lbfgs, adam")),
             (("--start", "zeros"), ("zeros", "content, uniform, normal, truncated-normal")),
             (("--wandb", "yes"), ("yes", "off, offline, online")),
@@ -228,11 +229,14 @@ class TestPictures:
 def test_what_is_filled_in(place: Path) -> None:
     sound = OptimizeOrder(Path("content.wav"), Path("style.wav"))
     plan = plan_optimization(sound)
-    assert (plan.order.network, plan.order.orientation, plan.order.unit_scale) == ("random", "frequency", False)
+    assert (plan.order.network, plan.order.orientation, plan.order.unit_scale) == ("autoencoder", "frequency", False)
     assert plan.output == Path("content.like-style.wav")
     assert not plan.is_picture
-    vgg = plan_optimization(dataclasses.replace(sound, network="vgg19")).order
-    assert (vgg.orientation, vgg.unit_scale) == ("2d", True)
+    for named in ({"network": "vgg19"}, {"weights_file": Path("w.pth")}):
+        vgg = plan_optimization(dataclasses.replace(sound, **named)).order  # type: ignore[arg-type]
+        assert (vgg.network, vgg.orientation, vgg.unit_scale) == ("vgg19", "2d", True)
+    for other in ({"representation": "stft"}, {"orientation": "time"}, {"width": 8}, {"batchnorm": True}):
+        assert plan_optimization(dataclasses.replace(sound, **other)).order.network == "random"  # type: ignore[arg-type]
 
     picture = OptimizeOrder(Path("content.png"), Path("style.jpg"))
     plan = plan_optimization(picture)

@@ -37,6 +37,7 @@ SMALL = OptimizeOrder(
     width=8,
     kernel=3,
     iterations=3,
+    content_weight=1.0,
     device="cpu",
 )
 
@@ -265,6 +266,20 @@ class TestOptions:
         assert all(map_.min() >= 0 and map_.max() <= 1 for map_ in seen)
         assert seen[0].max() > 0.5
         assert np.abs(soundfile.read("out.wav")[0]).max() > 0.05
+
+    @pytest.mark.parametrize("network", ["autoencoder", "siamese"])
+    def test_unit_scale_is_undone_before_a_network_that_was_trained_on_mels(self, network: str) -> None:
+        """So the losses of the content and of the style are those without it; a random network sees other maps."""
+        losses = {}
+        for name in (network, "random"):
+            for unit_scale in (False, True):
+                values = {"network": name, "representation": "mel", "inverse": "griffin-lim", "unit_scale": unit_scale}
+                plain = {"width": None, "kernel": None} if name == network else {}
+                result = run(**values, **plain, raw_weights=True, iterations=2, start="style.wav", force=True)
+                losses[name, unit_scale] = result.history.rows[0].step.terms
+        for term in ("content", "style"):
+            assert losses[network, True][term] == pytest.approx(losses[network, False][term], rel=1e-3)
+            assert losses["random", True][term] < 0.5 * losses["random", False][term]
 
     def test_soft_bounds_take_the_place_of_hard_ones(self) -> None:
         result = run(bound_weight=100.0, unit_scale=True, start="normal", iterations=10)

@@ -35,7 +35,7 @@ def test_a_single_weight_is_enough() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; expected one of: lbfgs, adam"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; known: lbfgs, adam"),
         ({"iterations": 0}, "got 0 for iterations; expected at least 1"),
         ({"memory": 0}, "got 0 for memory"),
         ({"patience": 0}, "got 0 for patience"),

@@ -9,7 +9,9 @@ import scipy.stats
 import torch
 
 from data.errors import UserError
-from stylize.optimize.starts import START_KINDS, Start, make_start
+from stylize.optimize.choices import START_KINDS
+from stylize.optimize.settings import Start
+from stylize.optimize.starts import make_start
 
 SHAPE = (1, 100, 200)
 
@@ -76,7 +78,7 @@ def test_all_kinds_can_be_made() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "zeros"}, "unknown start 'zeros'; expected one of: content, uniform, normal, truncated-normal, file"),
+        ({"kind": "zeros"}, "unknown start 'zeros'; known: content, uniform, normal, truncated-normal, file"),
         ({"lower": 1.0, "upper": 1.0}, "from 1 to 1 with mean 0.5 and deviation 0.25; expected numbers with lower < "),
         ({"deviation": 0.0}, "deviation 0; expected"),
         ({"mean": math.nan}, "mean nan"),

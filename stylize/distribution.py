@@ -1,0 +1,236 @@
+"""How far one set of sounds is from another, by embeddings: kernel and Fréchet audio distance, floors, intervals.
+
+A distance between sets needs no pairs, so it can judge sounds that have no original. None of these figures says much
+alone: what remains between two halves of one set (:func:`real_against_real`) and the number of clips belong beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from torch import Tensor
+
+Embeddings = np.ndarray | Tensor
+Distance = Callable[[np.ndarray, np.ndarray], float]
+
+KERNEL_SCALE = 100.0
+"""Kernel audio distances are given times this, as in the paper."""
+LEAST_CLIPS = 2
+"""One clip has no spread."""
+
+
+def kernel_audio_distance(
+    embeddings: Embeddings, reference: Embeddings, bandwidth: float | None = None, biased: bool = False
+) -> float:
+    """Kernel audio distance (KAD, arXiv 2502.15602, section 3): squared maximum mean discrepancy, times 100.
+
+    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)). The unbiased estimator leaves each clip's kernel with itself out;
+    it is right for sets that have nothing to do with each other, does not depend on the number of clips, and scatters
+    about 0 where both come from one distribution. The biased one (V-statistic) keeps all terms; it is never negative,
+    and 0 for equal sets. Copy synthesis needs the biased one: each output there is all but equal to an original, which
+    the unbiased estimator still counts between the sets while it leaves it out within them, and so falls below 0.
+
+    Args:
+        embeddings: of the clips to judge.
+        reference: of the clips they should be like.
+        bandwidth: of the kernel; by default :func:`median_distance` of the reference. Give one number for all rows
+            of a table that have different references.
+        biased: use the V-statistic.
+
+    Shape:
+        (n, d) and (m, d) -> about 0 to 200.
+
+    Raises:
+        ValueError: see :func:`check_embeddings`; a bandwidth that is not positive.
+    """
+    judged, expected = check_embeddings(embeddings, reference)
+    width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
+    within = [_gaussian_kernel(clips, clips, width) for clips in (judged, expected)]
+    across = _gaussian_kernel(judged, expected, width).mean()
+    means = [kernel.mean() if biased else _mean_off_diagonal(kernel) for kernel in within]
+    squared = float(means[0] + means[1] - 2 * across)
+    return KERNEL_SCALE * (max(squared, 0.0) if biased else squared)
+
+
+def paired_kernel_terms(embeddings: Embeddings, reference: Embeddings, bandwidth: float | None = None) -> np.ndarray:
+    """What each two pairs of clips bring to the biased kernel audio distance, which is the mean of it all.
+
+    Clip i of the first set belongs to clip i of the second. Rows and columns of a resampled set are picked from the
+    matrix, so that a bootstrap need not compute kernels again.
+
+    Shape:
+        (n, d) and (n, d) -> (n, n), symmetric.
+
+    Raises:
+        ValueError: as :func:`kernel_audio_distance`, and sets of different sizes.
+    """
+    judged, expected = check_embeddings(embeddings, reference)
+    if len(judged) != len(expected):
+        raise ValueError(f"got {len(judged)} and {len(expected)} clips, expected pairs")
+    width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
+    across = _gaussian_kernel(judged, expected, width)
+    within = _gaussian_kernel(judged, judged, width) + _gaussian_kernel(expected, expected, width)
+    return KERNEL_SCALE * (within - across - across.T)
+
+
+def median_distance(reference: Embeddings) -> float:
+    """Median Euclidean distance between two different clips of a set: the bandwidth of the paper (section 3.2).
+
+    Shape: (n, d) -> above 0.
+
+    Raises:
+        ValueError: see :func:`check_embeddings`; more than half of the distances are 0.
+    """
+    from scipy.spatial.distance import pdist
+
+    (expected,) = check_embeddings(reference)
+    median = float(np.median(pdist(expected)))
+    if not median > 0:
+        raise ValueError("most clips of the reference have equal embeddings; give other clips or a bandwidth")
+    return median
+
+
+def frechet_audio_distance(embeddings: Embeddings, reference: Embeddings) -> float:
+    """Fréchet audio distance (FAD, arXiv 1812.08466, section 3) of the Gaussians that fit two sets.
+
+    It falls as the sets grow, roughly by a constant over the number of clips: compare only figures of equal numbers of
+    clips, and do not trust one from fewer clips than the embedding has components, where the covariances are
+    singular. :func:`kernel_audio_distance` has no such bias.
+
+    Args:
+        embeddings: of the clips to judge.
+        reference: of the clips they should be like.
+
+    Shape:
+        (n, d) and (m, d) -> 0 or more, in squared units of the embedding.
+
+    Raises:
+        ValueError: see :func:`check_embeddings`.
+    """
+    judged, expected = check_embeddings(embeddings, reference)
+    moments = [(clips.mean(axis=0), np.cov(clips, rowvar=False, ddof=1)) for clips in (judged, expected)]
+    return gaussian_frechet_distance(*moments[0], *moments[1])
+
+
+def gaussian_frechet_distance(
+    mean: np.ndarray, covariance: np.ndarray, reference_mean: np.ndarray, reference_covariance: np.ndarray
+) -> float:
+    """Squared Fréchet (Wasserstein-2) distance of two Gaussians (Dowson and Landau, 1982).
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The trace of the last root is the sum of the singular values of
+    C1^(1/2) C2^(1/2); both roots come from eigendecompositions of symmetric matrices, so nothing turns complex.
+
+    Shape:
+        (d,), (d, d), (d,), (d, d) -> 0 or more; covariances symmetric, one component may be given as a scalar.
+    """
+    roots, traces = [], []
+    for matrix in (covariance, reference_covariance):
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
+        values = values.clip(min=0.0)
+        roots.append((vectors * np.sqrt(values)) @ vectors.T)
+        traces.append(values.sum())
+    shared = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
+    shift = np.square(np.asarray(mean, dtype=np.float64) - np.asarray(reference_mean, dtype=np.float64)).sum()
+    return max(0.0, float(shift + traces[0] + traces[1] - 2 * shared))
+
+
+def real_against_real(reference: Embeddings, distance: Distance, repeats: int = 20, seed: int = 0) -> np.ndarray:
+    """Distances between random halves of one set: what a measure says where nothing differs.
+
+    The halves are half as large as the set, which raises measures that are biased by the number of clips.
+
+    Args:
+        reference: at least 4 clips, one embedding for each (two windows of one song in both halves would look alike).
+        distance: of two sets of embeddings.
+        repeats: how often the set is halved.
+        seed: of the halves.
+
+    Shape:
+        (n, d) -> (repeats,).
+
+    Raises:
+        ValueError: see :func:`check_embeddings`; too few clips for two halves.
+    """
+    (clips,) = check_embeddings(reference)
+    half = len(clips) // 2
+    if half < LEAST_CLIPS:
+        raise ValueError(f"got {len(clips)} clips, expected at least {2 * LEAST_CLIPS} for two halves")
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(repeats):
+        order = generator.permutation(len(clips))
+        values.append(distance(clips[order[:half]], clips[order[half : 2 * half]]))
+    return np.array(values)
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron, 1979) of a statistic over clips.
+
+    Args:
+        values: one entry for each clip along the first axis; what belongs to one clip stays together.
+        statistic: of a resampled array of the same shape.
+        confidence: part of the resampled statistics inside the interval, between 0 and 1.
+        resamples: how often as many clips are drawn with replacement.
+        seed: of the draws.
+
+    Returns:
+        lower and upper end.
+
+    Raises:
+        ValueError: no clip, values that are not finite, a confidence outside of 0 to 1, no resamples.
+    """
+    clips = np.asarray(values)
+    if not clips.ndim or not len(clips) or not np.isfinite(clips).all():
+        raise ValueError(f"got values of shape {clips.shape}, expected at least one clip and finite values")
+    if not 0 < confidence < 1 or resamples < 1:
+        raise ValueError(
+            f"got confidence {confidence} and {resamples} resamples, expected between 0 and 1, and 1 or more"
+        )
+    generator = np.random.default_rng(seed)
+    drawn = [float(statistic(clips[generator.integers(len(clips), size=len(clips))])) for _ in range(resamples)]
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def check_embeddings(*sets: Embeddings) -> list[np.ndarray]:
+    """Sets of embeddings in double precision.
+
+    Raises:
+        ValueError: not (n, d), fewer than 2 clips, NaN or infinite values, different widths.
+    """
+    checked = [
+        np.asarray(clips.detach().cpu() if isinstance(clips, Tensor) else clips, dtype=np.float64) for clips in sets
+    ]
+    for clips in checked:
+        if clips.ndim != 2 or len(clips) < LEAST_CLIPS or not clips.shape[1]:
+            raise ValueError(
+                f"got embeddings of shape {clips.shape}, expected (n, d) with at least {LEAST_CLIPS} clips"
+            )
+        if not np.isfinite(clips).all():
+            raise ValueError("got embeddings that are NaN or infinite, expected finite ones")
+        if clips.shape[1] != checked[0].shape[1]:
+            raise ValueError(f"got embeddings of {checked[0].shape[1]} and of {clips.shape[1]} components")
+    return checked
+
+
+def _gaussian_kernel(one: np.ndarray, other: np.ndarray, bandwidth: float) -> np.ndarray:
+    from scipy.spatial.distance import cdist
+
+    return np.exp(cdist(one, other, "sqeuclidean") / (-2 * bandwidth**2))
+
+
+def _mean_off_diagonal(kernel: np.ndarray) -> float:
+    return float((kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)))
+
+
+def _check_bandwidth(bandwidth: float) -> float:
+    if not (np.isfinite(bandwidth) and bandwidth > 0):
+        raise ValueError(f"got bandwidth {bandwidth}, expected a positive number")
+    return bandwidth

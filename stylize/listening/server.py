@@ -1,0 +1,280 @@
+"""The server of a listening test: a page, blind sounds, and answers that are on disk before they are acknowledged.
+
+Every file that can be fetched stands in a table made at the start; no path is ever put together from a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stylize.listening.methods import PAIRED, Question
+from stylize.listening.requests import (
+    FIRST_PLACES,
+    MOST_BYTES,
+    RefusedError,
+    parse_answer,
+    parse_body,
+    parse_place,
+    parse_token,
+)
+from stylize.listening.store import Listener, Store, TooManyError
+from stylize.listening.trial import Screen, Trial, audio_file
+
+PAGES = Path(__file__).parent / "pages"
+PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+HEARD_TIMES = 1.5
+"""How often a listener hears a sound of a screen, as a guess of how long a test takes."""
+BODY_SECONDS = 10.0
+"""A body that has not come by then is given up."""
+
+
+class ListeningServer:
+    """Answers requests about one trial.
+
+    Args:
+        trial: as read from its folder.
+        folder: of the trial.
+        store: for the answers.
+    """
+
+    def __init__(self, trial: Trial, folder: Path, store: Store) -> None:
+        self.trial, self.store = trial, store
+        self._pages = {path.name: (path.read_bytes(), PAGE_TYPES[path.suffix]) for path in _page_files()}
+        self._sounds = {stimulus.id: audio_file(folder, stimulus.id) for stimulus in trial.stimuli}
+
+    async def page(self, request: Request) -> Response:
+        """A file of the page."""
+        found = self._pages.get(request.path_params.get("name", "index.html"))
+        if found is None:
+            raise RefusedError(404, "there is no such page")
+        return Response(found[0], media_type=found[1], headers={"Cache-Control": "no-cache"})
+
+    async def sound(self, request: Request) -> Response:
+        """A sound; without date or file attributes, which would tell in what order the systems were rendered."""
+        path = self._sounds.get(request.path_params["name"].removesuffix(".wav"))
+        if path is None:
+            raise RefusedError(404, "there is no such sound")
+        content = await run_in_threadpool(path.read_bytes)
+        return Response(content, media_type="audio/wav", headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+    async def describe(self, request: Request) -> Response:
+        """What anybody may know before beginning."""
+        trial = self.trial
+        seconds = sum(
+            trial.song[screen.song].seconds * (len(screen.stimuli) + len(screen.examples)) * HEARD_TIMES
+            for screen in trial.screens
+        )
+        return _json(
+            {"trial": trial.id, "title": trial.title, "screens": len(trial.screens), "seconds": round(seconds)}
+        )
+
+    async def add_listener(self, request: Request) -> Response:
+        """Begin: a token for a new listener."""
+        if await _read_json(request):
+            raise RefusedError(400, "expected an empty object")
+        return _json({"token": await asyncio.wrap_future(self.store.add_listener())}, 201)
+
+    async def session(self, request: Request) -> Response:
+        """Everything that one listener needs: the screens in the listener's order, and what was answered so far."""
+        listener = await self._listener(request)
+        answers = await run_in_threadpool(self.store.answers_of, listener.number)
+        trial = self.trial
+        training = trial.screen[trial.training]
+        order = trial.order_for(listener.number)
+        return _json(
+            {
+                "trial": trial.id,
+                "title": trial.title,
+                "method": trial.method,
+                "place": min(listener.place, FIRST_PLACES + len(order)),
+                "level": _sound_url(trial.level),
+                "training": self._describe(training, trial.labels_for(listener.number, training)),
+                "screens": [self._describe(screen, labels) for screen, labels in order],
+                "answers": [
+                    {"screen": answer.screen, "stimulus": answer.stimulus, "value": answer.value} for answer in answers
+                ],
+                "sequence": max((answer.sequence for answer in answers), default=0),
+            }
+        )
+
+    async def answer(self, request: Request) -> Response:
+        """Keep an answer; the reply is sent when it is on the disk."""
+        listener = await self._listener(request)
+        answer = parse_answer(await _read_json(request), self.trial, listener)
+        await asyncio.wrap_future(self.store.save(answer))
+        return _json({"saved": True})
+
+    async def place(self, request: Request) -> Response:
+        """Remember how far the listener has come."""
+        listener = await self._listener(request)
+        place = parse_place(await _read_json(request), self.trial)
+        await asyncio.wrap_future(self.store.set_place(listener.number, place))
+        return _json({"saved": True})
+
+    async def _listener(self, request: Request) -> Listener:
+        # A look-up by index takes some microseconds, a thread for it several times as long.
+        listener = self.store.find_listener(parse_token(request.headers.get("authorization")))
+        if listener is None:
+            raise RefusedError(401, "this listener is not known")
+        return listener
+
+    def _describe(self, screen: Screen, labels: list[str]) -> dict[str, Any]:
+        """A screen as the page shows it: nothing in it says what a sound is."""
+        song = self.trial.song[screen.song]
+        question: Question = self.trial.question(screen)
+        return {
+            "id": screen.id,
+            "title": question.title.format(style=song.style),
+            "text": question.text,
+            "labels": question.labels,
+            "choice": self.trial.method == PAIRED,
+            "seconds": song.seconds,
+            "examples": [{"role": role, "sound": _sound_url(identity)} for role, identity in screen.examples],
+            "style": song.style,
+            "stimuli": [{"id": identity, "sound": _sound_url(identity)} for identity in labels],
+        }
+
+
+def make_app(trial: Trial, folder: Path, store: Store, hosts: tuple[str, ...] | None = None) -> ASGIApp:
+    """The application for a trial.
+
+    Args:
+        trial: as read from its folder.
+        folder: of the trial.
+        store: for the answers.
+        hosts: names under which the server may be asked; None for any.
+    """
+    server = ListeningServer(trial, folder, store)
+    routes = [
+        Route("/", server.page),
+        Route("/audio/{name}", server.sound),
+        Route("/api/trial", server.describe),
+        Route("/api/listeners", server.add_listener, methods=["POST"]),
+        Route("/api/session", server.session),
+        Route("/api/answers", server.answer, methods=["POST"]),
+        Route("/api/place", server.place, methods=["POST"]),
+        Route("/{name}", server.page),
+    ]
+
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            RefusedError: _refuse,
+            TooManyError: _refuse_too_many,
+            HTTPException: _refuse_http,
+            ClientDisconnect: _refuse_gone,
+            sqlite3.Error: _fail,
+            OSError: _fail,
+        },
+    )
+    app.router.redirect_slashes = False  # nothing lies anywhere else
+    return _Guard(app, hosts)
+
+
+class _Guard:
+    """Adds the security headers to every reply, and refuses hosts that are not ours.
+
+    A page elsewhere can make its own name point to this machine (DNS rebinding); the name then stands in `Host`.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] | None) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await send({"type": "websocket.close"})
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await send(message)
+
+        if self._hosts is not None and _host_of(scope) not in self._hosts:
+            await _json({"error": "this server is not reached under that name"}, 421)(scope, receive, send_guarded)
+            return
+        await self._app(scope, receive, send_guarded)
+
+
+def _host_of(scope: Scope) -> str:
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+    return name.strip("[]").lower()
+
+
+def _page_files() -> list[Path]:
+    return [path for path in sorted(PAGES.iterdir()) if path.suffix in PAGE_TYPES]
+
+
+def _sound_url(identity: str) -> str:
+    return f"audio/{identity}.wav"
+
+
+def _json(values: dict[str, Any], status: int = 200) -> JSONResponse:
+    return JSONResponse(values, status, headers={"Cache-Control": "no-store"})
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    """The body, of which no more is read than an answer can have."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise RefusedError(415, "expected a request of type application/json")
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or len(announced) > 12 or int(announced) > MOST_BYTES:
+        raise RefusedError(413, f"the request has more than {MOST_BYTES} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise RefusedError(413, f"the request has more than {MOST_BYTES} bytes")
+    except TimeoutError:
+        raise RefusedError(408, "the request did not come in time") from None
+    return parse_body(bytes(body))
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    return _json({"error": error.message}, error.status)
+
+
+async def _refuse_too_many(request: Request, error: Exception) -> Response:
+    return _json({"error": str(error)}, 429)
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _json({"error": error.detail}, error.status_code)
+
+
+async def _refuse_gone(request: Request, error: Exception) -> Response:
+    return _json({"error": "the request was broken off"}, 400)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """The answer was not kept; the page sends it again."""
+    return _json({"error": "the server cannot write at the moment"}, 503)

@@ -1,0 +1,256 @@
+"""What ratings say: means with bootstrap intervals, and which differences between systems are more than chance."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.errors import UserError
+from stylize.listening.ratings import Preference, Rating
+
+LISTENER, RATING = "listener", "rating"
+UNITS = (LISTENER, RATING)
+"""What is compared: one mean for each listener, or each rating on its own."""
+RESAMPLES = 10000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a system was rated.
+
+    Args:
+        question: what was asked.
+        system: name.
+        mean: of all ratings.
+        median: of all ratings.
+        low: lower end of the 95 % bootstrap interval of the mean; None where one listener alone rated.
+        high: its upper end.
+        listeners: who rated it.
+        songs: of which it was rated.
+        ratings: how many there are.
+    """
+
+    question: str
+    system: str
+    mean: float
+    median: float
+    low: float | None
+    high: float | None
+    listeners: int
+    songs: int
+    ratings: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two systems compared.
+
+    Args:
+        question: what was asked.
+        first: a system.
+        second: another one.
+        difference: mean of first minus second, over the pairs.
+        pairs: how many there are.
+        p: of the Wilcoxon signed-rank test, two-sided.
+        adjusted: by Holm's method, over all pairs of systems of the question.
+    """
+
+    question: str
+    first: str
+    second: str
+    difference: float
+    pairs: int
+    p: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """How often one system was preferred to another.
+
+    Args:
+        question: what was asked.
+        first: a system.
+        second: another one.
+        wins: how often the first was chosen.
+        choices: how many there were.
+        low: lower end of Wilson's 95 % interval of the share.
+        high: its upper end.
+        p: of the two-sided binomial test against one half.
+        adjusted: by Holm's method, over all pairs of systems of the question.
+        listeners: who chose.
+    """
+
+    question: str
+    first: str
+    second: str
+    wins: int
+    choices: int
+    low: float
+    high: float
+    p: float
+    adjusted: float
+    listeners: int
+
+    @property
+    def share(self) -> float:
+        """The part of the choices that the first system won."""
+        return self.wins / self.choices
+
+
+def bootstrap_interval(
+    groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES
+) -> tuple[float, float] | None:
+    """The 95 % percentile interval of the mean of all values when whole groups are drawn again.
+
+    Values of one listener are no independent draws, so listeners are drawn with all their ratings.
+
+    Args:
+        groups: values of each listener.
+        seed: of the draws.
+        resamples: how many.
+
+    Returns:
+        lower and upper end; None for fewer than two groups.
+    """
+    if len(groups) < 2:
+        return None
+    sums = np.array([math.fsum(group) for group in groups])
+    counts = np.array([len(group) for group in groups])
+    drawn = np.random.default_rng(seed).integers(0, len(groups), size=(resamples, len(groups)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    outside = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(means, [outside, 100 - outside])
+    return float(low), float(high)
+
+
+def summarise(ratings: Sequence[Rating]) -> list[Summary]:
+    """Mean, median and interval of each system for each question, in the order of first appearance."""
+    groups: dict[tuple[str, str], list[Rating]] = {}
+    for rating in ratings:
+        groups.setdefault((rating.question, rating.system), []).append(rating)
+    summaries = []
+    for (question, system), rows in groups.items():
+        values = [row.value for row in rows]
+        of_listener: dict[str, list[float]] = {}
+        for row in rows:
+            of_listener.setdefault(row.listener, []).append(row.value)
+        low, high = bootstrap_interval(list(of_listener.values())) or (None, None)
+        songs = len({row.song for row in rows})
+        summary = Summary(
+            question,
+            system,
+            statistics.fmean(values),
+            statistics.median(values),
+            low,
+            high,
+            len(of_listener),
+            songs,
+            len(rows),
+        )
+        summaries.append(summary)
+    return summaries
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for being several (Holm, 1979): the chance of any false finding stays at the level that is used.
+
+    The k-th smallest of n is multiplied by n - k + 1; none may be smaller than one before it, or above 1.
+    """
+    count = len(p_values)
+    adjusted = [0.0] * count
+    largest = 0.0
+    for place, index in enumerate(sorted(range(count), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (count - place) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def signed_rank_p(differences: Sequence[float]) -> float:
+    """p of the two-sided Wilcoxon signed-rank test; 1 where there is no difference at all."""
+    from scipy.stats import wilcoxon
+
+    if not any(differences):
+        return 1.0
+    return float(wilcoxon(differences, zero_method="wilcox", alternative="two-sided").pvalue)
+
+
+def compare_systems(ratings: Sequence[Rating], unit: str = LISTENER) -> list[Difference]:
+    """Every two systems, for each question, by Wilcoxon's signed-rank test with Holm's correction.
+
+    Args:
+        ratings: of all listeners that count.
+        unit: `listener` pairs the mean of each listener over the songs that were rated for both systems, which asks
+            whether other listeners would hear the same; `rating` pairs single ratings, which takes ratings of one
+            listener for independent ones and finds more.
+
+    Raises:
+        UserError: another unit.
+    """
+    if unit not in UNITS:
+        raise UserError(f"got --unit {unit}; expected {' or '.join(UNITS)}")
+    results = []
+    for question in dict.fromkeys(rating.question for rating in ratings):
+        rows = [rating for rating in ratings if rating.question == question]
+        systems = list(dict.fromkeys(row.system for row in rows))
+        values = {(row.listener, row.song, row.system): row.value for row in rows}
+        found = []
+        for first, second in itertools.combinations(systems, 2):
+            differences = _differences(values, first, second, unit)
+            if differences:
+                found.append((first, second, differences, signed_rank_p(differences)))
+        adjusted = holm([p for *_, p in found])
+        results += [
+            Difference(question, first, second, statistics.fmean(differences), len(differences), p, holm_p)
+            for (first, second, differences, p), holm_p in zip(found, adjusted, strict=True)
+        ]
+    return results
+
+
+def _differences(values: dict[tuple[str, str, str], float], first: str, second: str, unit: str) -> list[float]:
+    of_listener: dict[str, list[float]] = {}
+    for (listener, song, system), value in values.items():
+        if system == first and (listener, song, second) in values:
+            of_listener.setdefault(listener, []).append(value - values[listener, song, second])
+    if unit == LISTENER:
+        return [statistics.fmean(differences) for differences in of_listener.values()]
+    return [difference for differences in of_listener.values() for difference in differences]
+
+
+def compare_pairs(preferences: Sequence[Preference]) -> list[PairedResult]:
+    """Every two systems that were compared directly, by the binomial test with Holm's correction."""
+    from scipy.stats import binomtest
+
+    groups: dict[tuple[str, str, str], list[Preference]] = {}
+    for row in preferences:
+        first, second = sorted((row.preferred, row.other))
+        groups.setdefault((row.question, first, second), []).append(row)
+    tested = {
+        key: binomtest(sum(row.preferred == key[1] for row in rows), len(rows), 0.5) for key, rows in groups.items()
+    }
+    results = []
+    for question in dict.fromkeys(key[0] for key in groups):
+        keys = [key for key in groups if key[0] == question]
+        for key, adjusted in zip(keys, holm([float(tested[key].pvalue) for key in keys]), strict=True):
+            test = tested[key]
+            interval = test.proportion_ci(CONFIDENCE, method="wilson")
+            listeners = len({row.listener for row in groups[key]})
+            results.append(
+                PairedResult(
+                    *key,
+                    wins=int(test.k),
+                    choices=int(test.n),
+                    low=float(interval.low),
+                    high=float(interval.high),
+                    p=float(test.pvalue),
+                    adjusted=adjusted,
+                    listeners=listeners,
+                )
+            )
+    return results

@@ -1,0 +1,150 @@
+"""What is done to sounds before anybody rates them: equal length, equal loudness, soft ends; and MUSHRA's anchors.
+
+Arrays are float32 of shape (channels, samples).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.errors import UserError
+
+TARGET_LOUDNESS = -23.0
+"""LUFS, as broadcast (EBU R 128)."""
+PEAK_CEILING_DB = -1.0
+"""No sample goes beyond this, dBFS: loud peaks lower the loudness of all sounds of their song instead."""
+GATING_SECONDS = 0.4
+"""Length of the gating blocks of BS.1770-4."""
+MOST_GAIN_DB = 60.0
+"""Quieter sounds than this can mend are taken for silence."""
+ANCHORS = {"anchor-3.5kHz": 3500.0, "anchor-7kHz": 7000.0}
+"""Pass bands of MUSHRA's low and mid anchor, Hz (BS.1534-3, section 5.1)."""
+_TRANSITION_HZ = 500.0
+_STOP_BAND_DB = 60.0
+
+
+def measure_loudness(wav: np.ndarray, sample_rate: int) -> float | None:
+    """Integrated loudness, LUFS (ITU-R BS.1770-4); None for silence.
+
+    Sounds shorter than a gating block (0.4 s) are measured in one block of their own length.
+
+    Args:
+        wav: (channels, samples).
+        sample_rate: Hz.
+    """
+    import pyloudnorm
+
+    seconds = wav.shape[1] / sample_rate
+    if wav.shape[1] == 0 or not np.abs(wav).max() > 0.0:
+        return None
+    block = GATING_SECONDS if seconds >= GATING_SECONDS else seconds
+    meter = pyloudnorm.Meter(sample_rate, block_size=block)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loudness = float(meter.integrated_loudness(np.ascontiguousarray(wav.T, dtype=np.float64)))
+    return loudness if math.isfinite(loudness) and loudness > TARGET_LOUDNESS - MOST_GAIN_DB else None
+
+
+def fit_length(wav: np.ndarray, samples: int, slack: int, name: str) -> np.ndarray:
+    """Cut a sound to a length; one that is a little shorter is filled with silence.
+
+    Args:
+        wav: (channels, samples).
+        samples: wanted.
+        slack: how many may be missing.
+        name: of the sound, for the message.
+
+    Raises:
+        UserError: more are missing.
+    """
+    missing = samples - wav.shape[1]
+    if missing > slack:
+        raise UserError(f"{name} has {wav.shape[1]} samples, expected {samples}; all sounds of a song are equally long")
+    return np.pad(wav[:, :samples], ((0, 0), (0, max(missing, 0))))
+
+
+def fade_ends(wav: np.ndarray, samples: int) -> np.ndarray:
+    """Raised-cosine fades at both ends, each over so many samples (at most half of the sound)."""
+    samples = min(samples, wav.shape[1] // 2)
+    if samples < 1:
+        return wav
+    ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(samples) + 0.5) / samples)).astype(wav.dtype)
+    faded = wav.copy()
+    faded[:, :samples] *= ramp
+    faded[:, -samples:] *= ramp[::-1]
+    return faded
+
+
+def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
+    """A steep low-pass without delay, for anchors.
+
+    Flat within 0.1 dB to `edge`, 25 dB down 500 Hz above and 50 dB down 1 kHz above, as BS.1534-3 asks of the 3.5 kHz
+    anchor.
+
+    Args:
+        wav: (channels, samples).
+        edge: of the pass band, Hz.
+        sample_rate: Hz.
+
+    Raises:
+        UserError: the sample rate is too low for the filter to have an effect.
+    """
+    from scipy.signal import firwin, kaiserord, oaconvolve
+
+    if edge + _TRANSITION_HZ >= sample_rate / 2:
+        raise UserError(f"got {sample_rate} Hz; the {edge / 1000:g} kHz anchor needs at least {2 * edge + 1500:g} Hz")
+    taps, beta = kaiserord(_STOP_BAND_DB, _TRANSITION_HZ / (sample_rate / 2))
+    taps |= 1  # odd, so that the delay is whole samples
+    kernel = firwin(taps, edge + _TRANSITION_HZ / 2, window=("kaiser", beta), fs=sample_rate)
+    return oaconvolve(wav, kernel[None], mode="same", axes=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Level:
+    """What was done to a sound's level.
+
+    Args:
+        loudness: before, LUFS; None for silence.
+        gain_db: by which it was turned up.
+        peak: largest magnitude after.
+    """
+
+    loudness: float | None
+    gain_db: float
+    peak: float
+
+
+def match_loudness(
+    wavs: Sequence[np.ndarray], sample_rate: int, target: float = TARGET_LOUDNESS
+) -> tuple[list[np.ndarray], list[Level], float]:
+    """Bring sounds to one loudness.
+
+    Where a peak would go beyond `PEAK_CEILING_DB`, all of them become as much quieter. Silence stays as it is.
+
+    Args:
+        wavs: (channels, samples) each.
+        sample_rate: Hz.
+        target: LUFS.
+
+    Returns:
+        the sounds, what was done to each, and the loudness that they have.
+    """
+    ceiling = 10 ** (PEAK_CEILING_DB / 20)
+    measured = [measure_loudness(wav, sample_rate) for wav in wavs]
+    peaks = [float(np.abs(wav).max(initial=0.0)) for wav in wavs]
+    highest = [
+        loudness + 20 * math.log10(ceiling / peak)
+        for loudness, peak in zip(measured, peaks, strict=True)
+        if loudness is not None
+    ]
+    target = min([target, *highest])
+    gains = [0.0 if loudness is None else target - loudness for loudness in measured]
+    matched = [(wav * 10 ** (gain / 20)).astype(np.float32) for wav, gain in zip(wavs, gains, strict=True)]
+    levels = [
+        Level(loudness, gain, float(np.abs(wav).max(initial=0.0)))
+        for loudness, gain, wav in zip(measured, gains, matched, strict=True)
+    ]
+    return matched, levels, target

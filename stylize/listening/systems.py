@@ -1,0 +1,234 @@
+"""Renders the excerpt of a song by every system of a trial."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soxr
+
+from data.audio import AudioReader, AudioWriter, read_audio, resampled_length
+from data.errors import UserError
+from stylize.listening.plan import (
+    BASELINE,
+    COPY_CONTENT,
+    COPY_STYLE,
+    FEED_FORWARD,
+    FOLDER,
+    GRIFFIN_LIM,
+    GROUND_TRUTH,
+    VOCODER,
+    BuildPlan,
+    Item,
+    SystemPlan,
+)
+from stylize.listening.stimuli import fit_length
+
+if TYPE_CHECKING:
+    from data.mel import MelConfig
+    from stylize.pipeline import Stylizer
+
+GRIFFIN_LIM_ITERATIONS = 60
+SLACK_SECONDS = 0.1
+"""So much may be missing at the end of what a system made; it is filled with silence."""
+
+
+class SystemRenderer:
+    """Renders items; models are loaded when they are first needed.
+
+    Args:
+        plan: found good by :func:`stylize.listening.plan.plan_build`.
+        work: a folder for files of its own.
+    """
+
+    def __init__(self, plan: BuildPlan, work: Path) -> None:
+        self.plan, self.work = plan, work
+        self._stylizers: dict[tuple[Path | None, Path | None], Stylizer] = {}
+        self._ways: dict[str, Callable[[SystemPlan, Item], np.ndarray]] = {
+            COPY_CONTENT: lambda system, item: self.content(item),
+            COPY_STYLE: lambda system, item: self.style(item),
+            GROUND_TRUTH: lambda system, item: self.truth(item),
+            FOLDER: self._external,
+            FEED_FORWARD: self._feed_forward,
+            VOCODER: self._vocoder,
+            GRIFFIN_LIM: self._griffin_lim,
+            BASELINE: self._baseline,
+        }
+
+    def render(self, system: SystemPlan, item: Item) -> np.ndarray:
+        """The excerpt by a system, at the trial's rate, with its channels and exactly its length.
+
+        Shape: (channels, samples).
+
+        Raises:
+            UserError: a recording or a model that cannot be used.
+        """
+        wav = self._ways[system.kind](system, item)
+        return self._fit(wav, item, f"{item.name} by {system.name}")
+
+    def content(self, item: Item) -> np.ndarray:
+        """The excerpt itself."""
+        return self._fit(self._read(item.content.path, item.start, item.seconds), item, str(item.content.path))
+
+    def style(self, item: Item) -> np.ndarray:
+        """The excerpt of the example of the style."""
+        assert item.style_recording is not None
+        wav = self._read(item.style_recording, item.style_start, item.seconds)
+        return self._fit(wav, item, str(item.style_recording))
+
+    def truth(self, item: Item) -> np.ndarray:
+        """The same excerpt of the song in the style."""
+        assert item.truth is not None
+        return self._fit(self._read(item.truth, item.start, item.seconds), item, str(item.truth))
+
+    def details(self, system: SystemPlan) -> dict[str, Any]:
+        """What made the sounds of a system, for the manifest."""
+        order = self.plan.order
+        if system.kind in (FEED_FORWARD, VOCODER):
+            from stylize.models import read_pair
+
+            pair = read_pair(*self._folders(system))
+            folders = {"vocoder": pair.vocoder} | (
+                {"translator": pair.translator} if system.kind == FEED_FORWARD else {}
+            )
+            return {name: _describe_model(folder) for name, folder in folders.items()}
+        if system.kind == BASELINE:
+            return {
+                "network": order.network,
+                "content_weight": order.content_weight,
+                "iterations": order.iterations,
+                "seed": order.seed,
+            }
+        if system.kind == GRIFFIN_LIM:
+            return {"iterations": GRIFFIN_LIM_ITERATIONS}
+        return {"folder": str(system.folder)} if system.folder is not None else {}
+
+    def _fit(self, wav: np.ndarray, item: Item, name: str) -> np.ndarray:
+        plan = self.plan
+        if len(wav) != plan.channels:
+            wav = np.repeat(wav.mean(axis=0, keepdims=True, dtype=np.float32), plan.channels, axis=0)
+        if not np.isfinite(wav).all():
+            raise UserError(f"{name} has samples that are not finite; leave the system or the song out")
+        slack = round(SLACK_SECONDS * plan.sample_rate)
+        return fit_length(wav, round(item.seconds * plan.sample_rate), slack, name)
+
+    def _read(self, path: Path, start: float, seconds: float) -> np.ndarray:
+        """Part of a recording at the trial's rate."""
+        rate = self.plan.sample_rate
+        skipped, wanted = round(start * rate), round(seconds * rate)
+        blocks = []
+        with AudioReader(path, rate) as reader:
+            while skipped > 0 and (block := reader.read(min(skipped, 65536))).size:
+                skipped -= block.shape[1]
+            blocks.append(reader.read(wanted))
+        return np.concatenate(blocks, axis=1)
+
+    def _external(self, system: SystemPlan, item: Item) -> np.ndarray:
+        """A file of another system: as long as the excerpt, or as long as the song."""
+        path, rate = item.external[system.name], self.plan.sample_rate
+        wav = read_audio(path, rate, mono=False)[0]
+        slack = SLACK_SECONDS * rate
+        excerpt = item.seconds * rate
+        whole = resampled_length(item.content.frames, item.content.sample_rate, rate)
+        if abs(wav.shape[1] - excerpt) <= slack:
+            return wav
+        if abs(wav.shape[1] - whole) <= slack:
+            return wav[:, round(item.start * rate) :]
+        raise UserError(
+            f"{path} is {wav.shape[1] / rate:.2f} s long; expected the excerpt ({item.seconds:.2f} s) or the "
+            f"whole song ({item.content.seconds:.2f} s)"
+        )
+
+    def _write(self, wav: np.ndarray, name: str) -> Path:
+        path = self.work / name
+        with AudioWriter(path, self.plan.sample_rate, len(wav), "FLOAT", force=True) as writer:
+            writer.write(wav)
+        return path
+
+    def _folders(self, system: SystemPlan) -> tuple[Path | None, Path | None]:
+        order = self.plan.order
+        if system.kind == VOCODER:
+            return order.model, system.folder or order.vocoder
+        return system.folder or order.model, order.vocoder
+
+    def _stylizer(self, system: SystemPlan) -> Stylizer:
+        from stylize.pipeline import Stylizer
+
+        folders = self._folders(system)
+        if folders not in self._stylizers:
+            self._stylizers[folders] = Stylizer.from_pretrained(*folders, self.plan.order.device)
+        return self._stylizers[folders]
+
+    def _through_stylizer(self, system: SystemPlan, item: Item, strength: float) -> np.ndarray:
+        stylizer = self._stylizer(system)
+        content = self._write(self.content(item), "content.wav")
+        to = item.style if strength else stylizer.styles[0]
+        output = self.work / "stylized.wav"
+        stylizer.stylize_file(content, output, to=to, strength=strength, force=True)
+        return read_audio(output, mono=False)[0]
+
+    def _feed_forward(self, system: SystemPlan, item: Item) -> np.ndarray:
+        return self._through_stylizer(system, item, 1.0)
+
+    def _vocoder(self, system: SystemPlan, item: Item) -> np.ndarray:
+        return self._through_stylizer(system, item, 0.0)
+
+    def _griffin_lim(self, system: SystemPlan, item: Item) -> np.ndarray:
+        config = self._stylizer(system).mel_config
+        return _through_griffin_lim(self.content(item), self.plan.sample_rate, config)
+
+    def _baseline(self, system: SystemPlan, item: Item) -> np.ndarray:
+        from stylize.optimize.order import OptimizeOrder
+        from stylize.optimize.run import stylize_by_optimization
+
+        order = self.plan.order
+        content = self._write(self.content(item), "content.wav")
+        style = self._write(self.style(item), "style.wav")
+        output = self.work / "optimized.wav"
+        optimization = OptimizeOrder(
+            content,
+            style,
+            output,
+            force=True,
+            network=order.network,
+            vocoder=order.vocoder,
+            content_weight=order.content_weight,
+            iterations=order.iterations,
+            seed=order.seed,
+            device=order.device,
+            threads=order.threads,
+        )
+        result = stylize_by_optimization(optimization)
+        if result.stopped == "interrupted":
+            raise KeyboardInterrupt
+        return read_audio(output, mono=False)[0]
+
+
+def _through_griffin_lim(wav: np.ndarray, sample_rate: int, config: MelConfig) -> np.ndarray:
+    """From the mel of the vocoder back to a waveform without learning, each channel on its own."""
+    import torch
+
+    from data.mel import GriffinLim, LogMel
+
+    samples = soxr.resample(wav.T, sample_rate, config.sample_rate).T
+    padding = -samples.shape[1] % config.hop_length
+    padded = np.ascontiguousarray(np.pad(samples, ((0, 0), (0, padding))), dtype=np.float32)
+    with torch.inference_mode():
+        rebuilt = GriffinLim(config, GRIFFIN_LIM_ITERATIONS)(LogMel(config)(torch.from_numpy(padded))).numpy()
+    return soxr.resample(rebuilt[:, : samples.shape[1]].T, config.sample_rate, sample_rate).T
+
+
+def _describe_model(folder: Path) -> dict[str, str]:
+    """Folder and SHA-256 of a model's weights, which say what made a sound when folders have moved."""
+    weights = sorted(folder.glob("*.safetensors"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()
+    return {"folder": str(folder), "weights_sha256": digest}
+
+
+def quiet_audio_writer() -> None:
+    """Results that had to be turned down are no news here: all are brought to one loudness."""
+    logging.getLogger("data.audio_writer").setLevel(logging.ERROR)

@@ -1,0 +1,190 @@
+"""Exchange with webMUSHRA (github.com/audiolabs/webMUSHRA): its YAML configurations out, its CSV results in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
+from stylize.listening.ratings import Preference, Rating
+from stylize.listening.trial import REFERENCE_EXAMPLE, Screen, Trial, audio_file
+
+SERVICE = "service/write.php"
+RATING_COLUMNS = {
+    "mushra.csv": ("trial_id", "rating_stimulus", "rating_score"),
+    "lms.csv": ("trial_id", "stimuli", "stimuli_rating"),
+}
+"""Where page, stimulus and value stand in the files that webMUSHRA writes."""
+OWN_REFERENCE = "reference"
+"""The name that webMUSHRA gives to the hidden reference, which it adds by itself."""
+MOST_CSV_BYTES = 100 * 2**20
+
+
+def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
+    """Write a webMUSHRA configuration with its sounds; the folder is to be copied over webMUSHRA's own.
+
+    MUSHRA trials become pages of type `mushra`. Multiple stimuli without a reference become pages of type
+    `likert_multi_stimulus` with the five parts of the scale, whose middles are the values: webMUSHRA's sliders need a
+    reference. Names of stimuli are the blind ids.
+
+    Args:
+        trial: as read from its folder.
+        folder: of the trial.
+        output: a new folder.
+
+    Returns:
+        the configuration.
+
+    Raises:
+        UserError: a paired comparison; a folder that is there; a disk that is full.
+    """
+    import yaml
+
+    if trial.method == PAIRED:
+        raise UserError("webMUSHRA's pairs are a named reference and another sound, which A/B trials do not have")
+    if output.exists():
+        raise UserError(f"{output} exists; choose another folder")
+    if not output.absolute().parent.is_dir():
+        raise UserError(f"the folder {output.absolute().parent} does not exist; create it first")
+    sounds = Path("configs", "resources", "audio", trial.id)
+    configuration = {
+        "testname": trial.title,
+        "testId": trial.id,
+        "bufferSize": 2048,
+        "stopOnErrors": True,
+        "showButtonPreviousPage": True,
+        "remoteService": SERVICE,
+        "pages": [
+            {
+                "type": "volume",
+                "id": "level",
+                "name": "Set the level",
+                "content": "Set the volume so that it is pleasant, then leave it.",
+                "stimulus": str(sounds / f"{trial.level}.wav"),
+                "defaultVolume": 0.5,
+            },
+            ["random", *(_page(trial, screen, sounds) for screen in trial.screens)],
+            {
+                "type": "finish",
+                "name": "Thank you",
+                "content": "Your answers are sent with the button below.",
+                "showResults": False,
+                "writeResults": True,
+                # Rows of several listeners can be told apart by this only.
+                "questionnaire": [{"type": "text", "label": "A name or number of your choice", "name": "listener"}],
+            },
+        ],
+    }
+    path = output / "configs" / f"{trial.id}.yaml"
+    try:
+        (output / sounds).mkdir(parents=True)
+        for stimulus in trial.stimuli:
+            shutil.copyfile(audio_file(folder, stimulus.id), output / sounds / f"{stimulus.id}.wav")
+        path.write_text(yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"could not write {output}: {error.strerror or error}") from None
+    return path
+
+
+def _page(trial: Trial, screen: Screen, sounds: Path) -> dict[str, Any]:
+    question, song = trial.question(screen), trial.song[screen.song]
+    stimuli = {identity: str(sounds / f"{identity}.wav") for identity in screen.stimuli}
+    page = {
+        "id": screen.id,
+        "name": question.title.format(style=song.style),
+        "content": question.text,
+    }
+    if trial.method == MUSHRA:
+        examples = dict(screen.examples)
+        shown = {identity: path for identity, path in stimuli.items() if trial.stimulus[identity].system != REFERENCE}
+        return {
+            "type": "mushra",
+            **page,
+            "showWaveform": False,
+            "enableLooping": True,
+            "strict": song.seconds <= 12,
+            "reference": str(sounds / f"{examples[REFERENCE_EXAMPLE]}.wav"),
+            "createAnchor35": False,
+            "createAnchor70": False,
+            "randomize": True,
+            "showConditionNames": False,
+            "stimuli": shown,
+        }
+    parts = len(question.labels)
+    response = [
+        {"value": str(round(LOWEST + (HIGHEST - LOWEST) * (place + 0.5) / parts)), "label": label}
+        for place, label in enumerate(question.labels)
+    ]
+    return {"type": "likert_multi_stimulus", **page, "mustRate": True, "stimuli": stimuli, "response": response}
+
+
+def read_csv(path: Path, trial: Trial) -> tuple[list[Rating], list[Preference]]:
+    """Read `mushra.csv` or `lms.csv` as webMUSHRA wrote it for a trial of ours.
+
+    A listener is what the columns between `session_test_id` and `trial_id` say, or the `session_uuid` that newer
+    versions write. Where one has rated the same sound twice, the later row counts.
+
+    Returns:
+        ratings, and preferences (of which webMUSHRA's files have none).
+
+    Raises:
+        UserError: no such file, none of webMUSHRA's, one of another test, values that are no ratings.
+    """
+    rows = _read_rows(path)
+    header = rows[0]
+    columns = next((names for names in RATING_COLUMNS.values() if set(names) <= set(header)), None)
+    if columns is None or header[0] != "session_test_id":
+        raise UserError(f"{path} is no mushra.csv or lms.csv of webMUSHRA: it begins with {','.join(header)[:80]}")
+    page_column, stimulus_column, value_column = (header.index(name) for name in columns)
+    identity = [header.index("session_uuid")] if "session_uuid" in header else list(range(1, page_column))
+    if not identity:
+        raise UserError(f"{path} has no column that tells listeners apart; add a questionnaire to the finish page")
+    ratings: dict[tuple[str, str, str], Rating] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise UserError(f"line {number} of {path} has {len(row)} columns, expected {len(header)}")
+        if row[0] != trial.id:
+            raise UserError(f"line {number} of {path} belongs to the test {row[0]!r}, expected {trial.id}")
+        screen = trial.screen.get(row[page_column])
+        if screen is None:
+            raise UserError(f"line {number} of {path} has the page {row[page_column]!r}, which the trial does not have")
+        listener = "webMUSHRA " + "/".join(row[column] for column in identity)
+        system = _system(trial, screen, row[stimulus_column].strip())
+        value = _value(row[value_column])
+        if system is None or value is None:
+            raise UserError(f"line {number} of {path} has no sound of its page, or no value from 0 to 100")
+        ratings[listener, screen.id, system] = Rating(listener, screen.song, screen.question, system, value)
+    return list(ratings.values()), []
+
+
+def _read_rows(path: Path) -> Sequence[list[str]]:
+    try:
+        if path.stat().st_size > MOST_CSV_BYTES:
+            raise UserError(f"{path} has more than {MOST_CSV_BYTES >> 20} MiB, which no listening test fills")
+        text = path.read_text(encoding="utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as CSV: {error}") from None
+    if not rows:
+        raise UserError(f"{path} is empty, expected the CSV of a listening test")
+    return rows
+
+
+def _system(trial: Trial, screen: Screen, name: str) -> str | None:
+    if trial.method == MUSHRA and name == OWN_REFERENCE:
+        return REFERENCE
+    return trial.stimulus[name].system if name in screen.stimuli else None
+
+
+def _value(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and LOWEST <= value <= HIGHEST else None

@@ -1,0 +1,264 @@
+"""Whole tests taken in a real Chromium: two listeners at once, a reload in the middle, a lost connection, a phone."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylize.listening.load import running_server
+from stylize.listening.store import read_answers
+from stylize.listening.trial import Trial
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not there: apt-get install chromium"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("playwright") is None, reason="playwright is not there: pip install playwright"
+    ),
+]
+PHONE = {"width": 380, "height": 700}
+TIMEOUT = 60_000  # milliseconds, on machines that do other things too
+LOUDNESS = """() => {
+    const { player } = listeningTest;
+    if (!player.meter) {
+        player.meter = player.context.createAnalyser();
+        player.output.connect(player.meter);
+    }
+    const samples = new Float32Array(player.meter.fftSize);
+    player.meter.getFloatTimeDomainData(samples);
+    return Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Visitor:
+    """A browser of its own at a test."""
+
+    def __init__(self, browser: Any, port: int, **settings: Any) -> None:
+        self.context = browser.new_context(**settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(TIMEOUT)
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", lambda request: self._check_request(request.url, port))
+        self.page.goto(f"http://127.0.0.1:{port}/")
+
+    def _check_request(self, url: str, port: int) -> None:
+        if not url.startswith(f"http://127.0.0.1:{port}/"):
+            self.problems.append(f"asked for {url}")
+
+    def click(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def heading(self, text: str) -> None:
+        self.page.get_by_role("heading", name=text).wait_for()
+
+    def step(self, text: str) -> None:
+        self.page.locator(".step", has_text=text).wait_for()
+
+    def fits(self) -> None:
+        """Nothing is wider than the screen."""
+        assert self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    def hear(self) -> None:
+        """Wait until what plays is no silence."""
+        # The page's policy forbids what Playwright's own wait_for_function does, which is eval.
+        until = time.monotonic() + TIMEOUT / 1000
+        while self.page.evaluate(LOUDNESS) <= 0.005:
+            assert time.monotonic() < until, "nothing was to be heard"
+            self.page.wait_for_timeout(20)
+
+    def begin(self) -> None:
+        """Welcome and level."""
+        self.heading("Welcome")
+        self.fits()
+        self.click("Start")
+        self.heading("Set the level")
+        self.fits()
+        self.click("Play")
+        self.hear()
+        self.click("Next")
+        self.step("Practice")
+
+    def stimuli(self) -> list[str]:
+        return [slider.get_attribute("data-stimulus") for slider in self.page.locator(".stimulus input").all()]
+
+    def wait_until_heard(self) -> None:
+        """Until the sound that plays counts as heard."""
+        self.page.wait_for_timeout(450)
+
+
+def rate_by_keys(visitor: Visitor, values: list[int]) -> None:
+    """Numbers pick, Home, Page Up and arrows move: no mouse."""
+    for number, value in enumerate(values, start=1):
+        visitor.page.keyboard.press(str(number))
+        visitor.wait_until_heard()
+        visitor.page.keyboard.press("Home")
+        for _ in range(value):
+            visitor.page.keyboard.press("ArrowRight")
+
+
+def rate_by_touch(visitor: Visitor, values: list[int]) -> None:
+    """Taps on the buttons and on the tracks."""
+    for row, value in zip(visitor.page.locator(".stimulus").all(), values, strict=True):
+        row.get_by_role("button").tap()
+        visitor.wait_until_heard()
+        slider = row.get_by_role("slider")
+        box = slider.bounding_box()
+        slider.tap(position={"x": 12 + (box["width"] - 24) * value / 100, "y": box["height"] / 2})
+
+
+def test_two_listeners_take_a_whole_test_at_once(browser: Any, trial_folder: Path, tmp_path: Path) -> None:
+    trial = Trial.read(trial_folder)
+    database = tmp_path / "answers.sqlite3"
+    given: dict[int, dict[tuple[str, str], int]] = {1: {}, 2: {}}
+    with running_server(trial_folder, database) as (_, port):
+        desk = Visitor(browser, port, viewport={"width": 1100, "height": 800})
+        desk.begin()
+        phone = Visitor(browser, port, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
+        phone.begin()
+        for visitor, rate in ((desk, rate_by_keys), (phone, rate_by_touch)):
+            rate(visitor, [1, 2, 3])  # practice, which is not kept
+            visitor.page.screenshot(path=tmp_path / f"practice{id(visitor)}.png", full_page=True)
+            visitor.fits()
+            visitor.click("Next")
+        for number in range(len(trial.screens)):
+            for listener, visitor, rate in ((1, desk, rate_by_keys), (2, phone, rate_by_touch)):
+                visitor.step(f"{number + 1} of 6")
+                screen, labels = trial.order_for(listener)[number]
+                assert visitor.stimuli() == labels
+                values = [3 * number + place + 4 * listener for place in range(3)]
+                rate(visitor, values)
+                visitor.hear()
+                visitor.fits()
+                shown = [int(output.inner_text()) for output in visitor.page.locator(".stimulus output").all()]
+                if listener == 1:
+                    assert shown == values
+                assert all(abs(first - second) <= 2 for first, second in zip(shown, values, strict=True))
+                given[listener] |= {(screen.id, identity): value for identity, value in zip(labels, shown, strict=True)}
+                if number == 3:  # in the middle, before Next
+                    visitor.page.screenshot(path=tmp_path / f"screen{listener}.png", full_page=True)
+                    visitor.page.locator("#saved", has_text="Saved").wait_for()
+                    visitor.page.reload()
+                    visitor.step("4 of 6")
+                    again = [int(output.inner_text()) for output in visitor.page.locator(".stimulus output").all()]
+                    assert again == shown
+                visitor.click("Next")
+        for visitor in (desk, phone):
+            visitor.heading("Thank you!")
+            visitor.page.get_by_text("All your answers are saved").wait_for()
+            assert visitor.page.get_by_role("progressbar").get_attribute("aria-valuenow") == "100"
+            assert visitor.problems == []
+        desk.page.reload()  # whoever comes back finds the end
+        desk.heading("Thank you!")
+    kept: dict[int, dict[tuple[str, str], int]] = {1: {}, 2: {}}
+    for answer in read_answers(database):
+        kept[answer.listener][answer.screen, answer.stimulus] = answer.value
+    assert kept == given
+
+
+def test_switching_keeps_the_position_and_a_region_repeats(browser: Any, port: int) -> None:
+    visitor = Visitor(browser, port)
+    visitor.begin()
+    page = visitor.page
+    assert len(set(page.evaluate("listeningTest.player.sounds.map((sound) => sound.buffer.length)"))) == 1
+    page.keyboard.press("1")
+    visitor.hear()
+    jump = page.evaluate(
+        """async () => {
+            const { player } = listeningTest;
+            const jumps = [];
+            for (const { address } of player.sounds) {
+                const before = player.position(), time = player.context.currentTime;
+                player.select(address);
+                const passed = player.context.currentTime - time;
+                jumps.push(Math.abs(player.position() - before - passed));
+                await new Promise((done) => setTimeout(done, 60));
+                const open = [...player.run.gains].filter(([, gain]) => gain.gain.value > 0.5).map(([name]) => name);
+                if (open.length !== 1 || open[0] !== address) jumps.push(99);
+            }
+            return Math.max(...jumps);
+        }"""
+    )
+    assert jump < 0.001
+    positions = page.evaluate(
+        """async () => {
+            const { player } = listeningTest;
+            player.setLoop(0.3, 0.85);
+            const seen = [];
+            for (let turn = 0; turn < 60; turn += 1) {
+                seen.push(player.position());
+                await new Promise((done) => setTimeout(done, 20));
+            }
+            return seen;
+        }"""
+    )
+    assert all(0.3 <= position <= 0.86 for position in positions)
+    assert any(second < first for first, second in itertools.pairwise(positions))  # it went round
+    page.keyboard.press("Space")
+    assert page.evaluate("listeningTest.player.playing") is False
+    page.keyboard.press("\\")
+    assert page.evaluate("listeningTest.player.loop") == pytest.approx([0, 1], abs=0.01)
+    assert visitor.problems == []
+
+
+def test_answers_wait_on_the_device_while_there_is_no_connection(
+    browser: Any, trial_folder: Path, tmp_path: Path
+) -> None:
+    database = tmp_path / "answers.sqlite3"
+    with running_server(trial_folder, database) as (_, port):
+        visitor = Visitor(browser, port, viewport=PHONE)
+        visitor.begin()
+        rate_by_keys(visitor, [0, 0, 0])
+        visitor.click("Next")
+        visitor.step("1 of 6")
+        visitor.click("Next")
+        visitor.page.get_by_text("Not heard yet: 1, 2, 3; not rated yet: 1, 2, 3.").wait_for()
+        visitor.context.set_offline(True)
+        rate_by_keys(visitor, [7, 8, 9])
+        visitor.page.get_by_text("No connection; ").wait_for()
+        visitor.page.screenshot(path=tmp_path / "offline.png")
+        kept = visitor.page.evaluate("JSON.stringify(localStorage)")
+        assert kept.count("api/answers") == 3
+        visitor.context.set_offline(False)
+        visitor.page.locator("#saved", has_text="Saved").wait_for()
+        assert visitor.problems == []
+    assert sorted(answer.value for answer in read_answers(database)) == [7, 8, 9]
+
+
+def test_a_pair_is_chosen_with_keys(browser: Any, pair_folder: Path, tmp_path: Path) -> None:
+    trial = Trial.read(pair_folder)
+    database = tmp_path / "answers.sqlite3"
+    with running_server(pair_folder, database) as (_, port):
+        visitor = Visitor(browser, port, viewport=PHONE)
+        visitor.begin()
+        for step in ("Practice", "1 of 6"):
+            visitor.step(step)
+            for key in "12":
+                visitor.page.keyboard.press(key)
+                visitor.wait_until_heard()
+            visitor.fits()
+            visitor.page.get_by_role("radio", name="A is better").focus()
+            visitor.page.keyboard.press("ArrowRight")
+            visitor.page.screenshot(path=tmp_path / f"{step}.png", full_page=True)
+            visitor.click("Next")
+        visitor.step("2 of 6")
+        assert visitor.problems == []
+    screen, labels = trial.order_for(1)[0]
+    assert [(answer.screen, answer.stimulus) for answer in read_answers(database)] == [(screen.id, labels[1])]

@@ -1,0 +1,207 @@
+"""Statistics by values worked out by hand, against scipy, and on listeners whose preferences are known."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from data.errors import UserError
+from stylize.listening.ratings import Preference, Rating
+from stylize.listening.statistics import (
+    bootstrap_interval,
+    compare_pairs,
+    compare_systems,
+    holm,
+    signed_rank_p,
+    summarise,
+)
+
+
+def rate(values: dict[str, list[list[float]]], question: str = "quality") -> list[Rating]:
+    """Ratings from system: listeners: songs."""
+    return [
+        Rating(f"L{listener}", f"S{song}", question, system, value)
+        for system, listeners in values.items()
+        for listener, songs in enumerate(listeners)
+        for song, value in enumerate(songs)
+    ]
+
+
+def test_signed_rank_by_hand() -> None:
+    # All six differences positive: of the 2^6 signs two are as extreme, so p = 2/64.
+    assert signed_rank_p([1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 64)
+    # Only the largest is negative: W = 6; 14 of the 64 subsets of 1..6 add up to 6 or less, so p = 28/64.
+    assert signed_rank_p([1, 2, 3, 4, 5, -6]) == pytest.approx(28 / 64)
+    assert signed_rank_p([0, 0, 0]) == 1.0
+    assert signed_rank_p([]) == 1.0
+
+
+def test_signed_rank_is_what_enumeration_gives() -> None:
+    differences = np.array([0.5, -1.5, 2.5, 3.5, -4.5, 5.5, 6.5, 7.5])
+    ranks = np.arange(1, 9)
+    observed = ranks[differences > 0].sum()
+    sums = [
+        sum(rank for rank, sign in zip(ranks, signs, strict=True) if sign)
+        for signs in itertools.product((0, 1), repeat=8)
+    ]
+    tail = min(np.mean([total >= observed for total in sums]), np.mean([total <= observed for total in sums]))
+    assert signed_rank_p(list(differences)) == pytest.approx(2 * tail)
+
+
+def test_holm_by_hand() -> None:
+    # Sorted 0.005, 0.01, 0.03, 0.04, times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and the last may not be below 0.06.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+
+
+def test_binomial_by_hand() -> None:
+    # Nine of ten: 2 * (10 + 1) / 2^10.
+    choices = [Preference("a", str(n), "preference", "x", "y") for n in range(9)]
+    choices.append(Preference("b", "9", "preference", "y", "x"))
+    (result,) = compare_pairs(choices)
+    assert (result.first, result.second, result.wins, result.choices) == ("x", "y", 9, 10)
+    assert result.p == pytest.approx(22 / 1024) and result.adjusted == result.p
+    assert result.share == 0.9 and result.listeners == 2
+    # Wilson's interval by its formula.
+    z = stats.norm.ppf(0.975)
+    centre, spread = (0.9 + z**2 / 20) / (1 + z**2 / 10), z * (0.9 * 0.1 / 10 + z**2 / 400) ** 0.5 / (1 + z**2 / 10)
+    assert (result.low, result.high) == pytest.approx((centre - spread, centre + spread))
+
+
+def test_pairs_are_corrected_within_their_question() -> None:
+    rows = [
+        Preference("a", str(n), question, first, second)
+        for question in ("quality", "style")
+        for first, second in (("x", "y"), ("x", "z"))
+        for n in range(8)
+    ]
+    results = compare_pairs(rows)
+    assert [row.question for row in results] == ["quality", "quality", "style", "style"]
+    for row in results:
+        assert row.p == pytest.approx(2 / 256) and row.adjusted == pytest.approx(4 / 256)
+
+
+def test_summaries_by_hand() -> None:
+    ratings = rate({"x": [[10, 20], [30, 100]], "y": [[50, 50], [50, 50]]})
+    first, second = summarise(ratings)
+    assert (first.system, first.mean, first.median) == ("x", 40.0, 25.0)
+    assert (first.listeners, first.songs, first.ratings) == (2, 2, 4)
+    # Two listeners with means 15 and 65: their draws have means 15, 40, 65 with chances 1/4, 1/2, 1/4.
+    assert (first.low, first.high) == (15.0, 65.0)
+    assert (second.low, second.high) == (50.0, 50.0)
+
+
+def test_one_listener_has_no_interval() -> None:
+    assert bootstrap_interval([[1, 2, 3]]) is None
+    (summary,) = summarise(rate({"x": [[10, 20]]}))
+    assert summary.low is None and summary.high is None and summary.mean == 15
+
+
+def test_intervals_agree_with_scipy() -> None:
+    values = np.random.default_rng(0).normal(60, 15, size=(25, 4))
+    low, high = bootstrap_interval([list(row) for row in values]) or (0, 0)
+    means = (values.mean(axis=1),)
+    expected = stats.bootstrap(means, np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(1))
+    assert low == pytest.approx(expected.confidence_interval.low, abs=0.25)
+    assert high == pytest.approx(expected.confidence_interval.high, abs=0.25)
+
+
+def test_listeners_are_drawn_and_not_ratings() -> None:
+    """Ratings that agree within listeners and differ between them are worth as much as the listeners."""
+    groups = [[float(10 * listener)] * 50 for listener in range(10)]
+    low, high = bootstrap_interval(groups) or (0, 0)
+    alone_low, alone_high = bootstrap_interval([[value] for group in groups for value in group]) or (0, 0)
+    assert (high - low) > 4 * (alone_high - alone_low)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    chance = np.random.default_rng(5)
+    held = 0
+    for trial in range(300):
+        listeners = 50 + chance.normal(0, 10, size=30)
+        groups = [list(chance.normal(mean, 5, size=3)) for mean in listeners]
+        low, high = bootstrap_interval(groups, seed=trial, resamples=500) or (0, 0)
+        held += low <= 50 <= high
+    assert 0.89 <= held / 300 <= 0.98
+
+
+def test_comparisons_pair_listeners_or_ratings() -> None:
+    ratings = rate({"x": [[10, 20], [30, 40]], "y": [[0, 0], [50, 50]]})
+    (by_listener,) = compare_systems(ratings)
+    assert (by_listener.first, by_listener.second, by_listener.pairs) == ("x", "y", 2)
+    assert by_listener.difference == pytest.approx((15 - 15) / 2)
+    (by_rating,) = compare_systems(ratings, "rating")
+    assert by_rating.pairs == 4
+    with pytest.raises(UserError, match="got --unit song; expected listener or rating"):
+        compare_systems(ratings, "song")
+
+
+def test_only_what_was_rated_for_both_is_compared() -> None:
+    ratings = [*rate({"x": [[10, 20]], "y": [[5, 5]]}), Rating("L9", "S0", "quality", "x", 100)]
+    (row,) = compare_systems(ratings)
+    assert row.pairs == 1 and row.difference == 10
+
+
+def simulate(chance: np.random.Generator, means: dict[str, float], listeners: int, songs: int) -> list[Rating]:
+    """Listeners who use the scale each in their own way, and songs that are not equally hard."""
+    leaning = chance.normal(0, 12, size=listeners)
+    hardness = chance.normal(0, 8, size=songs)
+    return [
+        Rating(
+            f"L{listener}",
+            f"S{song}",
+            "quality",
+            system,
+            float(np.clip(round(mean + leaning[listener] + hardness[song] + chance.normal(0, 12)), 0, 100)),
+        )
+        for system, mean in means.items()
+        for listener in range(listeners)
+        for song in range(songs)
+    ]
+
+
+def test_known_preferences_are_recovered() -> None:
+    means = {"bad": 30.0, "middle": 50.0, "good": 65.0, "as good": 65.0}
+    missed = false = 0
+    for trial in range(30):
+        ratings = simulate(np.random.default_rng(trial), means, listeners=16, songs=4)
+        found = sorted(summarise(ratings), key=lambda row: row.mean)
+        assert [row.system for row in found][:2] == ["bad", "middle"]
+        for row in compare_systems(ratings):
+            same = means[row.first] == means[row.second]
+            assert same or (row.difference < 0) == (means[row.first] < means[row.second])
+            missed += not same and row.adjusted >= 0.05
+            false += same and row.adjusted < 0.05
+    assert missed <= 3  # of 150
+    assert false <= 5  # of 30, of which one in twenty is due
+
+
+def test_random_listeners_are_significant_about_as_often_as_chance_allows() -> None:
+    """200 trials of four equal systems: any difference in about one in twenty of them."""
+    alone = trials = 0
+    for trial in range(200):
+        chance = np.random.default_rng(1000 + trial)
+        rows = compare_systems(simulate(chance, {"a": 50, "b": 50, "c": 50, "d": 50}, listeners=16, songs=3))
+        alone += rows[0].p < 0.05
+        trials += any(row.adjusted < 0.05 for row in rows)
+    # 99.9 % limits of a binomial with the nominal 5 % of 200.
+    assert stats.binom.ppf(0.001, 200, 0.05) <= alone <= stats.binom.ppf(0.999, 200, 0.05)
+    assert trials <= stats.binom.ppf(0.999, 200, 0.05)
+
+
+def test_random_choices_are_significant_about_as_often_as_chance_allows() -> None:
+    found = 0
+    for trial in range(200):
+        chance = np.random.default_rng(trial)
+        rows = [
+            Preference(str(n), "S", "preference", *(("x", "y") if chance.random() < 0.5 else ("y", "x")))
+            for n in range(100)
+        ]
+        found += compare_pairs(rows)[0].p < 0.05
+    expected = 2 * stats.binom.cdf(39, 100, 0.5)  # the test is discrete: 39 of 100 are significant, 40 are not
+    assert stats.binom.ppf(0.001, 200, expected) <= found <= stats.binom.ppf(0.999, 200, expected)
