@@ -1,0 +1,116 @@
+"""Measured rows, kept in a file as they come, so that an interrupted benchmark goes on where it stopped."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system on one pair.
+
+    Args:
+        key: equal where nothing can have changed: audio, system, judge and measures.
+        tier, pair, song, source_style, target: of the pair.
+        system: its name.
+        heard: the genre that the judge hears.
+        measures: `target_heard`, `source_heard` (0 or 1), `target_probability`, `source_probability`, and what
+            :func:`stylize.evaluate.content.content_kept` and `nearness_to_truth` give.
+        seconds: of music.
+        elapsed: seconds of work; None where nothing was to be done.
+        embedding: of the output.
+    """
+
+    key: str
+    tier: str
+    pair: str
+    song: str
+    source_style: str
+    target: str
+    system: str
+    heard: str
+    measures: dict[str, float]
+    seconds: float
+    elapsed: float | None
+    embedding: np.ndarray
+
+    def to_json(self) -> str:
+        """One line; the embedding as base64 of float32."""
+        vector = base64.b64encode(np.asarray(self.embedding, dtype="<f4").tobytes()).decode()
+        return json.dumps({**asdict(self), "embedding": vector})
+
+    @classmethod
+    def from_json(cls, line: str) -> Row:
+        """Read such a line.
+
+        Raises:
+            ValueError: it is no such line.
+        """
+        try:
+            values: dict[str, Any] = json.loads(line)
+            vector = np.frombuffer(base64.b64decode(values.pop("embedding"), validate=True), dtype="<f4")
+            return cls(**values, embedding=vector)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from None
+
+
+class Measurements:
+    """All rows that were ever measured in a folder.
+
+    Args:
+        path: the file, a line for each row; made where it does not exist.
+
+    Raises:
+        UserError: it holds something else, or cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows: dict[str, Row] = {}
+        if not path.exists():
+            return
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise UserError(f"cannot read {path}; choose another --work folder") from None
+        lines = text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = Row.from_json(line)
+            except ValueError:
+                if number == len(lines):  # an interruption can cut the last line; it is measured again
+                    path.write_text("".join(f"{whole}\n" for whole in lines[:-1]), encoding="utf-8")
+                    break
+                raise UserError(f"{path} line {number} is no measurement; choose another --work folder") from None
+            self._rows[row.key] = row
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, key: str) -> Row | None:
+        """The row of that key, if it was measured."""
+        return self._rows.get(key)
+
+    def add(self, row: Row) -> None:
+        """Keep a row, on disk at once.
+
+        Raises:
+            UserError: the disk is full or fails.
+        """
+        self._rows[row.key] = row
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(row.to_json() + "\n")
+        except OSError as error:
+            raise UserError(f"could not write {self.path}: {error.strerror or error}") from None
