@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.audio import read_audio
 from stylize.benchmark import CommandRun, run_measured, time_in_turns, write_long_song
+from stylize.optimize.autoencoder import load_autoencoder_features
 from stylize.optimize.engine import optimize
 from stylize.optimize.feature_network import FeatureNetwork
 from stylize.optimize.objective import Objective, measure_style
@@ -33,7 +34,7 @@ class OptimizationPlan:
         evaluations: of the objective in each turn.
         repeats: turns that count.
         threads: of PyTorch.
-        width: channels of the random network.
+        width: channels of the random network that is measured beside the default one.
         memory_minutes: lengths of the songs for peak memory; more than a block is worked on in blocks.
     """
 
@@ -54,40 +55,51 @@ def measure_optimization(plan: OptimizationPlan, command: Sequence[str], folder:
         folder: for the songs.
 
     Returns:
-        by optimizer and for the plain loop: seconds of an evaluation for a minute of music, and the median ratio to the
-        plain loop; the peak memory of each length.
+        by network, then by optimizer and for the plain loop: seconds of an evaluation for a minute of music, and the
+        median ratio to the plain loop; the peak memory of each length.
     """
+    representation = make_representation("mel", inverse="griffin-lim")
+    networks: dict[str, FeatureNetwork] = {
+        "autoencoder (default)": load_autoencoder_features(),
+        f"random, {plan.width} channels": RandomNetwork(
+            RandomNetworkConfig(in_channels=representation.rows, width=plan.width)
+        ),
+    }
+    wav, _ = read_audio(write_long_song(folder / "optimize.wav", 2 * plan.seconds), representation.sample_rate)
+    content, style = (representation.encode(half) for half in torch.from_numpy(wav[0]).chunk(2))
     before = torch.get_num_threads()
     torch.set_num_threads(plan.threads)
     try:
-        seconds = time_in_turns(_tasks(plan, folder), plan.repeats)
+        speeds = {
+            name: _summarise(time_in_turns(_tasks(plan, network, content, style), plan.repeats), plan)
+            for name, network in networks.items()
+        }
     finally:
         torch.set_num_threads(before)
-    speeds = {
-        name: {
-            "seconds_per_minute": statistics.median(turns) / plan.evaluations * 60 / plan.seconds,
-            "times_plain": statistics.median(mine / plain for mine, plain in zip(turns, seconds[PLAIN], strict=True)),
-        }
-        for name, turns in seconds.items()
-    }
     runs = [_run(minutes, plan, command, folder) for minutes in plan.memory_minutes]
     return {
         "music_seconds": plan.seconds,
-        "width": plan.width,
         "speeds": speeds,
         "memory_minutes": list(plan.memory_minutes),
         "peak_mebibytes": [round(run.peak_mebibytes, 1) for run in runs],
     }
 
 
-def _tasks(plan: OptimizationPlan, folder: Path) -> dict[str, Callable[[], object]]:
+def _summarise(seconds: Mapping[str, Sequence[float]], plan: OptimizationPlan) -> dict[str, dict[str, float]]:
+    return {
+        name: {
+            "seconds_per_minute": statistics.median(turns) / plan.evaluations * 60 / plan.seconds,
+            "times_plain": statistics.median(mine / plain for mine, plain in zip(turns, seconds[PLAIN], strict=True)),
+        }
+        for name, turns in seconds.items()
+    }
+
+
+def _tasks(
+    plan: OptimizationPlan, network: FeatureNetwork, content: Tensor, style: Tensor
+) -> dict[str, Callable[[], object]]:
     """So many evaluations by the plain loop and by each optimizer, all from the same content to the same style."""
-    representation = make_representation("mel", inverse="griffin-lim")
-    wav, _ = read_audio(write_long_song(folder / "optimize.wav", 2 * plan.seconds), representation.sample_rate)
-    content, style = (representation.encode(half) for half in torch.from_numpy(wav[0]).chunk(2))
-    shape = (1, content.shape[1], content.shape[2])
-    network = RandomNetwork(RandomNetworkConfig(in_channels=representation.rows, width=plan.width))
-    view = view_of("frequency", shape)
+    view = view_of("frequency", (1, content.shape[1], content.shape[2]))
     layers = network.default_style_layers
 
     def run(optimizer: str) -> None:
@@ -148,29 +160,20 @@ def _run(minutes: float, plan: OptimizationPlan, command: Sequence[str], folder:
     """Two iterations of the command on a song of some length; the memory does not depend on their number but once."""
     song = write_long_song(folder / "optimize-memory.wav", 60 * minutes)
     style = write_long_song(folder / "optimize-style.wav", 10)
-    options = [
-        "--iterations",
-        "2",
-        "--width",
-        str(plan.width),
-        "--threads",
-        str(plan.threads),
-        "--device",
-        "cpu",
-        "--force",
-    ]
+    options = ["--iterations", "2", "--threads", str(plan.threads), "--device", "cpu", "--force"]
     return run_measured([*command, "optimize", str(song), str(style), "-o", str(folder / "out.wav"), *options])
 
 
 def format_optimization(figures: Mapping[str, Any]) -> list[str]:
     """A markdown table of the figures."""
     lines = [
-        f"| optimization, {figures['music_seconds']:g} s at a time, random network of {figures['width']} channels "
-        "| s per evaluation and minute of music | × the plain loop |",
-        "|---|---|---|",
+        f"| optimization, {figures['music_seconds']:g} s at a time | network | s per evaluation and minute of music "
+        "| × the plain loop |",
+        "|---|---|---|---|",
     ]
-    for name, speed in figures["speeds"].items():
-        lines.append(f"| {name} | {speed['seconds_per_minute']:.2f} | {speed['times_plain']:.2f} |")
+    for network, speeds in figures["speeds"].items():
+        for name, speed in speeds.items():
+            lines.append(f"| {name} | {network} | {speed['seconds_per_minute']:.2f} | {speed['times_plain']:.2f} |")
     lines += ["", "| `stylize optimize`, peak memory | MiB |", "|---|---|"]
     for minutes, peak in zip(figures["memory_minutes"], figures["peak_mebibytes"], strict=True):
         lines.append(f"| {minutes:g} min of music | {peak:.0f} |")

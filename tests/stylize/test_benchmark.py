@@ -138,10 +138,12 @@ def test_processor_name(tmp_path: Path) -> None:
 
 OPTIMIZATION = {
     "music_seconds": 10.0,
-    "width": 2048,
     "speeds": {
-        "plain loop": {"seconds_per_minute": 1.18, "times_plain": 1.0},
-        "Adam": {"seconds_per_minute": 1.2, "times_plain": 1.02},
+        "autoencoder (default)": {
+            "plain loop": {"seconds_per_minute": 1.18, "times_plain": 1.0},
+            "Adam": {"seconds_per_minute": 1.2, "times_plain": 1.02},
+        },
+        "random, 8 channels": {"plain loop": {"seconds_per_minute": 2.0, "times_plain": 1.0}},
     },
     "memory_minutes": [0.5, 1.0],
     "peak_mebibytes": [700.0, 710.4],
@@ -158,14 +160,16 @@ def test_the_optimization_beside_a_plain_loop(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(speed, "run_measured", run)
     plan = speed.OptimizationPlan(1.0, evaluations=2, repeats=3, threads=1, width=8, memory_minutes=(0.02, 0.04))
     figures = speed.measure_optimization(plan, ["stylize"], tmp_path)
-    assert figures["speeds"]["plain loop"]["times_plain"] == 1.0
-    assert list(figures["speeds"]) == ["plain loop", "Adam", "L-BFGS"]
-    assert all(speeds["seconds_per_minute"] > 0 for speeds in figures["speeds"].values())
+    assert list(figures["speeds"]) == ["autoencoder (default)", "random, 8 channels"]
+    for speeds in figures["speeds"].values():
+        assert list(speeds) == ["plain loop", "Adam", "L-BFGS"] and speeds["plain loop"]["times_plain"] == 1.0
+        assert all(values["seconds_per_minute"] > 0 for values in speeds.values())
     assert figures["peak_mebibytes"] == [101.0, 102.0]
     assert [command[:2] for command in commands] == [["stylize", "optimize"]] * 2
     assert speed.format_optimization(OPTIMIZATION)[2:] == [
-        "| plain loop | 1.18 | 1.00 |",
-        "| Adam | 1.20 | 1.02 |",
+        "| plain loop | autoencoder (default) | 1.18 | 1.00 |",
+        "| Adam | autoencoder (default) | 1.20 | 1.02 |",
+        "| plain loop | random, 8 channels | 2.00 | 1.00 |",
         "",
         "| `stylize optimize`, peak memory | MiB |",
         "|---|---|",
@@ -225,7 +229,7 @@ def test_the_script_writes_json_and_a_table(
     assert document["machine"]["threads"] == 1 and document["machine"]["torch"] == torch.__version__
     printed = capsys.readouterr()
     assert printed.out.strip() == (tmp_path / "figures.md").read_text().strip()
-    assert "| end to end | 3.00 |" in printed.out and "| Adam | 1.20 | 1.02 |" in printed.out
+    assert "| end to end | 3.00 |" in printed.out and "| Adam | autoencoder (default) | 1.20 | 1.02 |" in printed.out
     assert f"rendered songs left out: no folder {missing}" in printed.err
     with pytest.raises(UserError, match="folder not found"):
         benchmark(output=tmp_path / "no" / "figures.json")
