@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+UNLABELLED = -1
+"""Style number of a source whose style nobody named."""
+
 OTHER_ITEMS = 3
 """How many other items are tried in place of one that cannot be read, before giving up."""
 
@@ -202,13 +205,16 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         gain_db: gains are uniform in [-gain_db, gain_db], decibels.
         paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered
             corpus.
+        unlabelled: recordings of no known style.
+        unlabelled_share: share of the training items whose source is one of them, in [0, 1).
 
     Shape:
         source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64
         scalars; has_pair bool scalar.
 
     Raises:
-        UserError: a style has no readable clip. Unreadable clips are left out with a warning.
+        UserError: a style has no readable clip, or there is a share of unlabelled recordings and none is readable.
+            Unreadable files are left out with a warning.
     """
 
     def __init__(
@@ -222,6 +228,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         train: bool,
         gain_db: float = 3.0,
         paired: bool,
+        unlabelled: Sequence[Path] = (),
+        unlabelled_share: float = 0.0,
     ) -> None:
         self.styles, self.mel_cache, self.frames = tuple(styles), mel_cache, frames
         self.seed, self.train, self.gain_db, self.paired = seed, train, gain_db, paired
@@ -232,6 +240,14 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         for style, of_style in self._mels.items():
             if not of_style:
                 raise UserError(f"no readable clip of style {style!r}: every style needs some")
+        self.unlabelled_share = unlabelled_share if train else 0.0
+        strangers = [Clip(path, "", str(path), "train") for path in unlabelled] if self.unlabelled_share else []
+        self._unlabelled = _measure_all(strangers, mel_cache)
+        if self.unlabelled_share and not self._unlabelled:
+            raise UserError(
+                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of "
+                f"{unlabelled_share:g} of the sources should be such: add some, or set the share to 0"
+            )
         self._pairs = {(mel.clip.genre, mel.clip.song): mel for mel in mels} if paired else {}
         self._turns = {style: _crop_turns(of_style, frames) for style, of_style in self._mels.items()}
         self._validation = _interleave(self._mels)
@@ -258,7 +274,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         for name, mel in zip(("target", "reference"), others, strict=True):
             crops[name] = self._crop(mel, self._start(generator, mel.frames), self._gain(generator))
         return {name: torch.from_numpy(crop) for name, crop in crops.items()} | {
-            "source_style": torch.tensor(self.styles.index(source.clip.genre)),
+            "source_style": torch.tensor(self.styles.index(source.clip.genre) if source.clip.genre else UNLABELLED),
             "target_style": torch.tensor(self.styles.index(target_style)),
             "has_pair": torch.tensor(pair is not None),
         }
@@ -273,6 +289,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         target_turns, mels = self._turns[target_style], self._mels[target_style]
         target = target_turns[int(generator.integers(len(target_turns)))]
         others = [mel for mel in mels if mel is not target] or [target]
+        if self.unlabelled_share and generator.random() < self.unlabelled_share:
+            source = self._unlabelled[int(generator.integers(len(self._unlabelled)))]
         return source, (target, others[int(generator.integers(len(others)))]), target_style
 
     def _fixed(self, index: int) -> tuple[_Mel, tuple[_Mel, _Mel], str]:

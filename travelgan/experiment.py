@@ -19,8 +19,9 @@ from data.folder import GENRES, index_folder
 from data.mel import MelConfig
 from data.mel_cache import MelCache
 from data.segments import MelSegments
+from data.sources import list_splits
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
-from training.genre import GenreClassifier
+from training.genre import GenreClassifier, augment
 from training.loop import LoopConfig
 from training.pretrained import load_start
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
@@ -56,6 +57,9 @@ class TranslatorData:
         paired: songs of equal number are the same song in every style (a rendered corpus); GTZAN has no pairs.
         gain_db: random gain of a segment, at most this, decibels.
         validation_frames: length of a validation clip, mel frames.
+        unlabelled: folders of recordings, as prepared ones; their training part is music without a style's name.
+        unlabelled_share: share of the sources that are taken from there; they meet the losses that need no name, and
+            for identity their own embedding is their style.
         classifier: model folder of a genre classifier for validation; without one the siamese network judges itself.
     """
 
@@ -66,7 +70,15 @@ class TranslatorData:
     paired: bool = False
     gain_db: float = 3.0
     validation_frames: int = 512
+    unlabelled: tuple[str, ...] = ()
+    unlabelled_share: float = 0.0
     classifier: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.unlabelled_share < 1:
+            raise ValueError(f"unlabelled_share must be in [0, 1), got {self.unlabelled_share}")
+        if self.unlabelled_share and not self.unlabelled:
+            raise ValueError(f"unlabelled_share is {self.unlabelled_share}, but unlabelled names no folder")
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,8 @@ class TranslatorTraining:
         mismatch: weight of real mels under a wrong style's name among the discriminator's fakes.
         example_share: share of translations whose style is given by example instead of by name.
         identity_share: share of the batch that is also translated to its own style.
+        augment_style: the style head, and examples of a style, are heard in other tone colours, pitches and rooms (see
+            :func:`training.genre.augment`), so that a style is more than the instruments of the training songs.
         pretrain_steps: steps without the discriminator before it joins; useful where there are known pairs.
         start_from: model folder whose weights are the start, to fine-tune.
     """
@@ -131,6 +145,7 @@ class TranslatorTraining:
     mismatch: float = 0.5
     example_share: float = 0.5
     identity_share: float = 0.25
+    augment_style: bool = False
     pretrain_steps: int = 0
     start_from: str | None = None
 
@@ -179,9 +194,7 @@ class TranslatorExperiment(Experiment):
         betas = (config.beta1, config.beta2)
         self.optimizers = {
             "generator": torch.optim.Adam(self.translator.parameters(), lr=config.generator_lr, betas=betas),
-            "discriminator": torch.optim.Adam(
-                self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas
-            ),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas),
         }
         self.weights = {name: value for name, value in asdict(config.weights).items() if value > 0}
         clips = index_folder(Path(data.folder))
@@ -189,7 +202,10 @@ class TranslatorExperiment(Experiment):
         common = {"styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired}
         self.segments = MelSegments(
             [clip for clip in clips if clip.split == "train"],
-            frames=data.segment_frames, train=True, gain_db=data.gain_db, **common,  # type: ignore[arg-type]
+            frames=data.segment_frames, train=True, gain_db=data.gain_db,
+            unlabelled=list_splits(data.unlabelled, "train") if data.unlabelled_share else (),
+            unlabelled_share=data.unlabelled_share,
+            **common,  # type: ignore[arg-type]
         )  # fmt: skip
         validation = MelSegments(
             [clip for clip in clips if clip.split == "valid"],
@@ -206,13 +222,14 @@ class TranslatorExperiment(Experiment):
 
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """The discriminator first, then generator and siamese network; both see the same translations."""
+        batch = batch | {"reference": self.style_view(batch["reference"], step, 0)}
         style = self.target_styles(batch)
         source = batch["source"]
         own = max(1, round(self.config.identity_share * len(source))) if "identity" in self.weights else 0
-        own_style = self.siamese.style_prototypes()[batch["source_style"][:own]]
+        own_style = self.own_styles(batch, own)
         outputs = self.translator(torch.cat([source, source[:own]]), torch.cat([style, own_style]))
         fake, same = outputs[: len(source)], outputs[len(source) :]
-        recipe = {"batch": batch, "style": style, "fake": fake, "same": same, "update": update}
+        recipe = {"batch": batch, "style": style, "fake": fake, "same": same, "update": update, "step": step}
         if step < self.config.pretrain_steps:
             return self.generator_step(**recipe, adversarial=False)  # type: ignore[arg-type]
         losses = self.discriminator_step(batch=batch, fake=fake.detach(), update=update)
@@ -226,6 +243,14 @@ class TranslatorExperiment(Experiment):
         by_example = torch.rand(len(named), 1, device=named.device) < self.config.example_share
         return torch.where(by_example, self.siamese(batch["reference"]).style, named)
 
+    def own_styles(self, batch: Batch, count: int) -> Tensor:
+        """Style vectors of the first sources: prototype of the name, or the song's own embedding where it has none."""
+        labels = batch["source_style"][:count]
+        named = self.siamese.style_prototypes()[labels.clamp(min=0)]
+        if bool((labels >= 0).all()):
+            return named
+        return torch.where((labels >= 0)[:, None], named, self.siamese(batch["source"][:count]).style)
+
     def discriminator_step(self, *, batch: Batch, fake: Tensor, update: Update) -> dict[str, Tensor]:
         """Teach the discriminator to tell real songs of a style from translations and from songs of other styles."""
         target_style = batch["target_style"]
@@ -235,7 +260,8 @@ class TranslatorExperiment(Experiment):
         losses = {"discriminator": loss.detach()}
         if self.config.mismatch > 0:
             wrong = _scores(self.discriminator(batch["source"], target_style))
-            other = (batch["source_style"] != target_style).float()[:, None, None]
+            source_style = batch["source_style"]
+            other = ((source_style != target_style) & (source_style >= 0)).float()[:, None, None]
             terms = [(torch.relu(1 + scores.float()) * other).mean() for scores in wrong]
             mismatch = torch.stack(terms).mean()
             loss = loss + self.config.mismatch * mismatch
@@ -243,8 +269,21 @@ class TranslatorExperiment(Experiment):
         update("discriminator", loss)
         return losses
 
+    def style_view(self, mel: Tensor, step: int, stream: int) -> Tensor:
+        """A mel as the style head shall hear it: damaged by what must not change a style, where that is wanted.
+
+        Args:
+            mel: log10.
+            step: and `stream`: the random numbers depend on these and on the seed alone.
+            stream: apart for every use in a step.
+        """
+        if not self.config.augment_style:
+            return mel
+        generator = torch.Generator().manual_seed(hash((self.config.loop.seed, step, stream)) % 2**63)
+        return augment(mel.cpu(), self.config.mel.log_floor, generator).to(mel)
+
     def generator_step(
-        self, *, batch: Batch, style: Tensor, fake: Tensor, same: Tensor, update: Update, adversarial: bool
+        self, *, batch: Batch, style: Tensor, fake: Tensor, same: Tensor, update: Update, step: int, adversarial: bool
     ) -> dict[str, Tensor]:
         """Teach generator and siamese network; the discriminator is frozen.
 
@@ -254,9 +293,10 @@ class TranslatorExperiment(Experiment):
             fake: translations of the sources.
             same: translations of the first sources to their own style.
             update: see :class:`training.experiment.Update`.
+            step: of the training.
             adversarial: with the losses that the discriminator judges.
         """
-        losses = self.siamese_losses(batch, fake, style)
+        losses = self.siamese_losses(batch, fake, style, step)
         if adversarial:
             losses |= self.adversarial_losses(batch, fake)
         if "identity" in self.weights:
@@ -281,18 +321,19 @@ class TranslatorExperiment(Experiment):
                 )
         return losses
 
-    def siamese_losses(self, batch: Batch, fake: Tensor, style: Tensor) -> dict[str, Tensor]:
+    def siamese_losses(self, batch: Batch, fake: Tensor, style: Tensor, step: int) -> dict[str, Tensor]:
         """TraVeL, margin and contrastive losses.
 
         The pull to the target style must teach the generator, not the siamese network to call everything the target:
         for it the siamese network is frozen.
         """
-        source, target = self.siamese(batch["source"]), self.siamese(batch["target"])
+        source = self.siamese(batch["source"])
+        heard = torch.cat([batch["source"], batch["target"]])
         losses = {
             "travel": travel_loss(source.content, self.siamese(fake).content),
             "margin": siamese_margin(source.content, self.config.content_margin),
             "style": contrastive_style(
-                torch.cat([source.style, target.style]),
+                self.siamese(self.style_view(heard, step, 1)).style,
                 torch.cat([batch["source_style"], batch["target_style"]]),
                 self.siamese.style_prototypes(),
                 self.config.style_margin,

@@ -61,9 +61,7 @@ def feature_matching(
     return torch.stack(losses).mean()
 
 
-def travel_loss(
-    source: Tensor, translated: Tensor, distance_weight: float = 1.0, angle_weight: float = 1.0
-) -> Tensor:
+def travel_loss(source: Tensor, translated: Tensor, distance_weight: float = 1.0, angle_weight: float = 1.0) -> Tensor:
     """TraVeL loss: the vector between two songs stays the same when both are translated.
 
     TraVeLGAN, arXiv 1902.09631, section 3. With t_ij = S(x_i) - S(x_j) for songs and t'_ij for their
@@ -114,15 +112,16 @@ def contrastive_style(style: Tensor, labels: Tensor, prototypes: Tensor, margin:
 
     Args:
         style: style embeddings of segments, of length 1, so distances are at most 2.
-        labels: index of the style of each.
+        labels: index of the style of each; below 0 where it is not known, and then the point does not count.
         prototypes: of all styles, of length 1, in the order of the indices.
         margin: distance from which on a pair of two styles costs nothing.
 
     Shape:
         (B, D), (B,), (styles, D) -> scalar.
     """
-    points = torch.cat([style.float(), prototypes.float()])
-    kinds = torch.cat([labels, torch.arange(len(prototypes), device=labels.device)])
+    known = labels >= 0
+    points = torch.cat([style.float()[known], prototypes.float()])
+    kinds = torch.cat([labels[known], torch.arange(len(prototypes), device=labels.device)])
     first, second = torch.triu_indices(len(points), len(points), offset=1, device=points.device)
     distance = _length(points[first] - points[second])
     same = (kinds[first] == kinds[second]).float()

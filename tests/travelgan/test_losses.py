@@ -116,6 +116,17 @@ def test_contrastive_style_by_hand() -> None:
     assert value.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_contrastive_style_leaves_out_what_nobody_named() -> None:
+    """A point of an unknown style changes nothing, wherever it lies, and learns nothing."""
+    prototypes = torch.eye(2)
+    style = torch.tensor([[0.6, 0.8], [-1.0, 0.0]], requires_grad=True)
+    value = losses.contrastive_style(style, torch.tensor([0, -1]), prototypes, margin=1.2)
+    assert value.item() == losses.contrastive_style(style[:1], torch.tensor([0]), prototypes, margin=1.2).item()
+    value.backward()
+    assert style.grad is not None
+    assert style.grad[1].abs().sum() == 0 < style.grad[0].abs().sum()
+
+
 def test_contrastive_style_teaches_prototypes_too() -> None:
     prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     losses.contrastive_style(torch.tensor([[0.6, 0.8]]), torch.tensor([0]), prototypes, 1.2).backward()
