@@ -29,6 +29,15 @@ LOUDNESS_EXPONENT = 2.0
 
 SMALLEST_MAGNITUDE = 1e-6
 
+WANDER_TERMS = 3
+"""A line's phase wanders as the sum of so many slow sines."""
+
+WANDER_TURNS = 1.6 / (2 * math.pi)
+"""Height of each of them. Of the pure tone remains the Bessel function J0(1.6) to the third power, a tenth."""
+
+SLOWEST_WANDER = 0.3
+"""Rates of these sines are drawn between this share of the fastest and the fastest."""
+
 
 class Carriers(nn.Module):
     """Mel and frame number to a direction (a complex number of length about one) and a magnitude for every bin.
@@ -37,6 +46,9 @@ class Carriers(nn.Module):
     of a tone on a line is known; the better the bands around a line agree with that, whatever the loudness, the more
     the line speaks: its weight is exp(-`carrier_sharpness` x the variance of the difference, in natural logarithms).
     So tones keep their pitch within cents although bands are much wider. All of it is smooth in the mel.
+
+    High lines lie so far apart (12 cents are 66 Hz at 9.5 kHz) that noise made of them is a chord. With
+    `carrier_wander` their phases wander slowly, each in its own way, so that a line becomes a narrow band of noise.
 
     Args:
         config: of the generator; its inverse STFT says which bins.
@@ -54,6 +66,9 @@ class Carriers(nn.Module):
     shape_square: Tensor
     steps: Tensor
     offsets: Tensor
+    wander_steps: Tensor
+    wander_offsets: Tensor
+    wander_turns: Tensor
     spread: Tensor
 
     def __init__(self, config: GeneratorConfig, mel_config: MelConfig) -> None:
@@ -89,7 +104,26 @@ class Carriers(nn.Module):
         # Random phases: with equal ones, all lines would meet in a click once a second.
         offsets = torch.randint(PHASE_STEPS, lines.shape, generator=generator)
         self.register_buffer("offsets", offsets, persistent=False)
+        self._add_wander(config, mel_config, lines, generator)
         self.register_buffer("spread", _spread(config, mel_config, lines), persistent=False)
+
+    def _add_wander(
+        self, config: GeneratorConfig, mel_config: MelConfig, lines: Tensor, generator: torch.Generator
+    ) -> None:
+        """Rates, phases and heights of the slow sines of the lines that wander, the last ones of the bank."""
+        if config.carrier_wander <= 0:
+            lines = lines[:0]
+        lines = lines[lines > config.carrier_wander_hz]
+        gap = lines * (2.0 ** (config.carrier_cents / 1200) - 1)
+        share = SLOWEST_WANDER + (1 - SLOWEST_WANDER) * torch.rand(
+            WANDER_TERMS, len(lines), generator=generator, dtype=torch.float64
+        )
+        turns = config.carrier_wander * gap * share * mel_config.hop_length / mel_config.sample_rate
+        offsets = torch.randint(PHASE_STEPS, turns.shape, generator=generator)
+        height = WANDER_TURNS * (lines / config.carrier_wander_hz - 1).clamp(max=1)
+        self.register_buffer("wander_steps", (turns * PHASE_STEPS).round().long() % PHASE_STEPS, persistent=False)
+        self.register_buffer("wander_offsets", offsets, persistent=False)
+        self.register_buffer("wander_turns", height.float(), persistent=False)
 
     def forward(self, mel: Tensor, first_frame: Tensor) -> tuple[Tensor, Tensor]:
         """Directions and magnitudes of a batch whose mels begin at these frames of their songs."""
@@ -115,9 +149,22 @@ class Carriers(nn.Module):
     def _phases(self, frames: int, first_frame: Tensor) -> Tensor:
         """Phases of all lines at the centres of the frames, radians: (B, lines, T)."""
         number = first_frame.to(self.steps).reshape(-1, 1, 1) + torch.arange(frames, device=self.steps.device)
-        # Both factors are below 2**32, and their product wraps at 2**64, which whole turns divide.
-        turns = (self.steps[:, None] * number + self.offsets[:, None]) & (PHASE_STEPS - 1)
-        return turns.float() * (2 * math.pi / PHASE_STEPS)
+        phase = _angle(self.steps, number, self.offsets)
+        if wandering := len(self.wander_turns):
+            sines = sum(
+                torch.sin(_angle(steps, number, offsets))
+                for steps, offsets in zip(self.wander_steps, self.wander_offsets, strict=True)
+            )
+            high = phase[:, -wandering:] + 2 * math.pi * self.wander_turns[:, None] * sines
+            phase = torch.cat([phase[:, :-wandering], high], dim=1)
+        return phase
+
+
+def _angle(steps: Tensor, number: Tensor, offsets: Tensor) -> Tensor:
+    """Angles of oscillators at these frames, radians: (lines,), (B, 1, T), (lines,) -> (B, lines, T)."""
+    # Both factors are below 2**32, and their product wraps at 2**64, which whole turns divide.
+    turns = (steps[:, None] * number + offsets[:, None]) & (PHASE_STEPS - 1)
+    return turns.float() * (2 * math.pi / PHASE_STEPS)
 
 
 def line_frequencies(config: GeneratorConfig, highest: float) -> Tensor:

@@ -31,6 +31,8 @@ class GeneratorConfig:
         carrier_hz: least distance between two lines, Hz.
         carrier_cents: least distance between two lines, hundredths of a semitone.
         carrier_sharpness: how much a line whose tone fits the mel better outweighs those beside it.
+        carrier_wander: how fast the phases of high lines wander, relative to the distance of lines; 0 for pure tones.
+        carrier_wander_hz: from here on lines wander, and from twice as high fully, Hz.
         scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
             the original repository were trained without.
         refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
@@ -52,6 +54,8 @@ class GeneratorConfig:
     carrier_hz: float = 1.0
     carrier_cents: float = 12.0
     carrier_sharpness: float = 40.0
+    carrier_wander: float = 0.0
+    carrier_wander_hz: float = 1500.0
     scale_input: bool = False
     refine_iterations: int = 0
     low_bands: tuple[tuple[int, ...], ...] = ()
@@ -72,6 +76,11 @@ class GeneratorConfig:
             )
         if self.head == "subbands" and (self.subbands < 2 or self.subbands % 2):
             raise ValueError(f"subbands must be even and at least 2, got {self.subbands}")
+        if self.carrier_wander < 0 or self.carrier_wander_hz <= 0:
+            raise ValueError(
+                "carrier_wander must be at least 0 and carrier_wander_hz positive, "
+                f"got {self.carrier_wander} and {self.carrier_wander_hz}"
+            )
         samples, factors = math.prod(self.ratios), f"ratios {list(self.ratios)}"
         last_factor = LAST_FACTORS[self.head]
         if last_factor is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -140,3 +141,66 @@ def test_the_transform_must_divide_the_front_ends() -> None:
         Vocoder(GeneratorConfig(192, 256, 16, (), head="carriers", istft_n_fft=1536, istft_hop_length=256), MEL)
     with pytest.raises(ValueError, match=r"ratios must be \[\] for the carriers, .* got \[2\]"):
         GeneratorConfig(ratios=(2,), head="carriers", istft_n_fft=1024, istft_hop_length=128)
+
+
+WANDERING = replace(CONFIG, carrier_wander=0.2)
+
+
+def test_low_lines_do_not_wander_and_high_ones_do_by_what_is_written() -> None:
+    """Against the sum of sines in plain doubles, at the start and after hours."""
+    pure, wandering = Carriers(CONFIG, MEL), Carriers(WANDERING, MEL)
+    lines = line_frequencies(CONFIG, RATE / 2)
+    first_wandering = int((lines > 1500.0).nonzero()[0])
+    frame = 90_000_017
+    extra = (wandering._phases(4, torch.tensor([frame])) - pure._phases(4, torch.tensor([frame])))[0].double()
+    assert float(extra[:first_wandering].abs().max()) == 0.0
+    for line in (first_wandering, first_wandering + 40, len(lines) - 1):
+        height = 1.6 * min(float(lines[line]) / 1500.0 - 1, 1.0)
+        place = line - first_wandering
+        for index in range(4):
+            expected = 0.0
+            for term in range(3):
+                step = int(wandering.wander_steps[term, place])
+                turns = Fraction(step * (frame + index) + int(wandering.wander_offsets[term, place]), 2**32) % 1
+                expected += height * math.sin(float(turns) * 2 * math.pi)
+            assert float(extra[line, index]) == pytest.approx(expected, abs=1e-4)
+    gap = lines[first_wandering:] * (2 ** (12 / 1200) - 1)
+    rates = wandering.wander_steps.double() / 2**32 * RATE / MEL.hop_length
+    assert bool((rates <= 0.2 * gap * 1.0001).all()) and bool((rates >= 0.3 * 0.2 * gap * 0.999).all())
+
+
+def test_noise_is_no_chord_of_the_lines() -> None:
+    """Pure lines stand 10 dB and more out of what is made of the mel of noise; wandering ones hardly."""
+    torch.manual_seed(2)
+    noise = 0.1 * torch.randn(1, 8 * RATE)
+    made = {}
+    for name, config in (("pure", CONFIG), ("wandering", WANDERING)):
+        vocoder = Vocoder(config, MEL).eval().requires_grad_(False)
+        torch.nn.init.zeros_(vocoder.generator.head.last.conv.weight)  # type: ignore[union-attr,arg-type]
+        made[name] = vocoder(LogMel(MEL)(noise)).flatten()
+
+    def height(wav: Tensor) -> float:
+        """Mean height over their surroundings of the lines from 4 to 10 kHz, dB."""
+        power = wav[: 6 * RATE].double().unfold(0, RATE, RATE // 2)
+        power = torch.fft.rfft(power * torch.hann_window(RATE, dtype=torch.float64)).abs().square().mean(dim=0)
+        lines = line_frequencies(CONFIG, RATE / 2)
+        heights = []
+        for line in lines[(lines > 4000) & (lines < 10000)].tolist():
+            at, gap = round(line), round(line * 0.00695 / 2)
+            heights.append(power[at - 1 : at + 2].max() / power[at - gap : at + gap].median())
+        return float(10 * torch.log10(torch.stack(heights)).mean())
+
+    assert height(made["pure"]) > height(noise.flatten()) + 10
+    assert height(made["wandering"]) < height(noise.flatten()) + 4
+
+
+def test_blocks_of_wandering_lines_equal_the_whole() -> None:
+    carriers = Carriers(WANDERING, MEL)
+    whole = carriers._phases(50, torch.tensor([1000]))
+    torch.testing.assert_close(carriers._phases(20, torch.tensor([1030])), whole[..., 30:], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("values", [{"carrier_wander": -0.1}, {"carrier_wander_hz": 0.0}])
+def test_a_wander_that_means_nothing_is_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="carrier_wander"):
+        replace(CONFIG, **values)
