@@ -21,6 +21,7 @@ from stylize.optimize.compare_command import compare_command
 from stylize.progress import SongProgress
 from stylize.report import describe_model, describe_result
 from stylize.request import Job, Order, check_known, inspect_song, plan_jobs
+from stylize.web.command import web_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,6 +129,7 @@ def _stylize_folder(jobs: list[Job], order: Order, loaded: tuple[Stylizer, Tenso
 app.command("optimize")(optimize_command)
 app.command("compare")(compare_command)
 app.command("listen")(listen_command)
+app.command("web")(web_command)
 
 
 @app.command("styles")

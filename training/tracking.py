@@ -1,7 +1,8 @@
 """Where numbers, sounds and pictures of a run go: always a local folder, and Weights & Biases where it is wanted.
 
-    RUN/metrics.jsonl                 one JSON object a line: step, name: value, ...
-    RUN/samples/NAME.step-N.wav       validation clips; RUN/samples/NAME.step-N.png their mels
+RUN/metrics.jsonl                 one JSON object a line: step, name: value, ...
+RUN/samples/NAME.step-N.wav       validation clips; RUN/samples/NAME.step-N.png their mels
+RUN/samples/index.html            a page to hear and compare them, made from RUN/samples/comparisons.jsonl
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import json
 import logging
 import netrc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from data.errors import UserError
 from training.experiment import Sample
+from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class Tracker:
     ) -> None:
         self.folder, self.active = folder, active
         self.run: Any = None
+        self._inputs_logged = False
         mode = choose_wandb_mode(wandb_mode)
         if not active:
             return
@@ -86,12 +90,20 @@ class Tracker:
         """The local file of all metrics."""
         return self.folder / "metrics.jsonl"
 
+    @property
+    def comparisons_path(self) -> Path:
+        """The local file of what was compared with its input at every validation."""
+        return self.folder / "samples" / "comparisons.jsonl"
+
     def _drop_metrics_after(self, step: int) -> None:
-        if not self.metrics_path.exists():
-            return
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _step_of(line) <= step]
-        self.metrics_path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        for path in (self.metrics_path, self.comparisons_path):
+            if not path.exists():
+                continue
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            temporary = path.with_name(f".{path.name}")
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            os.replace(temporary, path)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record named numbers of a step."""
@@ -104,7 +116,10 @@ class Tracker:
             self.run.log(document)
 
     def samples(self, step: int, samples: Sequence[Sample]) -> None:
-        """Write validation clips as audio and mel pictures; a fixed clip is written once a run."""
+        """Write validation clips as audio and mel pictures; a fixed clip is written once a run.
+
+        Clips that follow a fixed one are compared with it, on a page and in a W&B table.
+        """
         if not self.active:
             return
         import soundfile
@@ -112,6 +127,9 @@ class Tracker:
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
         media: dict[str, Any] = {"step": step}
+        pairs = pair_samples(samples)
+        # These go into tables, and are not kept twice.
+        in_tables = {sample.name for pair in pairs for sample in pair}
         for sample in samples:
             stem = sample.name if sample.fixed else f"{sample.name}.step-{step:08d}"
             picture, audio = folder / f"{stem}.png", folder / f"{stem}.wav"
@@ -120,7 +138,7 @@ class Tracker:
             if sample.wav is not None:
                 soundfile.write(audio, np.clip(sample.wav, -1, 1), sample.sample_rate, subtype="PCM_16")
             plot_mels(sample.mels, picture)
-            if self.run is not None:
+            if self.run is not None and sample.name not in in_tables:
                 import wandb
 
                 media[f"mels/{sample.name}"] = wandb.Image(str(picture))
@@ -128,11 +146,73 @@ class Tracker:
                     media[f"audio/{sample.name}"] = wandb.Audio(str(audio), sample_rate=sample.sample_rate)
         if self.run is not None and len(media) > 1:
             self.run.log(media)
+        if pairs:
+            self._compare(step, pairs)
+
+    def _compare(self, step: int, pairs: Sequence[tuple[Sample, Sample]]) -> None:
+        """One row for each clip: a line on the disk, the page, the W&B table."""
+        comparisons = [compare(step, original, output) for original, output in pairs]
+        with self.comparisons_path.open("a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(comparison.to_dict()) + "\n" for comparison in comparisons)
+        write_samples_page(self.comparisons_path.parent, self.folder.name, read_comparisons(self.comparisons_path))
+        if self.run is not None:
+            with artifacts_staged_in(self.folder / "wandb"):
+                self._log_tables(comparisons)
+
+    def _log_tables(self, comparisons: Sequence[Comparison]) -> None:
+        """A new table for each validation, since one that grows would be kept and sent whole; inputs once, apart."""
+        import wandb
+
+        folder = self.comparisons_path.parent
+        tables: dict[str, Any] = {"step": comparisons[0].step}
+        if not self._inputs_logged:
+            names = dict.fromkeys((each.original, each.sample_rate) for each in comparisons)
+            rows = [
+                [
+                    name,
+                    wandb.Audio(str(folder / f"{name}.wav"), sample_rate=rate),
+                    wandb.Image(str(folder / f"{name}.png")),
+                ]
+                for name, rate in names
+            ]
+            tables["validation/inputs"] = wandb.Table(columns=["input", "original", "mel"], data=rows)
+            self._inputs_logged = True
+        measures = list(dict.fromkeys(name for each in comparisons for name in each.measures))
+        outputs = [
+            [
+                each.step,
+                each.name,
+                each.original,
+                wandb.Audio(str(folder / each.audio), sample_rate=each.sample_rate),
+                wandb.Image(str(folder / each.picture)),
+                *(each.measures.get(name) for name in measures),
+            ]
+            for each in comparisons
+        ]
+        columns: list[str | int] = ["step", "clip", "input", "output", "mels", *measures]
+        tables["validation/outputs"] = wandb.Table(columns=columns, data=outputs)
+        self.run.log(tables)
 
     def close(self) -> None:
         """Finish the W&B run."""
         if self.run is not None:
             self.run.finish()
+
+
+@contextmanager
+def artifacts_staged_in(folder: Path) -> Iterator[None]:
+    """Within the block W&B puts what artifacts and tables hold into a folder, by default not into the user's home.
+
+    An offline run refers to these files until it is uploaded; beside it they are moved, kept and removed with it.
+    """
+    before = os.environ.get("WANDB_DATA_DIR")
+    if before is None:
+        os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("WANDB_DATA_DIR", None)
 
 
 def _step_of(line: str) -> float:

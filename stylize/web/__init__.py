@@ -1,0 +1,1 @@
+"""A page to use the system in a browser: `stylize web`."""
