@@ -152,7 +152,7 @@ class Stylizer:
         sounding = ~find_silent_frames(mel, self.mel_config)[0]
         if not sounding.any():
             raise UserError(f"{reference} is silent for {REFERENCE_SECONDS:g} s; give a recording that sounds")
-        return self.translator.style_of(mel[..., : int(sounding.nonzero()[-1]) + 1])
+        return self.translator.style_by_example(mel[..., : int(sounding.nonzero()[-1]) + 1])
 
     def stylize_file(
         self,

@@ -29,10 +29,12 @@ from travelgan.discriminator import Discriminator, Judgement
 from travelgan.losses import (
     contrastive_style,
     feature_matching,
+    harmony_loss,
     hinge_discriminator,
     hinge_generator,
     identity_loss,
     pair_loss,
+    pitch_class_folding,
     siamese_margin,
     style_pull,
     travel_loss,
@@ -94,6 +96,7 @@ class TranslatorWeights:
         identity: L1 where source and target style are the same.
         pair: L1 to the known version, where there is one.
         feature_matching: L1 of the discriminator's features between translation and known version.
+        harmony: pitch classes of the song and of its translation.
     """
 
     adversarial: float = 1.0
@@ -104,6 +107,7 @@ class TranslatorWeights:
     identity: float = 5.0
     pair: float = 0.0
     feature_matching: float = 0.0
+    harmony: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,7 @@ class TranslatorExperiment(Experiment):
             "generator": torch.optim.Adam(self.translator.parameters(), lr=config.generator_lr, betas=betas),
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas),
         }
+        self.folding = pitch_class_folding(config.mel)
         self.weights = {name: value for name, value in asdict(config.weights).items() if value > 0}
         clips = index_folder(Path(data.folder))
         cache = MelCache(Path(data.cache), config.mel)
@@ -301,6 +306,8 @@ class TranslatorExperiment(Experiment):
             losses |= self.adversarial_losses(batch, fake)
         if "identity" in self.weights:
             losses["identity"] = identity_loss(same, batch["source"][: len(same)])
+        if "harmony" in self.weights:
+            losses["harmony"] = harmony_loss(fake, batch["source"], self.folding.to(fake.device))
         if "pair" in self.weights:
             losses["pair"] = pair_loss(fake, batch["pair"], batch["has_pair"])
         weights = {name: weight for name, weight in self.weights.items() if adversarial or name not in ADVERSARIAL}

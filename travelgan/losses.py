@@ -10,8 +10,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from data.mel import MelConfig, mel_filterbank
+
 TINY = 1e-12
 """Added under square roots, whose slope at zero is infinite."""
+
+HARMONY_HERTZ = (300.0, 4000.0)
+"""Below, a mel band holds several semitones; above, noise outweighs partials."""
+
+HARMONY_FRAMES = 8
+"""Harmony is compared over so many frames, a tenth of a second: notes may begin a little sooner or later."""
+
+SILENT_CHROMA = 1e-6
+"""Pitch classes of less energy have no harmony."""
 
 
 def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
@@ -153,6 +164,54 @@ def identity_loss(output: Tensor, mel: Tensor) -> Tensor:
         mel: the song.
     """
     return (output - mel).abs().mean()
+
+
+def pitch_class_folding(mel_config: MelConfig) -> Tensor:
+    """How much each mel band tells of each of the twelve pitch classes, from C on.
+
+    A band between two semitones is shared by both in proportion to its distance; see :data:`HARMONY_HERTZ`.
+
+    Shape: (12, n_mels), each column a sum of 1, or 0 where the band does not count.
+    """
+    filters = mel_filterbank(mel_config).double()
+    hertz = torch.linspace(0, mel_config.sample_rate / 2, len(filters), dtype=torch.float64)
+    centre = (hertz @ filters) / filters.sum(dim=0).clamp(min=1e-12)
+    lowest, highest = HARMONY_HERTZ
+    counts = ((centre >= lowest) & (centre <= highest)).double()
+    pitch = 12 * torch.log2(centre.clamp(min=1.0) / 440.0) + 9  # 0 is C
+    below = pitch.floor()
+    upper = (pitch - below) * counts
+    folding = torch.zeros(12, len(centre), dtype=torch.float64)
+    bands = torch.arange(len(centre))
+    folding[(below.long() % 12), bands] += counts - upper
+    folding[((below.long() + 1) % 12), bands] += upper
+    return folding.float()
+
+
+def harmony_loss(output: Tensor, mel: Tensor, folding: Tensor) -> Tensor:
+    """Chords and melody stay: 1 - cosine between the pitch classes of a song and of its translation.
+
+    The part that all classes share, which drums and noise fill, is taken off first. Chroma as in Fujishima 1999,
+    "Realtime chord recognition of musical sound", here of mel bands.
+
+    Args:
+        output: what the generator made, log10.
+        mel: the song, log10.
+        folding: see :func:`pitch_class_folding`.
+
+    Shape:
+        (B, n_mels, T), (B, n_mels, T), (12, n_mels) -> scalar in [0, 2]. Silent stretches count as kept.
+    """
+    classes = []
+    for each in (output, mel):
+        chroma = folding @ torch.pow(10.0, each.float())
+        frames = min(HARMONY_FRAMES, chroma.shape[-1])
+        pooled = torch.nn.functional.avg_pool1d(chroma, frames, max(1, frames // 2))
+        classes.append(pooled - pooled.mean(dim=1, keepdim=True))
+    made, wanted = classes
+    sounding = wanted.square().sum(dim=1) > SILENT_CHROMA
+    difference = (1 - torch.cosine_similarity(made, wanted, dim=1, eps=1e-6)) * sounding
+    return difference.mean()
 
 
 def pair_loss(output: Tensor, target: Tensor, has_pair: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ from travelgan.config import TranslatorConfig
 from travelgan.generator import Generator
 from travelgan.siamese import Siamese
 
+PROTOTYPE_TEMPERATURE = 0.02
+"""Of the softmax over cosines between an example and the named styles."""
+
 MIXTURE_TOLERANCE = 0.01
 """How far the weights of a mixture may be from a sum of 1."""
 
@@ -129,6 +132,22 @@ class Translator(nn.Module):
             # One window at a time: a reference of an hour must not become one batch.
             embeddings = torch.cat([self.siamese(mel[..., start : start + window]).style for start in starts])
         return nn.functional.normalize(embeddings.mean(dim=0), dim=0)
+
+    def style_by_example(self, mel: Tensor) -> Tensor:
+        """The style vector that makes a song sound like a recording: its embedding, drawn to the named styles it is near.
+
+        The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
+        learnt little. Midway to the prototypes, weighted by a softmax of their cosines that is sharp enough to take
+        one where one is clearly nearest, the target style was heard more often (docs/translator.md).
+
+        Args:
+            mel: see :meth:`style_of`; shapes and errors too.
+        """
+        embedding = self.style_of(mel)
+        prototypes = self.siamese.style_prototypes()
+        nearness = torch.softmax(prototypes @ embedding / PROTOTYPE_TEMPERATURE, dim=0)
+        named = nn.functional.normalize(nearness @ prototypes, dim=0)
+        return nn.functional.normalize(embedding + named, dim=0)
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write a model folder for inference.

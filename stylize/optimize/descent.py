@@ -148,12 +148,13 @@ def _precondition(gradient: Tensor, pairs: deque[_Pair], free: Tensor) -> Tensor
     Nocedal and Wright, algorithm 7.4, with all pairs reduced to the values that `free` marks by 1, and not by 0.
     """
     result = gradient.clone()
-    reduced = torch.empty_like(result)
+    held = not bool(free.all())  # where no value is held, there is nothing to reduce and every product is known
+    room = torch.empty_like(result) if held else result
     used: list[tuple[_Pair, float, float]] = []
     scale = 0.0
     for pair in reversed(pairs):
-        torch.mul(pair.change, free, out=reduced)
-        product = _dot(pair.step, reduced)
+        reduced = torch.mul(pair.change, free, out=room) if held else pair.change
+        product = _dot(pair.step, reduced) if held else pair.product
         if product > pair.least:
             factor = _dot(pair.step, result) / product
             result.sub_(reduced, alpha=factor)
@@ -163,7 +164,11 @@ def _precondition(gradient: Tensor, pairs: deque[_Pair], free: Tensor) -> Tensor
         return None
     result.mul_(scale)
     for pair, product, factor in reversed(used):
-        result.addcmul_(pair.step, free, value=factor - _dot(pair.change, result) / product)
+        amount = factor - _dot(pair.change, result) / product
+        if held:
+            result.addcmul_(pair.step, free, value=amount)
+        else:
+            result.add_(pair.step, alpha=amount)
     return result
 
 

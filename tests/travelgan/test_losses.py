@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from data.mel import LogMel, MelConfig
 from travelgan import losses
 
 
@@ -175,3 +176,57 @@ def test_feature_matching_by_hand() -> None:
     masked = losses.feature_matching(real, fake, torch.tensor([True, False]))
     assert masked.item() == pytest.approx((1 + 2 + 6) / 3)
     assert not masked.requires_grad  # the real side is a target
+
+
+def mel_of_chord(*frequencies: float, frames: int = 40) -> torch.Tensor:
+    time = torch.arange(frames * MelConfig().hop_length) / MelConfig().sample_rate
+    return LogMel(MelConfig())(sum(0.2 * torch.sin(2 * math.pi * f * time) for f in frequencies)[None])
+
+
+def test_folding_puts_tones_into_their_pitch_classes() -> None:
+    folding = losses.pitch_class_folding(MelConfig())
+    for frequency, place in ((523.25, 0), (440.0, 9), (1108.7, 1), (1975.5, 11), (880.0, 9)):
+        chroma = folding @ 10 ** mel_of_chord(frequency)[0, :, 20]
+        assert int(chroma.argmax()) == place
+    columns = folding.sum(dim=0)
+    assert ((columns - 1).abs() < 1e-5).sum() + (columns == 0).sum() == len(columns)
+    assert folding.min() >= 0
+
+
+def test_harmony_is_kept_by_loudness_and_octave_and_lost_by_another_chord() -> None:
+    folding = losses.pitch_class_folding(MelConfig())
+    c_major, higher = mel_of_chord(523.25, 659.26, 783.99), mel_of_chord(1046.5, 1318.5, 1568.0)
+    f_sharp = mel_of_chord(739.99, 932.33, 1108.7)  # shares no tone with C major
+
+    def loss(output: torch.Tensor, mel: torch.Tensor) -> float:
+        return losses.harmony_loss(output, mel, folding).item()
+
+    assert loss(c_major, c_major) == pytest.approx(0.0, abs=1e-5)
+    assert loss(c_major - 0.3, c_major) == pytest.approx(0.0, abs=1e-3)
+    assert loss(higher, c_major) < 0.25
+    assert loss(f_sharp, c_major) > 1.2
+    louder = torch.log10(10**c_major + 0.5)  # noise that fills all bands alike
+    assert loss(louder, c_major) < 0.1
+
+
+def test_harmony_of_silence_costs_nothing_and_has_no_nan_in_its_gradient() -> None:
+    folding = losses.pitch_class_folding(MelConfig())
+    silence = torch.full((1, 192, 40), -5.0)
+    output = mel_of_chord(440.0).requires_grad_()
+    assert losses.harmony_loss(output, silence, folding).item() == 0.0
+    quiet = silence.clone().requires_grad_()
+    losses.harmony_loss(quiet, mel_of_chord(440.0), folding).backward()
+    assert quiet.grad is not None and torch.isfinite(quiet.grad).all()
+
+
+def test_harmony_can_be_learnt() -> None:
+    """Gradient descent on the mel of one chord brings the pitch classes of another."""
+    folding = losses.pitch_class_folding(MelConfig())
+    wanted, output = mel_of_chord(523.25, 659.26), mel_of_chord(739.99, 932.33).requires_grad_()
+    optimizer = torch.optim.Adam([output], lr=0.05)
+    start = losses.harmony_loss(output, wanted, folding).item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        losses.harmony_loss(output, wanted, folding).backward()
+        optimizer.step()
+    assert losses.harmony_loss(output, wanted, folding).item() < 0.2 * start

@@ -53,6 +53,30 @@ def test_impossible_mixtures_are_refused(
         translator.style_vector(weights)
 
 
+@torch.no_grad()
+def test_an_example_is_drawn_midway_to_its_nearest_style(translator: Translator) -> None:
+    mel = torch.randn(1, BINS, 40)
+    embedding, prototypes = translator.style_of(mel), translator.siamese.style_prototypes()
+    style = translator.style_by_example(mel)
+    nearest = prototypes[int((prototypes @ embedding).argmax())]
+    assert float(style.norm()) == pytest.approx(1.0, abs=1e-5)
+    assert float(style @ nearest) > float(embedding @ nearest)
+    assert float(style @ embedding) < 1 - 1e-4
+    weights = torch.exp((prototypes @ embedding).double() / 0.02)
+    named = (weights[:, None] * prototypes).sum(0) / weights.sum()
+    expected = embedding + named / named.norm()
+    torch.testing.assert_close(style.double(), expected / expected.norm(), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_an_example_that_is_a_named_style_stays_it(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    prototypes = translator.siamese.prototypes
+    prototypes.copy_(torch.eye(*prototypes.shape))  # far apart
+    named = translator.siamese.style_prototypes()[1]
+    monkeypatch.setattr(translator, "style_of", lambda mel: named)
+    torch.testing.assert_close(translator.style_by_example(torch.zeros(1)), named, atol=1e-4, rtol=0)
+
+
 def test_style_of_a_short_reference_is_its_embedding(translator: Translator) -> None:
     mel = torch.randn(1, BINS, 16)
     torch.testing.assert_close(translator.style_of(mel), translator.siamese(mel).style[0])
