@@ -134,7 +134,7 @@ class Translator(nn.Module):
         return nn.functional.normalize(embeddings.mean(dim=0), dim=0)
 
     def style_by_example(self, mel: Tensor) -> Tensor:
-        """The style vector that makes a song sound like a recording: its embedding, drawn to the named styles it is near.
+        """The style vector to make a song sound like a recording: its embedding, drawn to the named styles it is near.
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
         learnt little. Midway to the prototypes, weighted by a softmax of their cosines that is sharp enough to take

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +10,7 @@ import typer
 
 from data.errors import UserError
 from stylize.listening.trial import ANSWERS_NAME, Trial
-
-BACKLOG = 1024
-LOCAL = "127.0.0.1"
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
+from stylize.local_server import LOCAL, bind, names_of
 
 
 def listen_command(
@@ -60,9 +55,9 @@ def serve(trial: Trial, folder: Path, answers: Path, host: str, port: int, most_
     from stylize.listening.store import Store
 
     bound = bind(host, port)
-    local = is_local(bound.getsockname()[0])
+    hosts = names_of(bound, host)
     with bound, Store(answers, trial.id, most_listeners) as store:
-        app = make_app(trial, folder, store, hosts=(*LOCAL_NAMES, host.lower()) if local else None)
+        app = make_app(trial, folder, store, hosts=hosts)
         config = uvicorn.Config(
             app,
             log_level="error",
@@ -76,31 +71,8 @@ def serve(trial: Trial, folder: Path, answers: Path, host: str, port: int, most_
         )
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{bound.getsockname()[1]}/  ({len(trial.screens)} screens; Ctrl-C ends it)", flush=True)
-        if not local:
+        if hosts is None:
             print("everyone who can reach this machine can take the test", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
     print(f"stopped; the answers are in {answers}")
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address, so that a port that is taken is found before anything else.
-
-    Raises:
-        UserError: no such address, no right to use it, or it is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(BACKLOG)  # whoever comes before the server runs waits
-    except OSError as error:
-        bound.close()
-        raise UserError(f"cannot listen at {host}:{port} ({error.strerror or error}); try another --port") from None
-    return bound
-
-
-def is_local(address: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    return ipaddress.ip_address(address).is_loopback

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from stylize.listening.methods import PAIRED, Question
 from stylize.listening.requests import (
@@ -30,18 +30,10 @@ from stylize.listening.requests import (
 )
 from stylize.listening.store import Listener, Store, TooManyError
 from stylize.listening.trial import Screen, Trial, audio_file
+from stylize.local_server import Guard, security_headers
 
 PAGES = Path(__file__).parent / "pages"
 PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
 HEARD_TIMES = 1.5
 """How often a listener hears a sound of a screen, as a guess of how long a test takes."""
 BODY_SECONDS = 10.0
@@ -188,42 +180,7 @@ def make_app(trial: Trial, folder: Path, store: Store, hosts: tuple[str, ...] | 
         },
     )
     app.router.redirect_slashes = False  # nothing lies anywhere else
-    return _Guard(app, hosts)
-
-
-class _Guard:
-    """Adds the security headers to every reply, and refuses hosts that are not ours.
-
-    A page elsewhere can make its own name point to this machine (DNS rebinding); the name then stands in `Host`.
-    """
-
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] | None) -> None:
-        self._app, self._hosts = app, hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            elif scope["type"] == "websocket":
-                await send({"type": "websocket.close"})
-            return
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        if self._hosts is not None and _host_of(scope) not in self._hosts:
-            await _json({"error": "this server is not reached under that name"}, 421)(scope, receive, send_guarded)
-            return
-        await self._app(scope, receive, send_guarded)
-
-
-def _host_of(scope: Scope) -> str:
-    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-    return name.strip("[]").lower()
+    return Guard(app, hosts, security_headers())
 
 
 def _page_files() -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 import signal
 import socket
@@ -14,16 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.errors import UserError
+from stylize.local_server import LOCAL, bind, names_of
 from stylize.models import check_device_name, read_pair
 from stylize.web.limits import MEGABYTE, Limits
 from stylize.web.shelf import Shelf
 
 if TYPE_CHECKING:
     from stylize.pipeline import Stylizer
-
-LOCAL = "127.0.0.1"
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
-BACKLOG = 128
 
 
 def web_command(
@@ -80,9 +76,9 @@ def serve(stylizer: Stylizer, shelf: Shelf, bound: socket.socket, host: str) -> 
 
     from stylize.web.server import make_app
 
-    local = is_local(bound.getsockname()[0])
+    hosts = names_of(bound, host)
     config = uvicorn.Config(
-        make_app(stylizer, shelf, hosts=(*LOCAL_NAMES, host.lower()) if local else None),
+        make_app(stylizer, shelf, hosts=hosts),
         log_level="error",
         access_log=False,
         server_header=False,
@@ -94,7 +90,7 @@ def serve(stylizer: Stylizer, shelf: Shelf, bound: socket.socket, host: str) -> 
     )
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{bound.getsockname()[1]}/  (Ctrl-C ends it)", flush=True)
-    if not local:
+    if hosts is None:
         print("everyone who can reach this machine can use the page", flush=True)
     uvicorn.Server(config).run(sockets=[bound])
 
@@ -130,25 +126,3 @@ def open_shelf(limits: Limits) -> Shelf:
         return Shelf(limits)
     except OSError as error:
         raise UserError(f"cannot write temporary files ({error}); set TMPDIR to a folder with some room") from None
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address, so that a port that is taken is found before the models are loaded.
-
-    Raises:
-        UserError: no such address, no right to use it, or it is taken.
-    """
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(BACKLOG)  # whoever comes before the server runs waits
-    except OSError as error:
-        bound.close()
-        raise UserError(f"cannot listen at {host}:{port} ({error.strerror or error}); try another --port") from None
-    return bound
-
-
-def is_local(address: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    return ipaddress.ip_address(address).is_loopback

@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stylize.web.guard import Guard
+from stylize.local_server import Guard, security_headers
 from stylize.web.requests import (
     COOKIE,
     MOST_BYTES,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HEADERS = security_headers(media=True, microphone=True)
 PAGES = Path(__file__).parent / "pages"
 INDEX = "index.html"
 PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -267,7 +268,7 @@ def make_app(stylizer: Stylizer, shelf: Shelf, hosts: tuple[str, ...] | None = N
         },
     )
     app.router.redirect_slashes = False  # nothing lies anywhere else
-    return Guard(app, hosts)
+    return Guard(app, hosts, HEADERS)
 
 
 def _json(values: dict[str, Any], status: int = 200) -> JSONResponse:

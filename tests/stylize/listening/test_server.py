@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from stylize.cli import main
-from stylize.listening.command import is_local
 from stylize.listening.load import Client, run_load, running_server
 from stylize.listening.store import read_answers
 from stylize.listening.trial import Trial
+from stylize.local_server import is_local
 
 Reply = tuple[int, dict[str, str], bytes]
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from stylize import Stylizer
-from stylize.web.command import bind
+from stylize.local_server import bind
 from stylize.web.limits import Limits
 from stylize.web.server import make_app
 from stylize.web.shelf import Shelf

@@ -16,9 +16,9 @@ import pytest
 import soundfile
 
 from data.audio import probe_audio
-from stylize.web.guard import SECURITY_HEADERS
 from stylize.web.limits import Limits
 from stylize.web.requests import RefusedError, parse_name
+from stylize.web.server import HEADERS
 from stylize.web.songs import check_song, copy_playable, receive
 
 RATE = 22050
@@ -207,7 +207,7 @@ def test_only_ids_of_the_right_kind_reach_a_file(visitor: Any, finished: tuple[s
 def test_every_reply_forbids_everything_else(visitor: Any) -> None:
     for path in ("/", "/app.js", "/nothing", "/api/about"):
         headers = visitor.get(path).headers
-        assert all(headers[name] == value for name, value in SECURITY_HEADERS.items())
+        assert all(headers[name] == value for name, value in HEADERS.items())
         assert "unsafe" not in headers["content-security-policy"]
     page = visitor.get("/").text
     assert "http://" not in page and "https://" not in page and "style=" not in page
