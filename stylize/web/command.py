@@ -16,10 +16,10 @@ from data.errors import UserError
 from stylize.local_server import LOCAL, bind, names_of
 from stylize.models import check_device_name, read_pair
 from stylize.web.limits import MEGABYTE, Limits
-from stylize.web.shelf import Shelf
 
 if TYPE_CHECKING:
     from stylize.pipeline import Stylizer
+    from stylize.web.shelf import Shelf
 
 
 def web_command(
@@ -122,6 +122,8 @@ def open_shelf(limits: Limits) -> Shelf:
     Raises:
         UserError: there is no folder for temporary files that can be written to.
     """
+    from stylize.web.shelf import Shelf  # its locks are POSIX; the other commands do without
+
     try:
         return Shelf(limits)
     except OSError as error:
