@@ -1,6 +1,6 @@
 """Measure speed, memory, start-up and vocoder quality, as a table and as JSON.
 
-python -m scripts.benchmark [--quick] [--output docs/benchmark.json]
+python -m scripts.benchmark [--quick] [--output docs/speed.json]
 """
 
 from __future__ import annotations

@@ -220,6 +220,7 @@ def tiny_overrides(path: Path, corpus: Path) -> tuple[type, type, list[str]]:
             *common,
             f"data.folder={corpus}",
             f"data.cache={corpus.parent / 'tone-mels'}",
+            f"data.unlabelled=[{corpus}]",
             "data.styles=[jazz, metal]",
             "data.classifier=null",
             "data.segment_frames=64",

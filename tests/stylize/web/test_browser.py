@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 import shutil
 import socket
@@ -118,6 +119,11 @@ class Visitor:
         assert self.page.evaluate("document.documentElement.scrollWidth") <= self.page.viewport_size["width"]
 
 
+def is_number(value: Any) -> bool:
+    """Of a duration, which is NaN until the sound is known."""
+    return value is not None and not math.isnan(value)
+
+
 def test_a_song_is_sent_and_its_result_played(browser: Any, port: int, encode: Any, tmp_path: Path) -> None:
     visitor = Visitor(browser, port, viewport={"width": 1100, "height": 900}, accept_downloads=True)
     page = visitor.page
@@ -129,7 +135,7 @@ def test_a_song_is_sent_and_its_result_played(browser: Any, port: int, encode: A
     visitor.click("Make it")
     visitor.result()
     for key in ("input", "output"):
-        duration = visitor.until(f"document.getElementById('{key}').duration", lambda value: value is not None)
+        duration = visitor.until(f"document.getElementById('{key}').duration", is_number)
         assert duration == pytest.approx(SECONDS, abs=0.001)
         decoded, loudness = page.evaluate(LOUDNESS, key)
         assert decoded == pytest.approx(SECONDS, abs=0.001) and loudness > 0.01
@@ -233,7 +239,7 @@ def test_a_phone_with_a_recording_and_an_example_of_the_style(
     visitor.fits()
     page.get_by_role("button", name="Make it").tap()
     visitor.result()
-    visitor.until("document.getElementById('output').duration", lambda duration: duration is not None)
+    visitor.until("document.getElementById('output').duration", is_number)
     assert page.evaluate(LOUDNESS, "input")[1] > 0.001
     visitor.fits()
     page.screenshot(path=tmp_path / "phone.png", full_page=True)
