@@ -25,6 +25,9 @@ from travelgan.siamese import Siamese
 PROTOTYPE_TEMPERATURE = 0.02
 """Of the softmax over cosines between an example and the named styles."""
 
+NAMED_WEIGHT = 2.0
+"""Of the named styles near an example, beside its own embedding."""
+
 MIXTURE_TOLERANCE = 0.01
 """How far the weights of a mixture may be from a sum of 1."""
 
@@ -137,8 +140,8 @@ class Translator(nn.Module):
         """The style vector to make a song sound like a recording: its embedding, drawn to the named styles it is near.
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
-        learnt little. Midway to the prototypes, weighted by a softmax of their cosines that is sharp enough to take
-        one where one is clearly nearest, the target style was heard more often (docs/translator.md).
+        learnt little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
+        enough to take one where one is clearly nearest, the target style was heard more often (docs/translator.md).
 
         Args:
             mel: see :meth:`style_of`; shapes and errors too.
@@ -147,7 +150,7 @@ class Translator(nn.Module):
         prototypes = self.siamese.style_prototypes()
         nearness = torch.softmax(prototypes @ embedding / PROTOTYPE_TEMPERATURE, dim=0)
         named = nn.functional.normalize(nearness @ prototypes, dim=0)
-        return nn.functional.normalize(embedding + named, dim=0)
+        return nn.functional.normalize(embedding + NAMED_WEIGHT * named, dim=0)
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write a model folder for inference.
