@@ -57,9 +57,9 @@ def test_the_notebook_runs_from_top_to_bottom(stored: NotebookNode, tmp_path: Pa
     assert not list(tmp_path.iterdir()), "the notebook wrote into the folder it was started in"
     check_outputs(fresh)
     for stored_cell, fresh_cell in zip(code_cells(stored), code_cells(fresh), strict=True):
-        # What is trained here takes its own way on another processor.
-        tolerance = 0.5 if "discriminator" in fresh_cell.source else 0.02
-        check_same_text(printed(stored_cell), printed(fresh_cell), tolerance)
+        # What is trained here takes its own way on another processor; its cells assert what has to hold.
+        trained_here = "discriminator" in fresh_cell.source
+        check_same_text(printed(stored_cell), printed(fresh_cell), with_numbers=not trained_here)
 
 
 def test_stored_outputs_are_whole_and_small(stored: NotebookNode) -> None:
@@ -122,12 +122,14 @@ def check_outputs(notebook: NotebookNode) -> None:
             assert np.abs(wav).max() < 0.99, f"{title}: a clipped sound"
 
 
-def check_same_text(stored: str, fresh: str, tolerance: float) -> None:
-    """The same words, and the same numbers but for what another processor rounds in its own way."""
+def check_same_text(stored: str, fresh: str, with_numbers: bool) -> None:
+    """The same words and, if asked, the same numbers but for what another processor rounds in its own way."""
     message = f"the stored outputs are of other code or weights; store them again: {REFRESH}"
     assert NUMBER.sub("#", stored).split() == NUMBER.sub("#", fresh).split(), message
+    if not with_numbers:
+        return
     numbers = [[float(number) for number in NUMBER.findall(text)] for text in (stored, fresh)]
-    np.testing.assert_allclose(numbers[0], numbers[1], rtol=0.05, atol=tolerance, err_msg=message)
+    np.testing.assert_allclose(numbers[0], numbers[1], rtol=0.05, atol=0.02, err_msg=message)
 
 
 def sections(notebook: NotebookNode) -> Iterator[tuple[str, list[NotebookNode]]]:
