@@ -1,0 +1,78 @@
+"""Other takes: a song of a corpus again in the same genre, with band, instruments, soundfont and levels drawn anew.
+
+What a song sounds like in a genre is drawn by lot, so the corpus' version is one right answer of many. Other takes show
+how far right answers lie apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import soundfile
+
+from data.corpus.arrangement import arrange, mma_text
+from data.corpus.songs import write_song
+from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
+from data.errors import UserError
+
+
+def take_path(root: Path, number: int, genre: str, take: int) -> Path:
+    """Where a take is: GENRE/GENRE.NNNNN.takeK.wav."""
+    return root / genre / f"{genre}.{number:05d}.take{take}.wav"
+
+
+def render_takes(
+    root: Path, songs: Iterable[tuple[int, str]], takes: int, seconds: float, seed: int = 0, jobs: int = 1
+) -> Iterator[tuple[int, int]]:
+    """Render what is missing of takes 1 to `takes` of songs; call again to go on after an interruption.
+
+    Args:
+        root: folder of the takes, made when missing.
+        songs: number and genre of each.
+        takes: of each.
+        seconds: length of every file, that of the corpus.
+        seed: that of the corpus.
+        jobs: files rendered at the same time.
+
+    Yields:
+        (finished files, all files), first for what was there already, then after every file.
+
+    Raises:
+        UserError: the folder cannot be written, or a tool is missing or failed.
+    """
+    samples = round(seconds * SAMPLE_RATE)
+    wanted = [(number, genre, take) for number, genre in songs for take in range(1, takes + 1)]
+    missing = [task for task in wanted if not _is_whole(take_path(root, *task), samples)]
+    yield len(wanted) - len(missing), len(wanted)
+    if missing:
+        check_tools()
+
+    def work(task: tuple[int, str, int]) -> None:
+        number, genre, take = task
+        arrangement = arrange(seed, number, genre, take)
+        text = mma_text(write_song(seed, number, seconds), arrangement)
+        wav = render(text, arrangement.soundfont, samples, arrangement.mix)
+        path = take_path(root, *task)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(partial, wav, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+            os.replace(partial, path)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise UserError(f"cannot write {path}: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for done, _ in enumerate(pool.map(work, missing), start=len(wanted) - len(missing) + 1):
+            yield done, len(wanted)
+
+
+def _is_whole(path: Path, samples: int) -> bool:
+    try:
+        return bool(soundfile.info(path).frames == samples)
+    except (OSError, soundfile.LibsndfileError):
+        return False
