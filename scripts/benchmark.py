@@ -6,6 +6,8 @@ python -m scripts.benchmark [--quick] [--output docs/speed.json]
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,11 @@ import typer
 
 from data.errors import UserError
 from scripts.command_line import run_command
+
+HEADER = """# Speed
+
+`{command}`: ratios and medians of one run. The paper's generator has random weights and its 80 bands; more about the
+vocoders is in [vocoder.md](vocoder.md)."""
 
 
 def benchmark(
@@ -57,8 +64,12 @@ def benchmark(
     tables = [speed.format_speed(figures["speed"])]
     tables.append(speed.format_command(figures["start"], figures["memory"]))
     tables.append(optimization.format_optimization(figures["optimization"]))
+    translator = figures["speed"]["tasks"]["translator"]["times_real_time"]
+    tables.append(optimization.format_ways(translator, figures["optimization"]))
     tables += [quality.format_quality(qualities)] if qualities else []
-    text = "\n\n".join([speed.format_machine(machine), *map("\n".join, tables)]) + "\n"
+    command = shlex.join(["python", "-m", "scripts.benchmark", *sys.argv[1:]])
+    parts = [HEADER.format(command=command), speed.format_machine(machine), *map("\n".join, tables)]
+    text = "\n\n".join(parts) + "\n"
     typer.echo(text)
     for name, folder in sources.items():
         if name not in qualities:

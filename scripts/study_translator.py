@@ -1,52 +1,70 @@
-"""Ablation of the translator: short runs from nothing, each with one thing changed, measured on validation songs.
+"""Ablation of the translator: short runs between two styles, each with one thing changed, measured on validation songs.
 
 python -m scripts.study_translator --output docs/ablation.md
 
-Every run has the same steps, the same music in each step, and the same seed. A stopped study goes on.
+Without known pairs unless the row says so. Every run has as many steps and hears as much music in each. A stopped study
+goes on.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from data.errors import UserError
 from scripts.command_line import run_command
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from travelgan.experiment import TranslatorData
+
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the reference": (),
+    "the reference, another seed": ("loop.seed=1",),
     "without the TraVeL loss and its margin": ("weights.travel=0", "weights.margin=0"),
     "without contrastive style loss and pull": ("weights.style=0", "weights.pull=0"),
-    "without the pull alone": ("weights.pull=0",),
     "without identity": ("weights.identity=0",),
-    "without the adversary": ("pretrain_steps={steps}",),
-    "adversary half as strong": ("weights.adversarial=1", "weights.feature_matching=1"),
+    "without the adversary": ("weights.adversarial=0", "pretrain_steps={steps}"),
+    "adversary half as strong": ("weights.adversarial=1",),
     "adversary does not mind wrong names": ("mismatch=0",),
-    "without known pairs": ("weights.pair=0", "weights.feature_matching=0", "pretrain_steps=0"),
-    "known pairs only until the adversary joins": ("weights.pair=0", "weights.feature_matching=0"),
     "segments of 0.9 s, twice as many": ("data.segment_frames=80", "loop.batch_size={double}"),
     "segments of 3.7 s, half as many": ("data.segment_frames=320", "loop.batch_size={half}"),
-    "a receptive field of 0.9 s": ("generator.dilations=[1,1,1,1,1,1,1,1]",),
+    "a receptive field of 0.9 s, not 3.2 s": ("generator.dilations=[1,1,1,1,1,1,1,1]",),
     "with the harmony loss": ("weights.harmony=2",),
     "styles heard as they are": ("augment_style=false",),
     "last weights, not their moving average": ("loop.average_decay=0",),
+    "with known pairs": ("weights.pair=10", "weights.feature_matching=2"),
+    "known pairs, then the adversary too": (
+        "weights.pair=10", "weights.feature_matching=2", "pretrain_steps={third}",
+    ),
+    "known pairs alone": ("weights.pair=10", "weights.adversarial=0", "pretrain_steps={steps}"),
+}  # fmt: skip
+"""What is changed in each run."""
+COLUMNS = {
+    "target heard": "target_rate",
+    "its probability": "target_probability",
+    "source heard": "source_rate",
+    "chroma to the input": "chroma",
+    "mel L1 to the known version": "to_truth",
 }
-"""What is changed in each run. The whole receptive field is 3.2 s."""
-MEASURES = ("target_rate", "source_rate", "chroma", "to_truth", "score")
+WINDOWS = 4
+"""Stretches of a song that are translated."""
 
 
 def study(
     config: Annotated[Path, typer.Argument(help="YAML configuration of the reference.")] = Path(
-        "configs/translator.yaml"
+        "configs/translator_two_domains.yaml"
     ),
     steps: Annotated[int, typer.Option(min=1, help="Of each run.")] = 600,
-    pretrain_steps: Annotated[int, typer.Option(min=0, help="Of these, on known pairs alone.")] = 200,
     batch_size: Annotated[int, typer.Option(min=2, help="Songs a step.")] = 8,
-    only: Annotated[list[str] | None, typer.Option(help="Part of a variant's name; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Part of a run's name; may be repeated.")] = None,
     value: Annotated[list[str] | None, typer.Option(help="For all runs, such as data.folder=DIR.")] = None,
     work: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/ablation"),
     output: Annotated[Path | None, typer.Option(help="Markdown file to write, after each run again.")] = None,
@@ -57,62 +75,102 @@ def study(
 
     if output is not None and not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")
-    if pretrain_steps >= steps:
-        raise UserError(f"--pretrain-steps is {pretrain_steps}; expected less than --steps, {steps}")
     chosen = {name: values for name, values in VARIANTS.items() if not only or any(part in name for part in only)}
     if not chosen:
-        raise UserError(f"no variant has {' or '.join(only or ())} in its name; there are: {', '.join(VARIANTS)}")
+        raise UserError(f"no run has {' or '.join(only or ())} in its name; there are: {', '.join(VARIANTS)}")
     torch.set_num_threads(threads)
     logging.getLogger("training").setLevel(logging.WARNING)
     common = [f"loop.{name}={steps}" for name in ("steps", "decay_steps", "validate_every")]
-    common += [f"loop.batch_size={batch_size}", f"pretrain_steps={pretrain_steps}"]
-    common += ["loop.average_decay=0.99", "loop.workers=0", "loop.wandb=off", *(value or ())]
-    sizes = {"steps": steps, "double": 2 * batch_size, "half": batch_size // 2}
-    sizes_given = f"--steps {steps} --pretrain-steps {pretrain_steps} --batch-size {batch_size}"
+    common += [f"loop.batch_size={batch_size}", "loop.average_decay=0.99", "loop.workers=0", "loop.wandb=off"]
+    common += ["data.paired=true", *(value or ())]  # known pairs are there to be measured; their losses weigh nothing
+    sizes = {"steps": steps, "third": steps // 3, "double": 2 * batch_size, "half": batch_size // 2}
     lines = [
-        f"`python -m scripts.study_translator {sizes_given}`",
+        f"`python -m scripts.study_translator --steps {steps} --batch-size {batch_size}`",
         "",
-        "| run | target heard | source heard | chroma to the input | mel L1 to the known version | score |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| run | {' | '.join(COLUMNS)} |",
+        "| --- |" + " ---: |" * len(COLUMNS),
     ]
     for number, (name, values) in enumerate(chosen.items()):
         folder = work / name.replace(",", "").replace(" ", "_")
-        measures = train(config, folder, [*common, *(value.format(**sizes) for value in values)])
-        lines.append(format_row(name, measures))
+        measured = train(config, folder, [*common, *(text.format(**sizes) for text in values)])
+        if number == 0:
+            lines.append(format_row("the input as it is", measured["input"]))
+        lines.append(format_row(name, measured["output"]))
         typer.echo(f"{number + 1} of {len(chosen)} {lines[-1]}")
         if output is not None:
             output.write_text("\n".join(lines) + "\n")
 
 
-def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, float]:
-    """Train one variant to its end, or go on with it, and give its last validation."""
+def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, dict[str, float]]:
+    """Train one run to its end, or go on with it, and measure what came out."""
     from training.config import load_config, to_plain
     from training.loop import Trainer, make_accelerator
     from travelgan.experiment import TranslatorExperiment, TranslatorTraining
 
+    found = folder / "measured.json"
     resolved = load_config(config, TranslatorTraining, overrides)
-    if (found := last_validation(folder, resolved.loop.steps)) is None:
+    if not found.is_file():
         accelerator = make_accelerator(resolved.loop, "cpu")
         Trainer(TranslatorExperiment(resolved), resolved.loop, folder, accelerator, to_plain(resolved)).run()
-        found = last_validation(folder, resolved.loop.steps)
-    assert found is not None
-    return found
+        found.write_text(json.dumps(measure(folder / "best", resolved.data)))
+    measured: dict[str, dict[str, float]] = json.loads(found.read_text())
+    return measured
 
 
-def last_validation(folder: Path, step: int) -> dict[str, float] | None:
-    """Measures of a run at a step, if it came so far."""
-    metrics = folder / "metrics.jsonl"
-    records = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.is_file() else []
-    return next((record for record in records if record["step"] == step and "valid/score" in record), None)
+def measure(model: Path, data: TranslatorData) -> dict[str, dict[str, float]]:
+    """Measures of the inputs as they are and of their translations, over all validation songs and pairs of styles."""
+    import torch
+
+    from data.folder import index_folder
+    from data.mel_cache import MelCache
+    from training.genre import GenreClassifier
+    from travelgan.translator import Translator
+    from travelgan.validation import translate_all, validation_measures
+
+    translator = Translator.from_pretrained(model)
+    classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
+    cache = MelCache(Path(data.cache), translator.mel_config)
+    clips = [clip for clip in index_folder(Path(data.folder)) if clip.split == "valid"]
+    mels = {(clip.song, clip.genre): cache.load(clip.path) for clip in clips}
+    windows = [
+        (song, source, target, data.validation_frames * window)
+        for song, source, target in itertools.product(sorted({clip.song for clip in clips}), data.styles, data.styles)
+        for window in range(WINDOWS)
+        if source != target and mels[song, source].shape[1] >= data.validation_frames * (window + 1)
+    ]
+
+    def cut(song: str, style: str, start: int) -> Tensor:
+        return torch.from_numpy(mels[song, style][:, start : start + data.validation_frames].astype("float32"))
+
+    batch = {
+        "source": torch.stack([cut(song, source, start) for song, source, _, start in windows]),
+        "pair": torch.stack([cut(song, target, start) for song, _, target, start in windows]),
+        "has_pair": torch.ones(len(windows), dtype=torch.bool),
+        "source_style": torch.tensor([data.styles.index(source) for _, source, _, _ in windows]),
+        "target_style": torch.tensor([data.styles.index(target) for _, _, target, _ in windows]),
+    }
+    with torch.no_grad():
+        translations = translate_all(translator, batch)
+    versions = {"input": [replace(one, output=one.source) for one in translations], "output": translations}
+    measured = {}
+    for name, version in versions.items():
+        found = validation_measures(translator, version, classifier)
+        measured[name] = {measure.removeprefix("valid/"): number for measure, number in found.items()}
+        if classifier is not None:
+            with torch.no_grad():
+                heard = classifier(torch.stack([one.output for one in version])).softmax(dim=1)
+            places = [classifier.genres.index(target) for _, _, target, _ in windows]
+            measured[name]["target_probability"] = float(heard[range(len(places)), places].mean())
+    return measured
 
 
-def format_row(name: str, measures: dict[str, float]) -> str:
+def format_row(name: str, measured: dict[str, float]) -> str:
     """A row of the table; what was not measured is a dash."""
     cells = []
-    for measure in MEASURES:
-        value = measures.get(f"valid/{measure}")
+    for measure in COLUMNS.values():
+        number = measured.get(measure)
         form = "{:.0%}" if measure.endswith("rate") else "{:.3f}"
-        cells.append("-" if value is None else form.format(value).replace("%", " %"))
+        cells.append("-" if number is None else form.format(number).replace("%", " %"))
     return f"| {name} | " + " | ".join(cells) + " |"
 
 

@@ -23,6 +23,7 @@ from stylize.optimize.representations import make_representation
 from stylize.optimize.settings import LossWeights, OptimizerConfig
 
 PLAIN = "plain loop"
+DEFAULT_NETWORK = "autoencoder (default)"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def measure_optimization(plan: OptimizationPlan, command: Sequence[str], folder:
     """
     representation = make_representation("mel", inverse="griffin-lim")
     networks: dict[str, FeatureNetwork] = {
-        "autoencoder (default)": load_autoencoder_features(),
+        DEFAULT_NETWORK: load_autoencoder_features(),
         f"random, {plan.width} channels": RandomNetwork(
             RandomNetworkConfig(in_channels=representation.rows, width=plan.width)
         ),
@@ -178,3 +179,20 @@ def format_optimization(figures: Mapping[str, Any]) -> list[str]:
     for minutes, peak in zip(figures["memory_minutes"], figures["peak_mebibytes"], strict=True):
         lines.append(f"| {minutes:g} min of music | {peak:.0f} |")
     return lines
+
+
+def format_ways(translator_times_real_time: float, figures: Mapping[str, Any]) -> list[str]:
+    """A markdown table of both ways from mel to mel, the front-end and the vocoder that they share left out.
+
+    The optimization is taken with its default number of iterations and one evaluation for each, which flatters it.
+    """
+    evaluations = OptimizerConfig().iterations
+    minute = figures["speeds"][DEFAULT_NETWORK]["L-BFGS"]["seconds_per_minute"] * evaluations
+    slow = 60 / minute
+    return [
+        "| from mel to mel | × real time |",
+        "|---|---|",
+        f"| translator | {translator_times_real_time:.1f} |",
+        f"| optimization, {evaluations} evaluations | {slow:.2f} |",
+        f"| the first to the second | {translator_times_real_time / slow:.0f} |",
+    ]

@@ -40,6 +40,7 @@ FIGURES: dict[str, Any] = {
         "music_seconds": 60.0,
         "tasks": {
             "end to end": {"median_seconds": 3.0, "times_real_time": 20.0, "times_baseline": 2.5},
+            "translator": {"median_seconds": 0.25, "times_real_time": 240.0, "times_baseline": 30.0},
             "paper's generator": {"median_seconds": 7.5, "times_real_time": 8.0, "times_baseline": 1.0},
         },
     },
@@ -142,6 +143,7 @@ OPTIMIZATION = {
         "autoencoder (default)": {
             "plain loop": {"seconds_per_minute": 1.18, "times_plain": 1.0},
             "Adam": {"seconds_per_minute": 1.2, "times_plain": 1.02},
+            "L-BFGS": {"seconds_per_minute": 1.25, "times_plain": 1.06},
         },
         "random, 8 channels": {"plain loop": {"seconds_per_minute": 2.0, "times_plain": 1.0}},
     },
@@ -169,12 +171,19 @@ def test_the_optimization_beside_a_plain_loop(tmp_path: Path, monkeypatch: pytes
     assert speed.format_optimization(OPTIMIZATION)[2:] == [
         "| plain loop | autoencoder (default) | 1.18 | 1.00 |",
         "| Adam | autoencoder (default) | 1.20 | 1.02 |",
+        "| L-BFGS | autoencoder (default) | 1.25 | 1.06 |",
         "| plain loop | random, 8 channels | 2.00 | 1.00 |",
         "",
         "| `stylize optimize`, peak memory | MiB |",
         "|---|---|",
         "| 0.5 min of music | 700 |",
         "| 1 min of music | 710 |",
+    ]
+    # 200 times 1.25 s is 250 s for a minute: 0.24 times real time, a thousandth of 240.
+    assert speed.format_ways(240.0, OPTIMIZATION)[2:] == [
+        "| translator | 240.0 |",
+        "| optimization, 200 evaluations | 0.24 |",
+        "| the first to the second | 1000 |",
     ]
 
 
@@ -197,6 +206,7 @@ def test_the_plain_loop_does_what_the_baseline_does() -> None:
 def test_tables() -> None:
     assert format_speed(FIGURES["speed"])[2:] == [
         "| end to end | 3.00 | 20.0 | 2.50 |",
+        "| translator | 0.25 | 240.0 | 30.00 |",
         "| paper's generator | 7.50 | 8.0 | 1.00 |",
     ]
     assert format_command(FIGURES["start"], FIGURES["memory"])[2:] == [
@@ -229,6 +239,8 @@ def test_the_script_writes_json_and_a_table(
     assert document["machine"]["threads"] == 1 and document["machine"]["torch"] == torch.__version__
     printed = capsys.readouterr()
     assert printed.out.strip() == (tmp_path / "figures.md").read_text().strip()
+    assert printed.out.startswith("# Speed\n\n`python -m scripts.benchmark ")
+    assert "| the first to the second | 1000 |" in printed.out
     assert "| end to end | 3.00 |" in printed.out and "| Adam | autoencoder (default) | 1.20 | 1.02 |" in printed.out
     assert f"rendered songs left out: no folder {missing}" in printed.err
     with pytest.raises(UserError, match="folder not found"):
