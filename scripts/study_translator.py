@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,7 +87,7 @@ def study(
     common += ["data.paired=true", *(value or ())]  # known pairs are there to be measured; their losses weigh nothing
     sizes = {"steps": steps, "third": steps // 3, "double": 2 * batch_size, "half": batch_size // 2}
     lines = [
-        f"`python -m scripts.study_translator --steps {steps} --batch-size {batch_size}`",
+        f"`{shlex.join(['python', '-m', 'scripts.study_translator', *sys.argv[1:]])}`",
         "",
         f"| run | {' | '.join(COLUMNS)} |",
         "| --- |" + " ---: |" * len(COLUMNS),

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from stylize.evaluate.content import pitch_f1
-from stylize.evaluate.multipitch import PITCHES, Pitches, constant_q, estimate_pitches
+from stylize.evaluate.multipitch import (
+    BINS_PER_SEMITONE,
+    FRAME_STEP,
+    LOWEST_NOTE,
+    PITCHES,
+    Pitches,
+    constant_q,
+    estimate_pitches,
+)
 
 
 def listen(wav: np.ndarray) -> Pitches:
@@ -53,3 +61,14 @@ def test_dull_chords_have_no_notes_below_them(known_song: Any) -> None:
     lowest = [PITCHES.start + int(np.argmax(frame)) for frame in found.notes if frame.any()]
     assert np.mean([note >= 48 for note in lowest]) > 0.95
     assert found.notes.sum(axis=1).max() <= 4
+
+
+def test_what_sounds_for_a_moment_is_no_note(known_song: Any) -> None:
+    """A stroke of a drum lights up a bin for one or two columns; a note stays."""
+    steady = constant_q(known_song.pad())
+    struck, note, frame = steady.copy(), 77, 20
+    lit = (note - LOWEST_NOTE) * BINS_PER_SEMITONE
+    struck[lit - 1 : lit + 2, frame * FRAME_STEP : frame * FRAME_STEP + 2] = 3 * steady.max()
+    assert np.array_equal(estimate_pitches(struck).notes, estimate_pitches(steady).notes)
+    struck[lit - 1 : lit + 2, frame * FRAME_STEP : frame * FRAME_STEP + 60] = 3 * steady.max()
+    assert estimate_pitches(struck).notes[frame + 3, note - PITCHES.start]
