@@ -64,7 +64,7 @@ def study(
         found = [distances(pair, work, takes, excerpts, stylizer) for pair in of_tier]
         means = {name: statistics.fmean(row[name] for row in found) for name in found[0]}
         for name, value in means.items():
-            lines.append(f"| `{tier}` | {name} | {value:.3f} | {1 - value / means['input']:.0%} |")
+            lines.append(f"| `{tier}` | {name} | {value:.3f} | {100 * (1 - value / means['input']):.0f} % |")
             typer.echo(lines[-1])
     if output is not None:
         output.write_text("\n".join(lines) + "\n")

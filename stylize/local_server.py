@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LOCAL = "127.0.0.1"
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 BACKLOG = 1024
+_ELSEWHERE = "192.0.2.1", 9  # an address for documentation (RFC 5737); nothing is sent there
 
 
 def security_headers(*, media: bool = False, microphone: bool = False) -> dict[str, str]:
@@ -111,3 +112,51 @@ def names_of(bound: socket.socket, host: str) -> tuple[str, ...] | None:
         host: the address as it was given.
     """
     return (*LOCAL_NAMES, host.lower()) if is_local(bound.getsockname()[0]) else None
+
+
+def address_of(bound: socket.socket, host: str) -> str:
+    """The address to be typed into a browser; that of this machine where the server listens at all of them.
+
+    Args:
+        bound: where it listens.
+        host: the address as it was given.
+    """
+    if ipaddress.ip_address(bound.getsockname()[0]).is_unspecified:
+        host = _own_address() or host
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{bound.getsockname()[1]}/"
+
+
+def _own_address() -> str | None:
+    """The address under which other machines of the network know this one; None without a network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_ELSEWHERE)
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def run_app(app: ASGIApp, bound: socket.socket, most_connections: int) -> None:
+    """Serve an application until a signal ends it; nothing about visitors is logged.
+
+    Args:
+        app: what is served.
+        bound: where to listen.
+        most_connections: more at once are refused.
+    """
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        limit_concurrency=most_connections,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+        ws="none",
+    )
+    uvicorn.Server(config).run(sockets=[bound])

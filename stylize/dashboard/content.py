@@ -17,7 +17,7 @@ import numpy as np
 from stylize.listening.methods import PAIRED
 from stylize.listening.ratings import Preference
 from stylize.listening.results import Results
-from stylize.listening.statistics import CONFIDENCE, Difference, PairedResult, summarise
+from stylize.listening.statistics import Difference, PairedResult, summarise, wilson_interval
 from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Stimulus, Trial, audio_file
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Content:
         totals: opinions of each system over all songs, by system and question.
         differences: of ratings between every two systems.
         pairs: of paired comparisons.
+        caution: why no difference could be significant; None where some could.
         models: what is known of the models that made the sounds, by SHA-256 of the weights.
         plots: of the results, paths relative to the folder.
     """
@@ -137,6 +138,7 @@ class Content:
     totals: Mapping[str, Mapping[str, Opinion]]
     differences: tuple[Difference, ...]
     pairs: tuple[PairedResult, ...]
+    caution: str | None
     models: Mapping[str, Mapping[str, Any]]
     plots: tuple[str, ...]
 
@@ -209,6 +211,7 @@ def collect(
         totals={} if results is None else opinions_of(results),
         differences=() if results is None else results.differences,
         pairs=() if results is None else results.pairs,
+        caution=None if results is None else results.caution,
         models=describe_models(trial),
         plots=tuple(f"{MEDIA_FOLDER}/{path.name}" for path in plots),
     )
@@ -273,7 +276,7 @@ def opinions_of(results: Results, song: str | None = None) -> dict[str, dict[str
     """Opinions by system and question, of one song or of all.
 
     Intervals of ratings come from a bootstrap over listeners, as in the results of the trial; shares of choices have
-    Wilson's.
+    Wilson's, for as many draws as there are listeners, since choices of one are not independent.
     """
     found: dict[str, dict[str, Opinion]] = {}
     if results.trial.method == PAIRED:
@@ -290,13 +293,10 @@ def opinions_of(results: Results, song: str | None = None) -> dict[str, dict[str
 
 def _share(rows: Sequence[Preference], system: str) -> Opinion:
     """How often a system was chosen where it could be, %."""
-    from scipy.stats import binomtest
-
-    test = binomtest(sum(row.preferred == system for row in rows), len(rows), 0.5)
-    interval = test.proportion_ci(CONFIDENCE, method="wilson")
-    share = 100 * test.k / test.n
+    share = sum(row.preferred == system for row in rows) / len(rows)
     listeners = len({row.listener for row in rows})
-    return Opinion(share, 100 * float(interval.low), 100 * float(interval.high), len(rows), listeners)
+    low, high = wilson_interval(share, listeners)
+    return Opinion(100 * share, 100 * low, 100 * high, len(rows), listeners)
 
 
 def save_mel(sound: Sound, path: Path) -> None:

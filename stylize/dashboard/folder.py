@@ -98,6 +98,7 @@ def document(content: Content) -> dict[str, Any]:
         "rows": [asdict(row) for row in content.rows],
         "differences": [asdict(row) for row in content.differences],
         "pairs": [asdict(row) | {"share": row.share} for row in content.pairs],
+        "caution": content.caution,
         "models": content.models,
         "plots": content.plots,
     }

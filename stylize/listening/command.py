@@ -10,7 +10,7 @@ import typer
 
 from data.errors import UserError
 from stylize.listening.trial import ANSWERS_NAME, Trial
-from stylize.local_server import LOCAL, bind, names_of
+from stylize.local_server import LOCAL, address_of, bind, names_of, run_app
 
 
 def listen_command(
@@ -49,30 +49,15 @@ def serve(trial: Trial, folder: Path, answers: Path, host: str, port: int, most_
     Raises:
         UserError: no such address, the port is taken, the answers cannot be written.
     """
-    import uvicorn
-
     from stylize.listening.server import make_app
     from stylize.listening.store import Store
 
     bound = bind(host, port)
     hosts = names_of(bound, host)
     with bound, Store(answers, trial.id, most_listeners) as store:
-        app = make_app(trial, folder, store, hosts=hosts)
-        config = uvicorn.Config(
-            app,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            limit_concurrency=1000,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=3,
-            ws="none",
-        )
-        shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{bound.getsockname()[1]}/  ({len(trial.screens)} screens; Ctrl-C ends it)", flush=True)
+        print(f"{address_of(bound, host)}  ({len(trial.screens)} screens; Ctrl-C ends it)", flush=True)
         if hosts is None:
             print("everyone who can reach this machine can take the test", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[bound])
+            run_app(make_app(trial, folder, store, hosts=hosts), bound, most_connections=1000)
     print(f"stopped; the answers are in {answers}")

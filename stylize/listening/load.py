@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import math
 import os
@@ -121,12 +122,12 @@ class Client:
 
 
 class _Listener(threading.Thread):
-    """Moves sliders at random until the time is over."""
+    """Moves sliders at random from the common start until the time is over, at least one."""
 
-    def __init__(self, port: int, number: int, until: threading.Event, pause: float) -> None:
+    def __init__(self, port: int, number: int, start: threading.Barrier, until: threading.Event, pause: float) -> None:
         super().__init__(daemon=True)
         self._client, self._random = Client(port), random.Random(number)
-        self._until, self._pause = until, pause
+        self._start, self._until, self._pause = start, until, pause
         self.times: list[float] = []
         self.acknowledged: dict[tuple[str, str], int] = {}
         self.failed = 0
@@ -137,11 +138,11 @@ class _Listener(threading.Thread):
         except (OSError, http.client.HTTPException):
             self.failed += 1
             return
+        finally:
+            self._start.wait()
         places = [(screen["id"], sound["id"]) for screen in session["screens"] for sound in screen["stimuli"]]
         paired = session["method"] == "ab"
-        sequence = 0
-        while not self._until.wait(self._random.uniform(0, 2 * self._pause)):
-            sequence += 1
+        for sequence in itertools.count(1):
             screen, stimulus = self._random.choice(places)
             value = 1 if paired else self._random.randint(LOWEST, HIGHEST)
             body = {"screen": screen, "stimulus": stimulus, "value": value, "sequence": sequence}
@@ -150,9 +151,11 @@ class _Listener(threading.Thread):
                 self._client.request("/api/answers", body)
             except (OSError, http.client.HTTPException):
                 self.failed += 1
-                continue
-            self.times.append(time.perf_counter() - started)
-            self.acknowledged[screen, "choice" if paired else stimulus] = sequence
+            else:
+                self.times.append(time.perf_counter() - started)
+                self.acknowledged[screen, "choice" if paired else stimulus] = sequence
+            if self._until.wait(self._random.uniform(0, 2 * self._pause)):
+                break
         self._client.close()
 
 
@@ -172,11 +175,12 @@ def run_load(trial: Path, listeners: int = 50, seconds: float = 20.0, pause: flo
     with tempfile.TemporaryDirectory(prefix="listening-load-") as folder:
         answers = Path(folder) / "answers.sqlite3"
         with running_server(trial, answers) as (_, port):
-            until = threading.Event()
-            crowd = [_Listener(port, number, until, pause) for number in range(listeners)]
-            started = time.perf_counter()
+            start, until = threading.Barrier(listeners + 1), threading.Event()
+            crowd = [_Listener(port, number, start, until, pause) for number in range(listeners)]
             for listener in crowd:
                 listener.start()
+            start.wait()  # until all have their sessions
+            started = time.perf_counter()
             time.sleep(seconds)
             until.set()
             for listener in crowd:

@@ -15,12 +15,10 @@ from data.errors import UserError
 from stylize.listening.ratings import Preference, Rating
 from stylize.listening.results import Results, read_results
 from stylize.listening.screening import Screened
-from stylize.listening.statistics import LISTENER, UNITS, Difference, PairedResult, Summary
+from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
 from stylize.listening.trial import Trial
 from stylize.optimize.files import written_whole
 
-LEAST_LISTENERS = 6
-"""With fewer pairs no signed-rank test comes below 0.05."""
 TABLES: dict[str, type] = {
     "ratings.csv": Rating,
     "preferences.csv": Preference,
@@ -71,9 +69,8 @@ def format_results(results: Results) -> list[str]:
         lines += _summary_lines(results, question)
         lines += _difference_lines(results, question)
         lines += _pair_lines(results, question)
-    most = max((row.pairs for row in results.differences), default=LEAST_LISTENERS)
-    if most < LEAST_LISTENERS:
-        lines += ["", f"With fewer than {LEAST_LISTENERS} pairs the signed-rank test cannot find any difference."]
+    if results.caution:
+        lines += ["", results.caution]
     return lines
 
 
@@ -111,21 +108,21 @@ def _pair_lines(results: Results, question: str) -> list[str]:
         return []
     lines = [
         "",
-        f"| {question} | preferred | 95 % interval | listeners | p | p (Holm) |",
-        "|---|---:|---:|---:|---:|---:|",
+        f"| {question}: binomial by {results.unit} | preferred | 95 % interval | listeners | votes | p | p (Holm) |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         share = f"{row.wins} of {row.choices} ({100 * row.share:.0f} %)"
         interval = f"{100 * row.low:.0f} to {100 * row.high:.0f} %"
         lines.append(
-            f"| {row.first} over {row.second} | {share} | {interval} | {row.listeners} | {row.p:.2g} "
-            f"| {_marked(row.adjusted)} |"
+            f"| {row.first} over {row.second} | {share} | {interval} | {row.listeners} "
+            f"| {row.votes_for} of {row.votes} | {row.p:.2g} | {_marked(row.adjusted)} |"
         )
     return lines
 
 
 def _marked(p: float) -> str:
-    return f"{p:.2g} *" if p < 0.05 else f"{p:.2g}"
+    return f"{p:.2g} *" if p < LEVEL else f"{p:.2g}"
 
 
 def _check_folder(output: Path, force: bool) -> None:
@@ -166,6 +163,7 @@ def write_results(results: Results, output: Path) -> list[Path]:
         "method": results.trial.method,
         "listeners": results.listeners,
         "unit": results.unit,
+        "caution": results.caution,
         **{name.removesuffix(".csv"): [asdict(row) for row in rows] for name, rows in tables.items()},
     }
     written.append(_write(output / "results.json", json.dumps(document, indent=1) + "\n"))

@@ -11,12 +11,15 @@ from stylize.listening.methods import HIDDEN, PAIRED
 from stylize.listening.ratings import Preference, Rating, preferences_of, ratings_of
 from stylize.listening.screening import Screened, screen_listeners
 from stylize.listening.statistics import (
+    LEVEL,
     LISTENER,
     Difference,
     PairedResult,
     Summary,
     compare_pairs,
     compare_systems,
+    enough_to_differ,
+    least_adjusted_p,
     summarise,
 )
 from stylize.listening.store import read_answers, trial_of
@@ -36,7 +39,7 @@ class Results:
         differences: between every two systems.
         pairs: of paired comparisons.
         listeners: who have answered anything, those left out among them.
-        unit: of the differences: listener or rating.
+        unit: of differences and pairs: listener or rating.
     """
 
     trial: Trial
@@ -48,6 +51,28 @@ class Results:
     pairs: tuple[PairedResult, ...]
     listeners: int
     unit: str
+
+    @property
+    def caution(self) -> str | None:
+        """One line where so few have answered that no difference could be significant; None otherwise."""
+        most: dict[str, list[int]] = {}
+        for row in self.differences:
+            most.setdefault(row.question, []).append(row.pairs)
+        for pair in self.pairs:
+            most.setdefault(pair.question, []).append(pair.votes)
+        # The question with the best chance: where none can differ there, none can anywhere.
+        counts = min(most.values(), key=lambda each: least_adjusted_p(max(each), len(each)), default=[])
+        if not counts or least_adjusted_p(max(counts), len(counts)) < LEVEL:
+            return None
+        units = "listeners" if self.unit == LISTENER else "ratings"
+        enough = enough_to_differ(len(counts))
+        compared, advice = (
+            ("1 comparison", "") if len(counts) == 1 else (f"{len(counts)} comparisons", ", or fewer systems")
+        )
+        return (
+            f"No difference could be significant: with {max(counts)} {units} and {compared} p (Holm) cannot come below "
+            f"{least_adjusted_p(max(counts), len(counts)):.2g}; it takes {enough} {units}{advice}."
+        )
 
 
 def read_results(trial: Trial, answers: Path | None, webmushra: Sequence[Path] = (), unit: str = LISTENER) -> Results:
@@ -96,7 +121,7 @@ def evaluate(
         screened=tuple(screened),
         summaries=tuple(summarise(kept)),
         differences=tuple(compared),
-        pairs=tuple(compare_pairs(preferences)) if trial.method == PAIRED else (),
+        pairs=tuple(compare_pairs(preferences, unit, list(place))) if trial.method == PAIRED else (),
         listeners=len({row.listener for row in ratings} | {row.listener for row in preferences}),
         unit=unit,
     )

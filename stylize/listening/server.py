@@ -52,7 +52,8 @@ class ListeningServer:
     def __init__(self, trial: Trial, folder: Path, store: Store) -> None:
         self.trial, self.store = trial, store
         self._pages = {path.name: (path.read_bytes(), PAGE_TYPES[path.suffix]) for path in _page_files()}
-        self._sounds = {stimulus.id: audio_file(folder, stimulus.id) for stimulus in trial.stimuli}
+        paths = (audio_file(folder, stimulus.id) for stimulus in trial.stimuli)
+        self._sounds = {path.name: path for path in paths}
 
     async def page(self, request: Request) -> Response:
         """A file of the page."""
@@ -63,7 +64,7 @@ class ListeningServer:
 
     async def sound(self, request: Request) -> Response:
         """A sound; without date or file attributes, which would tell in what order the systems were rendered."""
-        path = self._sounds.get(request.path_params["name"].removesuffix(".wav"))
+        path = self._sounds.get(request.path_params["name"])
         if path is None:
             raise RefusedError(404, "there is no such sound")
         content = await run_in_threadpool(path.read_bytes)
@@ -103,7 +104,8 @@ class ListeningServer:
                 "training": self._describe(training, trial.labels_for(listener.number, training)),
                 "screens": [self._describe(screen, labels) for screen, labels in order],
                 "answers": [
-                    {"screen": answer.screen, "stimulus": answer.stimulus, "value": answer.value} for answer in answers
+                    {name: getattr(answer, name) for name in ("screen", "stimulus", "value", "sequence")}
+                    for answer in answers
                 ],
                 "sequence": max((answer.sequence for answer in answers), default=0),
             }

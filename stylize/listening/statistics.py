@@ -15,9 +15,11 @@ from stylize.listening.ratings import Preference, Rating
 
 LISTENER, RATING = "listener", "rating"
 UNITS = (LISTENER, RATING)
-"""What is compared: one mean for each listener, or each rating on its own."""
+"""What is compared: one mean or vote of each listener, or each rating or choice on its own."""
 RESAMPLES = 10000
 CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Differences of smaller p are called significant."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,11 @@ class PairedResult:
         second: another one.
         wins: how often the first was chosen.
         choices: how many there were.
-        low: lower end of Wilson's 95 % interval of the share.
+        low: lower end of Wilson's 95 % interval of the share; by listener it counts listeners, not choices.
         high: its upper end.
-        p: of the two-sided binomial test against one half.
+        votes_for: how many votes were for the first.
+        votes: by listener one for each who preferred either, by rating one for each choice.
+        p: of the two-sided binomial test of the votes against one half.
         adjusted: by Holm's method, over all pairs of systems of the question.
         listeners: who chose.
     """
@@ -94,6 +98,8 @@ class PairedResult:
     choices: int
     low: float
     high: float
+    votes_for: int
+    votes: int
     p: float
     adjusted: float
     listeners: int
@@ -193,8 +199,7 @@ def compare_systems(ratings: Sequence[Rating], unit: str = LISTENER) -> list[Dif
     Raises:
         UserError: another unit.
     """
-    if unit not in UNITS:
-        raise UserError(f"got --unit {unit}; expected {' or '.join(UNITS)}")
+    _check_unit(unit)
     results = []
     for question in dict.fromkeys(rating.question for rating in ratings):
         rows = [rating for rating in ratings if rating.question == question]
@@ -223,34 +228,82 @@ def _differences(values: dict[tuple[str, str, str], float], first: str, second: 
     return [difference for differences in of_listener.values() for difference in differences]
 
 
-def compare_pairs(preferences: Sequence[Preference]) -> list[PairedResult]:
-    """Every two systems that were compared directly, by the binomial test with Holm's correction."""
-    from scipy.stats import binomtest
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (Wilson, 1927).
 
+    Args:
+        share: from 0 to 1.
+        count: of how many independent draws.
+    """
+    z = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, centre - spread), min(1.0, centre + spread)
+
+
+def compare_pairs(
+    preferences: Sequence[Preference], unit: str = LISTENER, systems: Sequence[str] = ()
+) -> list[PairedResult]:
+    """Every two systems that were compared directly, by the binomial test with Holm's correction.
+
+    Args:
+        preferences: of all listeners.
+        unit: `listener` gives each listener one vote, for what most of the listener's choices were for; `rating` takes
+            choices of one listener for independent ones, and finds a difference where a few have a firm taste.
+        systems: in the order in which they are to stand; others follow by name.
+
+    Raises:
+        UserError: another unit.
+    """
+    _check_unit(unit)
+    place = {name: index for index, name in enumerate(systems)}
     groups: dict[tuple[str, str, str], list[Preference]] = {}
     for row in preferences:
-        first, second = sorted((row.preferred, row.other))
+        first, second = sorted((row.preferred, row.other), key=lambda name: (place.get(name, len(place)), name))
         groups.setdefault((row.question, first, second), []).append(row)
-    tested = {
-        key: binomtest(sum(row.preferred == key[1] for row in rows), len(rows), 0.5) for key, rows in groups.items()
-    }
     results = []
-    for question in dict.fromkeys(key[0] for key in groups):
-        keys = [key for key in groups if key[0] == question]
-        for key, adjusted in zip(keys, holm([float(tested[key].pvalue) for key in keys]), strict=True):
-            test = tested[key]
-            interval = test.proportion_ci(CONFIDENCE, method="wilson")
-            listeners = len({row.listener for row in groups[key]})
-            results.append(
-                PairedResult(
-                    *key,
-                    wins=int(test.k),
-                    choices=int(test.n),
-                    low=float(interval.low),
-                    high=float(interval.high),
-                    p=float(test.pvalue),
-                    adjusted=adjusted,
-                    listeners=listeners,
-                )
-            )
+    for question in dict.fromkeys(row.question for row in preferences):
+        keys = sorted(
+            (key for key in groups if key[0] == question),
+            key=lambda key: [(place.get(name, len(place)), name) for name in key[1:]],
+        )
+        votes = [_votes(groups[key], key[1], unit) for key in keys]
+        p_values = [_binomial_p(votes_for, count) for votes_for, count in votes]
+        for key, (votes_for, count), p, adjusted in zip(keys, votes, p_values, holm(p_values), strict=True):
+            rows = groups[key]
+            wins, listeners = sum(row.preferred == key[1] for row in rows), len({row.listener for row in rows})
+            low, high = wilson_interval(wins / len(rows), listeners if unit == LISTENER else len(rows))
+            results.append(PairedResult(*key, wins, len(rows), low, high, votes_for, count, p, adjusted, listeners))
     return results
+
+
+def _votes(rows: Sequence[Preference], system: str, unit: str) -> tuple[int, int]:
+    """How many votes were for a system, and how many there were; who chose both equally often has none."""
+    if unit == RATING:
+        return sum(row.preferred == system for row in rows), len(rows)
+    leaning: dict[str, int] = {}
+    for row in rows:
+        leaning[row.listener] = leaning.get(row.listener, 0) + (1 if row.preferred == system else -1)
+    decided = [value for value in leaning.values() if value]
+    return sum(value > 0 for value in decided), len(decided)
+
+
+def _binomial_p(wins: int, count: int) -> float:
+    from scipy.stats import binomtest
+
+    return float(binomtest(wins, count, 0.5).pvalue) if count else 1.0
+
+
+def least_adjusted_p(count: int, comparisons: int) -> float:
+    """The smallest p that so many pairs or votes can reach after Holm's correction, when all of them agree."""
+    return min(1.0, comparisons * 2.0 ** (1 - count))
+
+
+def enough_to_differ(comparisons: int) -> int:
+    """How many pairs or votes it takes before any of so many comparisons can be significant."""
+    return next(count for count in itertools.count(1) if least_adjusted_p(count, comparisons) < LEVEL)
+
+
+def _check_unit(unit: str) -> None:
+    if unit not in UNITS:
+        raise UserError(f"got --unit {unit}; expected {' or '.join(UNITS)}")

@@ -53,7 +53,22 @@ def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
     if not output.absolute().parent.is_dir():
         raise UserError(f"the folder {output.absolute().parent} does not exist; create it first")
     sounds = Path("configs", "resources", "audio", trial.id)
-    configuration = {
+    path = output / "configs" / f"{trial.id}.yaml"
+    try:
+        (output / sounds).mkdir(parents=True)
+        for stimulus in trial.stimuli:
+            shutil.copyfile(audio_file(folder, stimulus.id), output / sounds / f"{stimulus.id}.wav")
+        path.write_text(
+            yaml.safe_dump(_configuration(trial, sounds), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+    except OSError as error:
+        raise UserError(f"could not write {output}: {error.strerror or error}") from None
+    return path
+
+
+def _configuration(trial: Trial, sounds: Path) -> dict[str, Any]:
+    """What webMUSHRA reads: setting the level, all screens in random order, a page to send the answers."""
+    return {
         "testname": trial.title,
         "testId": trial.id,
         "bufferSize": 2048,
@@ -81,15 +96,6 @@ def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
             },
         ],
     }
-    path = output / "configs" / f"{trial.id}.yaml"
-    try:
-        (output / sounds).mkdir(parents=True)
-        for stimulus in trial.stimuli:
-            shutil.copyfile(audio_file(folder, stimulus.id), output / sounds / f"{stimulus.id}.wav")
-        path.write_text(yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"could not write {output}: {error.strerror or error}") from None
-    return path
 
 
 def _page(trial: Trial, screen: Screen, sounds: Path) -> dict[str, Any]:

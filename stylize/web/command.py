@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.errors import UserError
-from stylize.local_server import LOCAL, bind, names_of
+from stylize.local_server import LOCAL, address_of, bind, names_of, run_app
 from stylize.models import check_device_name, read_pair
 from stylize.web.limits import MEGABYTE, Limits
 
@@ -72,27 +72,13 @@ def serve(stylizer: Stylizer, shelf: Shelf, bound: socket.socket, host: str) -> 
         bound: where to listen.
         host: the address as it was given.
     """
-    import uvicorn
-
     from stylize.web.server import make_app
 
     hosts = names_of(bound, host)
-    config = uvicorn.Config(
-        make_app(stylizer, shelf, hosts=hosts),
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        limit_concurrency=200,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=3,
-        ws="none",
-    )
-    shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{bound.getsockname()[1]}/  (Ctrl-C ends it)", flush=True)
+    print(f"{address_of(bound, host)}  (Ctrl-C ends it)", flush=True)
     if hosts is None:
         print("everyone who can reach this machine can use the page", flush=True)
-    uvicorn.Server(config).run(sockets=[bound])
+    run_app(make_app(stylizer, shelf, hosts=hosts), bound, most_connections=200)
 
 
 @contextlib.contextmanager

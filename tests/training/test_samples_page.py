@@ -143,6 +143,7 @@ def check_page(page: Any) -> None:
     first.get_by_role("button", name="input").press("Enter")
     assert first.locator("audio").get_attribute("src").endswith("-input.wav")
     page.wait_for_function(playing)
+    page.evaluate("document.querySelector('audio').loop = true")  # so that it does not end by itself
     page.locator("article").nth(1).get_by_role("button", name="output").press("Enter")
     page.wait_for_function("() => document.querySelectorAll('audio')[0].paused")
 

@@ -198,7 +198,7 @@
     ].join(" · ");
     const terms = measureNames.map((name) => [name, data.measures[name]]);
     if (questions.length) {
-      terms.push(paired ? ["chosen", "how often a system was chosen where it could be, Wilson's 95 % interval, n choices"]
+      terms.push(paired ? ["chosen", "how often a system was chosen where it could be, Wilson's 95 % interval over listeners, n choices"]
         : ["rating", "mean of 0 to 100, 95 % bootstrap interval over listeners, n ratings"]);
     }
     byId("legend").append(...terms.flatMap((pair) => [element("dt", { textContent: pair[0] }), element("dd", { textContent: pair[1] })]));
@@ -213,13 +213,14 @@
     if (!rows.length) return;
     const p = (value) => (value < 0.001 ? "< 0.001" : value.toFixed(3));
     byId("tests").hidden = false;
-    byId("tests-text").textContent = `${paired ? "Binomial test of all choices" : "Wilcoxon's signed-rank test over the listeners' means"}, two-sided; `
-      + "p (Holm) is corrected for all pairs of a question. * below 0.05.";
+    byId("tests-text").textContent = `${paired ? "Binomial test, in which each listener has one vote" : "Wilcoxon's signed-rank test over the listeners' means"}, two-sided; `
+      + `p (Holm) is corrected for all pairs of a question. * below 0.05. ${data.caution ?? ""}`;
     byId("tests").append(makeTable(rows, [
       textColumn("question", "question"), textColumn("first", "first"), textColumn("second", "second"),
       paired ? numberColumn("first chosen, %", (row) => 100 * row.share, (value) => number(value, 1))
         : numberColumn("first minus second", (row) => row.difference, (value) => (value > 0 ? "+" : "") + number(value, 1)),
-      numberColumn(paired ? "choices" : "listeners", (row) => (paired ? row.choices : row.pairs), String),
+      ...(paired ? [numberColumn("votes for first", (row) => row.votes_for, String)] : []),
+      numberColumn(paired ? "votes" : "listeners", (row) => (paired ? row.votes : row.pairs), String),
       numberColumn("p", (row) => row.p, p),
       numberColumn("p (Holm)", (row) => row.adjusted, (value) => p(value) + (value < 0.05 ? " *" : "")),
     ], "differences"));

@@ -1,6 +1,6 @@
 // The way through the test: welcome, level, training, screens, end. Every step is remembered here and on the server.
 
-import { element, show } from "./elements.js";
+import { element, show, tellHeight } from "./elements.js";
 import { Memory, Outbox, request } from "./outbox.js";
 import { Player } from "./player.js";
 import { ScreenView } from "./screen.js";
@@ -37,7 +37,9 @@ async function openSession(token) {
   session = await request("api/session", { token });
   outbox = new Outbox(memory, token, session.sequence, showSaved);
   answers = new Map(session.screens.map((screen) => [screen.id, new Map()]));
-  for (const { screen, stimulus, value } of [...session.answers, ...outbox.answers()]) remember(screen, stimulus, value);
+  // What a crashed browser left waiting may be older than what the server has.
+  const known = [...session.answers, ...outbox.answers()].sort((a, b) => a.sequence - b.sequence);
+  for (const { screen, stimulus, value } of known) remember(screen, stimulus, value);
 }
 
 function remember(screen, stimulus, value) {
@@ -110,7 +112,7 @@ async function showLevel() {
     element("p", { class: "step", text: "Before the test" }),
     element("h1", { text: "Set the level" }),
     element("p", { text: "Play this music and set the volume of your device, or the slider, so that it is pleasant and you hear every detail. Then leave both as they are." }),
-    transport.card(),
+    ...transport.parts(),
     element("div", { class: "card row" }, element("span", { text: "Volume" }), volume),
     ends(() => go(WELCOME), () => go(TRAINING)),
   );
@@ -124,9 +126,10 @@ function levelKey(event, transport) {
 
 async function showTraining() {
   const screen = session.training;
+  const range = screen.choice ? "" : " The best and the worst that you will meet are about like this, so you know how to use the whole scale.";
   const shown = new ScreenView(player, screen, {
     step: "Practice: nothing on this page is kept",
-    intro: element("p", { text: "Listen to every sound and try the page. The best and the worst that you will meet are about like this, so you know how to use the whole scale." }),
+    intro: element("p", { text: `Listen to every sound and try the page.${range}` }),
     answers: new Map(),
     answered: () => {},
     back: () => go(LEVEL),
@@ -231,6 +234,8 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("beforeunload", (event) => {
   if (outbox?.count) event.preventDefault();
 });
-globalThis.listeningTest = { player };
+// The playback stays below the bar, which is as high as its title needs.
+tellHeight(document.querySelector(".bar"), "--bar");
+globalThis.listeningTest = { player, go };
 requestAnimationFrame(frame);
 begin().catch((error) => showError(error, () => location.reload()));

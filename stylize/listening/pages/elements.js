@@ -24,6 +24,12 @@ export function show(...children) {
   }
 }
 
+// Keeps a property of the style sheet at the height of an element, for what sticks below it.
+export function tellHeight(node, property) {
+  const tell = () => document.documentElement.style.setProperty(property, `${node.offsetHeight}px`);
+  new ResizeObserver(tell).observe(node);
+}
+
 export function seconds(value) {
   return value.toFixed(1) + " s";
 }

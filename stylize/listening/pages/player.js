@@ -7,6 +7,7 @@ const SHORTEST_LOOP = 0.5;
 
 export class Player {
   constructor() {
+    if (navigator.audioSession) navigator.audioSession.type = "playback"; // else the silent switch of an iPhone mutes it
     this.context = new AudioContext();
     this.output = this.context.createGain();
     this.output.connect(this.context.destination);

@@ -32,7 +32,7 @@ export class ScreenView {
       element("h1", { text: screen.title }),
       element("p", { class: "quiet", text: screen.text }),
       this.intro,
-      this.transport.card(),
+      ...this.transport.parts(),
       screen.choice ? this.#pair() : this.#ratings(),
       element(
         "div", { class: "ends" },

@@ -1,6 +1,6 @@
 // Play and pause, position, loop, and the sounds that are played beside the rated ones.
 
-import { element, seconds } from "./elements.js";
+import { element, seconds, tellHeight } from "./elements.js";
 
 const ROLES = {
   original: { label: () => "Original song", key: "o" },
@@ -33,21 +33,25 @@ export class Transport {
     this.update();
   }
 
-  card() {
+  // What must stay in reach on a long page, and what need not.
+  parts() {
     const small = (text, label, action) =>
       element("button", { type: "button", class: "plain", "aria-label": label, text, onclick: action });
-    return element(
-      "section", { class: "card", "aria-label": "Playback" },
-      element("div", { class: "row" }, this.playButton, this.clock, ...this.exampleButtons),
+    const playback = element(
+      "section", { class: "card playback", "aria-label": "Playback" },
+      element("div", { class: "row" }, this.playButton, ...this.exampleButtons),
       element("div", { class: "timeline" }, element("div", { class: "groove" }), this.region, this.range),
-      element(
-        "div", { class: "row repeat" },
-        element("span", { class: "quiet", text: "Repeat" }),
-        small("from here", "Repeat from here", () => this.loopFrom()),
-        small("to here", "Repeat to here", () => this.loopTo()),
-        small("all of it", "Repeat all of it", () => this.loopAll()),
-      ),
     );
+    tellHeight(playback, "--playback");
+    const repeat = element(
+      "div", { class: "row repeat", role: "group", "aria-label": "Repeat" },
+      element("span", { class: "quiet", text: "Repeat" }),
+      small("from here", "Repeat from here", () => this.loopFrom()),
+      small("to here", "Repeat to here", () => this.loopTo()),
+      small("all", "Repeat all of it", () => this.loopAll()),
+      this.clock,
+    );
+    return [playback, repeat];
   }
 
   toggle() {

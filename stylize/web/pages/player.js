@@ -66,6 +66,7 @@ export class Player {
   /** The browser makes sound only after somebody has asked for it. */
   async open() {
     if (!this.context) {
+      if (navigator.audioSession) navigator.audioSession.type = "playback"; // else an iPhone's silent switch mutes it
       this.context = new AudioContext();
       for (const [key, side] of this.sides) {
         side.gain = new GainNode(this.context, { gain: key === this.heard ? 1 : 0 });

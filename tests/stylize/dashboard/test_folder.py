@@ -66,8 +66,8 @@ def test_shares_of_choices(dashboard: Dashboard) -> None:
     found = opinions_of(evaluate(trial, [], choices), song)
     vocoder = found["vocoder"]["preference"]
     assert (vocoder.mean, vocoder.count, vocoder.listeners) == (75, 8, 7)
-    # Wilson's interval of 6 of 8, worked out by hand.
-    assert (vocoder.low, vocoder.high) == (pytest.approx(40.93, abs=0.01), pytest.approx(92.85, abs=0.01))
+    # Wilson's interval of a share of 0.75 among 7 listeners, worked out by hand.
+    assert (vocoder.low, vocoder.high) == (pytest.approx(38.89, abs=0.01), pytest.approx(93.40, abs=0.01))
     assert found["griffin-lim"]["preference"].mean == 0
     assert opinions_of(evaluate(trial, [], choices), trial.songs[1].name) == {}
 

@@ -18,7 +18,7 @@ import pytest
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import Content
 from stylize.dashboard.models import describe_models, wandb_runs_of, without_paths
-from stylize.dashboard.tracking import make_artifact, metric_names, summary_values
+from stylize.dashboard.tracking import make_artifact, make_table, metric_names, summary_values
 from stylize.listening.trial import ANSWERS_NAME, MANIFEST_NAME, Trial
 from tests.stylize.dashboard.conftest import LISTENERS, Dashboard
 
@@ -116,6 +116,17 @@ def test_each_input_is_stored_once(dashboard: Dashboard, artifacts: dict[str, Re
     assert len(sounds) == 2 * 2 + 2 + 1
     assert len({entries[path].read_bytes() for path in sounds}) == len(sounds)
     assert len([path for path in entries if path.endswith(".png")]) == len(sounds)
+
+
+def test_cells_with_the_same_sound_share_one_object(dashboard: Dashboard) -> None:
+    """W&B then copies it once, and never meets one path from two objects."""
+    table = make_table(dashboard.made.content, dashboard.page.parent)
+    cells = [table.columns.index(name) for name in ("original", "original mel", "example", "example mel")]
+    for row in table.data[:3]:  # the first song
+        assert all(row[cell] is table.data[0][cell] for cell in cells)
+    copy = table.data[0]
+    assert copy[2] == "copy-content" and copy[table.columns.index("output")] is copy[cells[0]]
+    assert table.data[3][cells[0]] is not copy[cells[0]] and table.data[3][cells[2]] is copy[cells[2]]
 
 
 def test_summary_config_and_plots(dashboard: Dashboard, records: list[Record]) -> None:

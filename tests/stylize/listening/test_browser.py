@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import shutil
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,8 @@ class Visitor:
     """A browser of its own at a test."""
 
     def __init__(self, browser: Any, port: int, **settings: Any) -> None:
-        self.context = browser.new_context(**settings)
+        # A context that keeps its profile on the disk is its own browser.
+        self.context = browser.new_context(**settings) if hasattr(browser, "new_context") else browser
         self.page = self.context.new_page()
         self.page.set_default_timeout(TIMEOUT)
         self.problems: list[str] = []
@@ -103,6 +106,18 @@ class Visitor:
     def wait_until_heard(self) -> None:
         """Until the sound that plays counts as heard."""
         self.page.wait_for_timeout(450)
+
+    def reload_with_waiting(self, answer: dict[str, Any]) -> None:
+        """As if an answer had not been sent when the browser ended."""
+        item = {"path": "api/answers", "body": answer, "sequence": answer["sequence"]}
+        self.page.evaluate(
+            """(item) => {
+                const [key] = Object.keys(localStorage).filter((name) => name.endsWith("/waiting"));
+                localStorage.setItem(key, JSON.stringify({ slot: item }));
+            }""",
+            item,
+        )
+        self.page.reload()
 
 
 def rate_by_keys(visitor: Visitor, values: list[int]) -> None:
@@ -212,11 +227,126 @@ def test_switching_keeps_the_position_and_a_region_repeats(browser: Any, port: i
     )
     assert all(0.3 <= position <= 0.86 for position in positions)
     assert any(second < first for first, second in itertools.pairwise(positions))  # it went round
+    # What the audio clock is told: all sounds at one instant from one place, then the region again and again.
+    passes = page.evaluate(
+        """() => {
+            const told = [], start = AudioBufferSourceNode.prototype.start;
+            AudioBufferSourceNode.prototype.start = function (...values) {
+                told.push(values);
+                return start.apply(this, values);
+            };
+            listeningTest.player.seek(0.5);
+            AudioBufferSourceNode.prototype.start = start;
+            return told;
+        }"""
+    )
+    sounds = page.evaluate("listeningTest.player.sounds.length")
+    instants = sorted({when for when, _, _ in passes})
+    assert len(passes) == sounds * len(instants) and len(instants) >= 3
+    for number, instant in enumerate(instants):
+        expected = (0.5, 0.35) if number == 0 else (0.3, 0.55)
+        told = [(offset, length) for when, offset, length in passes if when == instant]
+        assert len(told) == sounds and all(each == pytest.approx(expected) for each in told)
+    assert [second - first for first, second in itertools.pairwise(instants)] == pytest.approx(
+        [0.35] + [0.55] * (len(instants) - 2)
+    )
     page.keyboard.press("Space")
     assert page.evaluate("listeningTest.player.playing") is False
     page.keyboard.press("\\")
     assert page.evaluate("listeningTest.player.loop") == pytest.approx([0, 1], abs=0.01)
     assert visitor.problems == []
+
+
+def test_what_is_compared_with_stays_in_reach(browser: Any, port: int) -> None:
+    """At the last sound of a page that is longer than the screen, a finger still reaches the original."""
+    visitor = Visitor(browser, port, viewport={"width": 380, "height": 480}, has_touch=True, is_mobile=True)
+    visitor.begin()
+    page = visitor.page
+    page.locator(".stimulus").last.scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    assert page.evaluate("window.scrollY") > 100
+    covered = """(button) => {
+        const box = button.getBoundingClientRect();
+        return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) !== button;
+    }"""
+    for button in page.locator(".playback button").all():
+        assert not button.evaluate(covered)
+    page.keyboard.press("1")  # the focus goes to a slider, which must not lie below the playback
+    assert not page.locator(".stimulus input").first.evaluate(covered)
+    assert visitor.problems == []
+
+
+def test_a_crash_of_the_browser_loses_nothing(browser: Any, trial_folder: Path, tmp_path: Path) -> None:
+    """Chromium is killed in the middle; opened again, it is the same listener at the same page."""
+    profile = tmp_path / "profile"
+    with running_server(trial_folder, tmp_path / "answers.sqlite3") as (_, port):
+
+        def open_browser() -> Any:
+            return browser.browser_type.launch_persistent_context(
+                profile, executable_path=CHROMIUM, args=["--no-sandbox"], viewport=PHONE
+            )
+
+        visitor = Visitor(open_browser(), port)
+        visitor.begin()
+        rate_by_keys(visitor, [0, 0, 0])
+        visitor.click("Next")
+        visitor.step("1 of 6")
+        rate_by_keys(visitor, [7, 8, 9])
+        visitor.page.locator("#saved", has_text="Saved").wait_for()
+        token = visitor.page.evaluate(
+            "JSON.parse(Object.entries(localStorage).find(([key]) => key.endsWith('/token'))[1])"
+        )
+        wait_until(lambda: stored_in(profile, token))  # Chromium writes what a page stores some seconds later
+        kill_browser(profile)
+        again = Visitor(open_browser(), port)
+        again.step("1 of 6")
+        shown = [output.inner_text() for output in again.page.locator(".stimulus output").all()]
+        assert shown == ["7", "8", "9"]
+        again.click("Next")
+        again.step("2 of 6")
+        assert again.problems == []
+        again.context.close()
+    kept = read_answers(tmp_path / "answers.sqlite3")
+    assert [answer.listener for answer in kept] == [1, 1, 1] and sorted(answer.value for answer in kept) == [7, 8, 9]
+
+
+def test_an_answer_that_waited_in_vain_does_not_hide_a_newer_one(
+    browser: Any, trial_folder: Path, tmp_path: Path
+) -> None:
+    """A crashed browser may leave on the disk what it has long sent and sent anew."""
+    with running_server(trial_folder, tmp_path / "answers.sqlite3") as (_, port):
+        visitor = Visitor(browser, port)
+        visitor.begin()
+        visitor.page.evaluate("listeningTest.go(3)")  # practice is not what this is about
+        visitor.step("1 of 6")
+        rate_by_keys(visitor, [7])
+        visitor.page.locator("#saved", has_text="Saved").wait_for()
+        sound = visitor.stimuli()[0]
+        screen = Trial.read(trial_folder).order_for(1)[0][0].id
+        visitor.reload_with_waiting({"screen": screen, "stimulus": sound, "value": 2, "sequence": 1})
+        visitor.step("1 of 6")
+        visitor.page.locator("#saved", has_text="Saved").wait_for()
+        assert visitor.page.locator(".stimulus output").first.inner_text() == "7"
+    assert [answer.value for answer in read_answers(tmp_path / "answers.sqlite3")] == [7]
+
+
+def stored_in(profile: Path, text: str) -> bool:
+    """Whether a page's storage on the disk has a text."""
+    files = (profile / "Default" / "Local Storage" / "leveldb").glob("*.log")
+    return any(form in path.read_bytes() for path in files for form in (text.encode(), text.encode("utf-16-le")))
+
+
+def kill_browser(profile: Path) -> None:
+    """Kill the browser that uses this profile, whose lock names its process."""
+    os.kill(int(os.readlink(profile / "SingletonLock").rpartition("-")[2]), signal.SIGKILL)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """The limit is for a test that fails."""
+    end = time.monotonic() + TIMEOUT / 1000
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_answers_wait_on_the_device_while_there_is_no_connection(
@@ -234,7 +364,6 @@ def test_answers_wait_on_the_device_while_there_is_no_connection(
         visitor.context.set_offline(True)
         rate_by_keys(visitor, [7, 8, 9])
         visitor.page.get_by_text("No connection; ").wait_for()
-        visitor.page.screenshot(path=tmp_path / "offline.png")
         kept = visitor.page.evaluate("JSON.stringify(localStorage)")
         assert kept.count("api/answers") == 3
         visitor.context.set_offline(False)
@@ -249,6 +378,7 @@ def test_a_pair_is_chosen_with_keys(browser: Any, pair_folder: Path, tmp_path: P
     with running_server(pair_folder, database) as (_, port):
         visitor = Visitor(browser, port, viewport=PHONE)
         visitor.begin()
+        assert visitor.page.get_by_text("the whole scale").count() == 0  # which a choice does not have
         for step in ("Practice", "1 of 6"):
             visitor.step(step)
             for key in "12":
@@ -257,9 +387,14 @@ def test_a_pair_is_chosen_with_keys(browser: Any, pair_folder: Path, tmp_path: P
             visitor.fits()
             visitor.page.get_by_role("radio", name="A is better").focus()
             visitor.page.keyboard.press("ArrowRight")
-            visitor.page.screenshot(path=tmp_path / f"{step}.png", full_page=True)
             visitor.click("Next")
         visitor.step("2 of 6")
+        screen, labels = trial.order_for(1)[0]
+        assert [(answer.screen, answer.stimulus) for answer in read_answers(database)] == [(screen.id, labels[1])]
+        # A change of mind that comes late takes the place of the first choice, on the page as in the file.
+        visitor.reload_with_waiting({"screen": screen.id, "stimulus": labels[0], "value": 1, "sequence": 2**52})
+        visitor.step("2 of 6")
+        visitor.click("Back")
+        assert visitor.page.get_by_role("radio", name="A is better").is_checked()
         assert visitor.problems == []
-    screen, labels = trial.order_for(1)[0]
-    assert [(answer.screen, answer.stimulus) for answer in read_answers(database)] == [(screen.id, labels[1])]
+    assert [answer.stimulus for answer in read_answers(database)] == [labels[0]]

@@ -54,6 +54,9 @@ def test_names_say_nothing(trial: Trial, trial_folder: Path) -> None:
     for path in (trial_folder / "audio").iterdir():
         content = path.read_bytes()
         assert not any(word in content for word in (b"copy", b"other", b"first", b"jazz"))
+    # Nor does an order: random ids, sorted.
+    for ids in ([each.id for each in trial.stimuli], *(screen.stimuli for screen in trial.screens)):
+        assert list(ids) == sorted(ids)
 
 
 def test_a_manifest_is_read_back_as_it_was(trial: Trial, trial_folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,26 @@ def test_answers_become_ratings_of_systems(trial: Trial) -> None:
     assert all(row.adjusted == pytest.approx(6 / 2**8) for row in results.differences)
 
 
+def test_too_few_listeners_for_so_many_systems_are_told(trial: Trial) -> None:
+    """Six of six agree, which is 2/64; three comparisons make it 6/64."""
+    few = evaluate(trial, ratings_of(trial, answers_of(trial, 6)), [])
+    assert few.caution == (
+        "No difference could be significant: with 6 listeners and 3 comparisons p (Holm) cannot come below 0.094; "
+        "it takes 7 listeners, or fewer systems."
+    )
+    assert all(row.adjusted >= 0.05 for row in few.differences)
+    enough = evaluate(trial, ratings_of(trial, answers_of(trial, 7)), [])
+    assert enough.caution is None and any(row.adjusted < 0.05 for row in enough.differences)
+    seven, two_of_them = ratings_of(trial, answers_of(trial, 7)), {"1", "2"}
+    uneven = [row for row in seven if row.question == "style" or row.listener in two_of_them]
+    assert evaluate(trial, uneven, []).caution is None  # the style can differ, so nothing is said of the others
+    two = [row for row in ratings_of(trial, answers_of(trial, 5)) if row.system != "other"]
+    assert str(evaluate(trial, two, []).caution).endswith("cannot come below 0.062; it takes 6 listeners.")
+    by_rating = evaluate(trial, ratings_of(trial, answers_of(trial, 3)), [], "rating")
+    assert str(by_rating.caution).endswith("it takes 7 ratings, or fewer systems.")
+    assert evaluate(trial, [], []).caution is None
+
+
 def test_choices_become_preferences_of_systems(pair_folder: Path) -> None:
     trial = Trial.read(pair_folder)
     answers = answers_of(trial, 5)
@@ -97,6 +118,10 @@ def test_reference_and_anchors_are_summarised_and_not_compared(mushra_folder: Pa
     results = evaluate(trial, ratings_of(trial, answers_of(trial, 4)), [])
     assert {row.system for row in results.summaries} == {"other", "reference", "anchor-3.5kHz", "anchor-7kHz"}
     assert results.differences == () and results.screened == ()
+    careless = [replace(row, listener="5", value=10.0) for row in results.ratings if row.listener == "1"]
+    with_them = evaluate(trial, [*ratings_of(trial, answers_of(trial, 4)), *careless], [])
+    assert [entry.listener for entry in with_them.screened] == ["5"] and with_them.listeners == 5
+    assert with_them.summaries == results.summaries and with_them.ratings == results.ratings
 
 
 @pytest.fixture
@@ -119,6 +144,7 @@ def test_results_are_printed_and_written(
     assert "Tones: multiple-stimuli, 2 songs, 7 listeners, 126 answers that count" in printed
     assert "| copy-style | 21.0 | 20.4 to 21.6 | 21.0 | 7 | 2 | 14 |" in printed
     assert "| copy-content – copy-style | +70.0 | 7 | 0.016 | 0.047 * |" in printed
+    assert "could be significant" not in printed
     with (tmp_path / "out" / "summary.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert {row["system"]: float(row["mean"]) for row in rows} == {"copy-content": 91, "copy-style": 21, "other": 56}
@@ -142,9 +168,11 @@ def test_pairs_are_printed_and_plotted(pair_folder: Path, tmp_path: Path, capsys
             store.save(answer).result()
     arguments = ["listen", str(pair_folder), "--results", "--answers", str(tmp_path / "answers")]
     assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
-    assert (
-        "| copy-content over copy-style | 4 of 4 (100 %) | 51 to 100 % | 2 | 0.12 | 0.38 |" in capsys.readouterr().out
-    )
+    printed = capsys.readouterr().out
+    assert "| copy-content over copy-style | 4 of 4 (100 %) | 34 to 100 % | 2 | 2 of 2 | 0.5 | 1 |" in printed
+    assert "with 2 listeners and 3 comparisons p (Holm) cannot come below 1; it takes 7 listeners, or" in printed
+    assert main([*arguments, "--unit", "rating"]) == 0
+    assert "4 of 4 (100 %) | 51 to 100 % | 2 | 4 of 4 | 0.12 | 0.38 |" in capsys.readouterr().out
     assert (tmp_path / "out" / "pairs_preference.png").is_file()
 
 

@@ -14,9 +14,12 @@ from stylize.listening.statistics import (
     bootstrap_interval,
     compare_pairs,
     compare_systems,
+    enough_to_differ,
     holm,
+    least_adjusted_p,
     signed_rank_p,
     summarise,
+    wilson_interval,
 )
 
 
@@ -35,6 +38,8 @@ def test_signed_rank_by_hand() -> None:
     assert signed_rank_p([1, 2, 3, 4, 5, 6]) == pytest.approx(2 / 64)
     # Only the largest is negative: W = 6; 14 of the 64 subsets of 1..6 add up to 6 or less, so p = 28/64.
     assert signed_rank_p([1, 2, 3, 4, 5, -6]) == pytest.approx(28 / 64)
+    # Zeros are left out before ranks are given: the third of six is negative, and 5 of 64 subsets add up to 3 or less.
+    assert signed_rank_p([0, 1, 2, -3, 4, 5, 6]) == pytest.approx(10 / 64)
     assert signed_rank_p([0, 0, 0]) == 1.0
     assert signed_rank_p([]) == 1.0
 
@@ -63,19 +68,52 @@ def test_binomial_by_hand() -> None:
     # Nine of ten: 2 * (10 + 1) / 2^10.
     choices = [Preference("a", str(n), "preference", "x", "y") for n in range(9)]
     choices.append(Preference("b", "9", "preference", "y", "x"))
-    (result,) = compare_pairs(choices)
+    (result,) = compare_pairs(choices, "rating")
     assert (result.first, result.second, result.wins, result.choices) == ("x", "y", 9, 10)
     assert result.p == pytest.approx(22 / 1024) and result.adjusted == result.p
-    assert result.share == 0.9 and result.listeners == 2
-    # Wilson's interval by its formula.
+    assert (result.share, result.listeners, result.votes_for, result.votes) == (0.9, 2, 9, 10)
+    wilson = stats.binomtest(9, 10).proportion_ci(method="wilson")
+    assert (result.low, result.high) == pytest.approx((wilson.low, wilson.high))
+    # Two listeners are of two minds, however often one of them was asked.
+    (result,) = compare_pairs(choices)
+    assert (result.share, result.votes_for, result.votes, result.p) == (0.9, 1, 2, 1.0)
     z = stats.norm.ppf(0.975)
-    centre, spread = (0.9 + z**2 / 20) / (1 + z**2 / 10), z * (0.9 * 0.1 / 10 + z**2 / 400) ** 0.5 / (1 + z**2 / 10)
-    assert (result.low, result.high) == pytest.approx((centre - spread, centre + spread))
+    centre, spread = (0.9 + z**2 / 4) / (1 + z**2 / 2), z * (0.9 * 0.1 / 2 + z**2 / 16) ** 0.5 / (1 + z**2 / 2)
+    assert (result.low, result.high) == pytest.approx((centre - spread, min(1.0, centre + spread)))
+    with pytest.raises(UserError, match="got --unit song; expected listener or rating"):
+        compare_pairs(choices, "song")
+
+
+def test_who_chooses_both_equally_often_has_no_vote() -> None:
+    choices = [Preference("a", str(n), "preference", *pair) for n, pair in enumerate((("x", "y"), ("y", "x")))]
+    (result,) = compare_pairs(choices)
+    assert (result.wins, result.choices, result.votes_for, result.votes) == (1, 2, 0, 0)
+    assert result.p == result.adjusted == 1.0
+    choices += [Preference(f"b{n}", "s", "preference", "y", "x") for n in range(7)]
+    (result,) = compare_pairs(choices)
+    assert (result.votes_for, result.votes) == (0, 7) and result.p == pytest.approx(2 / 2**7)
+
+
+@pytest.mark.parametrize(("wins", "count"), [(0, 1), (0, 9), (1, 2), (6, 8), (50, 100), (9, 9)])
+def test_wilson_s_interval_is_scipy_s(wins: int, count: int) -> None:
+    expected = stats.binomtest(wins, count).proportion_ci(method="wilson")
+    assert wilson_interval(wins / count, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_pairs_stand_in_the_order_of_the_systems() -> None:
+    rows = [
+        Preference("a", "s", question, *pair)
+        for question in ("style", "quality")
+        for pair in (("z", "x"), ("y", "z"), ("x", "y"))
+    ]
+    found = [(row.question, row.first, row.second, row.wins) for row in compare_pairs(rows, systems=("z", "y", "x"))]
+    wins = [("z", "y", 0), ("z", "x", 1), ("y", "x", 0)]
+    assert found == [("style", *row) for row in wins] + [("quality", *row) for row in wins]
 
 
 def test_pairs_are_corrected_within_their_question() -> None:
     rows = [
-        Preference("a", str(n), question, first, second)
+        Preference(str(n), "s", question, first, second)
         for question in ("quality", "style")
         for first, second in (("x", "y"), ("x", "z"))
         for n in range(8)
@@ -94,6 +132,11 @@ def test_summaries_by_hand() -> None:
     # Two listeners with means 15 and 65: their draws have means 15, 40, 65 with chances 1/4, 1/2, 1/4.
     assert (first.low, first.high) == (15.0, 65.0)
     assert (second.low, second.high) == (50.0, 50.0)
+
+
+def test_as_many_listeners_are_drawn_as_there_are() -> None:
+    # Of four, the one with 8 is drawn k times, binomial (4, 1/4): k = 3 is the 97.5 % point, and 3 * 8 / 4 = 6.
+    assert bootstrap_interval([[0], [0], [0], [8]]) == (0.0, 6.0)
 
 
 def test_one_listener_has_no_interval() -> None:
@@ -139,6 +182,12 @@ def test_comparisons_pair_listeners_or_ratings() -> None:
     assert by_rating.pairs == 4
     with pytest.raises(UserError, match="got --unit song; expected listener or rating"):
         compare_systems(ratings, "song")
+
+
+def test_questions_are_compared_apart() -> None:
+    louder = rate({"x": [[10], [20]], "y": [[0], [0]]}, "quality")
+    found = compare_systems(louder + rate({"x": [[1], [3]], "y": [[9], [9]]}, "style"))
+    assert [(row.question, row.difference) for row in found] == [("quality", 15), ("style", -7)]
 
 
 def test_only_what_was_rated_for_both_is_compared() -> None:
@@ -205,3 +254,30 @@ def test_random_choices_are_significant_about_as_often_as_chance_allows() -> Non
         found += compare_pairs(rows)[0].p < 0.05
     expected = 2 * stats.binom.cdf(39, 100, 0.5)  # the test is discrete: 39 of 100 are significant, 40 are not
     assert stats.binom.ppf(0.001, 200, expected) <= found <= stats.binom.ppf(0.999, 200, expected)
+
+
+def test_listeners_with_tastes_of_their_own_are_no_difference_between_systems() -> None:
+    """Half of all listeners like x and half like y: who has been asked ten times has still one opinion."""
+    found = {"listener": 0, "rating": 0}
+    for trial in range(200):
+        chance = np.random.default_rng(trial)
+        rows = []
+        for listener in range(16):
+            taste = chance.choice([0.1, 0.9])
+            for song in range(10):
+                pair = ("x", "y") if chance.random() < taste else ("y", "x")
+                rows.append(Preference(str(listener), str(song), "preference", *pair))
+        for unit in found:
+            found[unit] += compare_pairs(rows, unit)[0].p < 0.05
+    assert found["listener"] <= stats.binom.ppf(0.999, 200, 0.05)
+    assert found["rating"] > 60  # which is why listeners are what is compared where nothing else is said
+
+
+def test_how_many_it_takes_by_hand() -> None:
+    # All of n agree: p = 2 / 2^n, and Holm's factor is the number of comparisons.
+    assert least_adjusted_p(6, 1) == 2 / 64 and least_adjusted_p(9, 28) == pytest.approx(56 / 512)
+    assert least_adjusted_p(2, 28) == 1.0
+    assert [enough_to_differ(comparisons) for comparisons in (1, 3, 28, 66)] == [6, 7, 11, 12]
+    unanimous = rate({name: [[float(10 * place + n)] for n in range(7)] for place, name in enumerate("abc")})
+    assert all(row.adjusted < 0.05 for row in compare_systems(unanimous))
+    assert all(row.adjusted > 0.05 for row in compare_systems([row for row in unanimous if row.listener != "L0"]))

@@ -68,8 +68,9 @@ def test_tokens_are_found_and_not_kept(store: Store) -> None:
     assert store.find_listener(token[:-1] + "!") is None
     store.set_place(3, 7).result()
     assert store.find_listener(token) == store_module.Listener(3, 7)
-    with contextlib.closing(sqlite3.connect(store.path)) as connection:
-        assert token not in "\n".join(connection.iterdump())
+    files = list(store.path.parent.glob("answers.sqlite3*"))
+    assert len(files) == 3  # with the write-ahead log and its index
+    assert not any(token.encode() in path.read_bytes() for path in files)
 
 
 def test_a_store_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -149,6 +150,27 @@ class Submitter(threading.Thread):
                 body = {"screen": screen, "stimulus": stimulus, "value": value, "sequence": sequence}
                 assert self.client.request("/api/answers", body) == {"saved": True}
                 self.acknowledged.append((screen, stimulus, value, sequence))
+
+
+def test_nothing_is_acknowledged_before_it_is_written(trial_folder: Path, tmp_path: Path) -> None:
+    """While somebody else holds the file, an answer waits; a server that said so first could lose it."""
+    answers = tmp_path / "answers.sqlite3"
+    with running_server(trial_folder, answers) as (_, port):
+        client = Client(port)
+        screen = client.begin()["screens"][0]
+        body = {"screen": screen["id"], "stimulus": screen["stimuli"][0]["id"], "value": 5, "sequence": 1}
+        for path, sent in (("/api/answers", body), ("/api/place", {"place": 4})):
+            with contextlib.closing(sqlite3.connect(answers, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                request = threading.Thread(target=client.request, args=(path, sent), daemon=True)
+                request.start()
+                request.join(timeout=0.5)
+                assert request.is_alive()
+                other.execute("ROLLBACK")
+            request.join(timeout=30)
+            assert not request.is_alive()
+        assert client.request("/api/session")["place"] == 4
+    assert [each.value for each in read_answers(answers)] == [5]
 
 
 def test_kill_9_loses_no_acknowledged_answer(trial_folder: Path, tmp_path: Path) -> None:

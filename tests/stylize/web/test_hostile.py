@@ -1,4 +1,4 @@
-"""`stylize web` in a process of its own, and 150 requests as no browser sends them."""
+"""`stylize web` in a process of its own, and 200 requests as no browser sends them."""
 
 from __future__ import annotations
 
@@ -142,6 +142,24 @@ PATHS = [
     "/api/jobs/FOLDER",
     "/api/songs/SONG",
     "/api/songs/SONG/song",
+    "/proc/self/environ",
+    "/%2fproc%2fself%2fcmdline",
+    "/..%c0%af..%c0%afetc/passwd",
+    "/.%2e/.%2e/secret",
+    "/style.css%00.html",
+    "/style.css/../server.py",
+    "/__pycache__/server.pyc",
+    "/.git/config",
+    "/favicon.ico/../../secret",
+    "/openapi.json",
+    "/api/about/..%2f..%2fsecret",
+    "/api/songs/example",
+    "/api/jobs/JOB/input.flac/../song",
+    "/api/jobs/JOB/input.flac%20",
+    "/api/jobs/JOB/output.mp3",
+    "/api/jobs/JOB%00/output.wav",
+    "/api/jobs/JOBx/output.wav",
+    "/api/jobs/%4a%4fB/output.wav",
 ]
 METHODS = [
     ("PUT", "/api/songs"),
@@ -156,6 +174,12 @@ METHODS = [
     ("POST", "/api/jobs/JOB/output.wav"),
     ("TRACE", "/"),
     ("PROPFIND", "/"),
+    ("PUT", "/api/jobs/JOB/output.wav"),
+    ("PATCH", "/api/songs/SONG"),
+    ("OPTIONS", "/api/songs"),
+    ("BREW", "/api/jobs"),
+    ("DELETE", "/api/songs/*"),
+    ("DELETE", "/api/jobs/FOLDER"),
 ]
 ORDERS: list[dict[str, Any]] = [
     {},
@@ -179,6 +203,23 @@ ORDERS: list[dict[str, Any]] = [
     {"song": "SONG", "to": "jazz", "strength": 1},
     {"song": "SONG", "to": {"jazz": 1}, "strength": 1, "output": "/etc/passwd"},
     {"song": "SONG", "to": {"jazz": 1}, "strength": 1, "model": "../../secret"},
+    {"song": None, "to": {"jazz": 1}, "strength": 1},
+    {"song": True, "to": {"jazz": 1}, "strength": 1},
+    {"song": "", "to": {"jazz": 1}, "strength": 1},
+    {"song": "SONG\0", "to": {"jazz": 1}, "strength": 1},
+    {"song": "SONG/../SONG", "to": {"jazz": 1}, "strength": 1},
+    {"song": "SONG", "to": {"jazz": 1}, "strength": True},
+    {"song": "SONG", "to": {"jazz": 1}, "strength": {}},
+    {"song": "SONG", "to": {"jazz": None}, "strength": 1},
+    {"song": "SONG", "to": {"jazz": [1]}, "strength": 1},
+    {"song": "SONG", "to": {"JAZZ": 1}, "strength": 1},
+    {"song": "SONG", "to": {"": 1}, "strength": 1},
+    {"song": "SONG", "to": {"<script>": 1}, "strength": 1},
+    {"song": "SONG", "to": None, "strength": 1},
+    {"song": "SONG", "like": ["SONG"], "strength": 1},
+    {"song": "SONG", "like": "JOB", "strength": 1},
+    {"song": "SONG", "like": "", "strength": 1},
+    {"song": "SONG", "to": {"jazz": 1}, "like": "SONG", "strength": 1},
 ]
 UPLOADS = [
     (b"", "song.wav"),
@@ -199,6 +240,18 @@ UPLOADS = [
     (b"FORM\x7f\xff\xff\xffAIFFSSND\xff\xff\xff\xff" + bytes(4000), "song.aiff"),
     (b".snd\xff\xff\xff\xff\xff\xff\xff\xff" + bytes(4000), "song.au"),
     (bytes(1_000_001), "too large.wav"),
+    (b"RIFF" + bytes(40), "song.wav"),
+    (b"RIFX\xff\xff\xff\xffWAVEfmt " + bytes(4000), "song.wav"),
+    (b"RF64\xff\xff\xff\xffWAVEds64" + b"\xff" * 4000, "song.wav"),
+    (b"riff\x2e\x91\xcf\x11" + b"\xff" * 4000, "song.w64"),
+    (b"caff\x00\x01\x00\x00" + bytes(4000), "song.caf"),
+    (b"\x00\x00\x00\x20ftypM4A " + bytes(4000), "song.m4a"),
+    (b"OggS\x00\x02" + b"\xff" * 4000, "song.opus"),
+    (b"GIF89a" + bytes(4000), "song.wav"),
+    (b"\x7fELF" + bytes(4000), "song.mp3"),
+    ("\u202e".encode() * 500, "\u202egnp.wav"),
+    (b"\xef\xbb\xbf<html>" * 100, "song.html"),
+    (b"\x00" * 44, "CON.wav"),
 ]
 COOKIES = ["", *(f"stylize-visitor={value}" for value in ("", "../../secret", "x" * 4000, "NONE"))]
 RAW = [
@@ -222,6 +275,13 @@ RAW = [
     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "GET /secret HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + "y" * 100_000 + "\r\n\r\n",
     "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n",
+    HEAD + "Content-Length: 0x10\r\n\r\n",
+    HEAD + "Content-Length: +5\r\n\r\nRIFF0",
+    HEAD + "Content-Length: 5, 5\r\n\r\nRIFF0",
+    HEAD + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\nX: COOKIE\r\n\r\nzzz\r\n",
+    "DELETE /api/songs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    "DELETE /api/songs HTTP/1.1\r\nHost: evil.example\r\nX: COOKIE\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost:\r\n\r\n",
 ]
 RANGES = ["bytes=999999999-", "bytes=5-1", "lines=1-2", "bytes=-", "bytes=a-b"]
 
@@ -315,7 +375,7 @@ def test_hostile_requests_are_refused_and_nothing_is_left(server: Server, songs:
         assert str(server.folder).encode() not in reply and b"Traceback" not in reply, asked
         assert b"\n" not in reply.strip(), asked
         assert server.files() == files, asked
-    assert count >= 150
+    assert count >= 200
     watch_an_upload(server)
     assert b"413" in too_much_without_a_length(server)
     wait_until(lambda: server.files() == files)

@@ -27,15 +27,16 @@ RATE = 22050
 def test_files_nobody_asks_for_are_removed(open_page: Any, encode: Any) -> None:
     now = [0.0]
     with open_page(keep_seconds=100.0, clock=lambda: now[0]) as visitor:
-        song = visitor.add(encode(0.5))
-        job = visitor.start(song, strength=0.0)
+        song, like = visitor.add(encode(0.5)), visitor.add(encode(0.3))
+        job = visitor.start(song, strength=0.0, like=like)
         visitor.wait(job)
-        assert len(visitor.files()) == 6
+        assert len(visitor.files()) == 8
         now[0] = 90.0
         visitor.get(f"/api/jobs/{job}")
         now[0] = 180.0
         visitor.shelf.remove_old()
         assert visitor.get(f"/api/jobs/{job}/output.wav").status_code == 200  # used 90 s ago
+        assert len(visitor.files()) == 8  # the example, too, belongs to what is in use
         now[0] = 290.0
         visitor.shelf.remove_old()
         assert list(visitor.shelf.root.iterdir()) == []
@@ -62,12 +63,14 @@ class Slow:
         self.styles, self.mel_config, self.log_mel = stylizer.styles, stylizer.mel_config, stylizer.log_mel
         self.device, self.error = stylizer.device, error
         self.began, self.go = threading.Event(), threading.Event()
+        self.converted = 0
 
     def style_for(self, order: Any) -> None:
         self.began.set()
         self.go.wait(30)
 
     def convert(self, info: Any, output: Any, style: None, order: Any, progress: Callable[[float], None]) -> Any:
+        self.converted += 1
         if self.error is not None:
             raise self.error
         progress(info.seconds)
@@ -88,6 +91,7 @@ def test_the_queue_has_an_order_and_an_end(open_page: Any, bundled_stylizer: Any
         assert visitor.get(f"/api/jobs/{jobs[2]}").json()["ahead"] == 1
         slow.go.set()
         assert visitor.wait(jobs[2])["state"] == "done"
+        assert slow.converted == 2
 
 
 def test_one_visitor_cannot_take_all_places(open_page: Any, bundled_stylizer: Any, encode: Any) -> None:
@@ -113,6 +117,7 @@ def test_work_in_progress_is_cancelled_without_a_trace(open_page: Any, bundled_s
         slow.go.set()
         assert visitor.wait(following)["state"] == "done"
         assert len(visitor.files()) == 6  # the song and one result
+        assert slow.converted == 1  # nothing more was done for the other
 
 
 @pytest.mark.parametrize(
