@@ -27,6 +27,8 @@ PLANS: tuple[tuple[tuple[tuple[int, int], ...], int], ...] = (
     (((8, 60),), 6),
     (((8, 60),), 12),
     (((16, 80), (8, 24)), 6),
+    (((16, 80), (8, 24)), 8),
+    (((16, 80), (8, 24)), 10),
 )
 """Low bands (factor, iterations), and iterations of the whole band."""
 

@@ -39,14 +39,14 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "segments of 0.9 s, twice as many": ("data.segment_frames=80", "loop.batch_size={double}"),
     "segments of 3.7 s, half as many": ("data.segment_frames=320", "loop.batch_size={half}"),
     "a receptive field of 0.9 s, not 3.2 s": ("generator.dilations=[1,1,1,1,1,1,1,1]",),
-    "with the harmony loss": ("weights.harmony=2",),
-    "styles heard as they are": ("augment_style=false",),
-    "last weights, not their moving average": ("loop.average_decay=0",),
     "with known pairs": ("weights.pair=10", "weights.feature_matching=2"),
     "known pairs, then the adversary too": (
         "weights.pair=10", "weights.feature_matching=2", "pretrain_steps={third}",
     ),
     "known pairs alone": ("weights.pair=10", "weights.adversarial=0", "pretrain_steps={steps}"),
+    "with the harmony loss": ("weights.harmony=2",),
+    "styles heard as they are": ("augment_style=false",),
+    "last weights, not their moving average": ("loop.average_decay=0",),
 }  # fmt: skip
 """What is changed in each run."""
 COLUMNS = {

@@ -107,7 +107,7 @@ class OptimizerConfig:
     learning_rate: float = 1.0
     decayed_learning_rate: float = 1 / 30
     decay_iteration: int = 180
-    memory: int = 10
+    memory: int = 5
     tolerance: float = 0.0
     patience: int = 10
     evaluations: int | None = None
