@@ -301,11 +301,12 @@ def fit_length(wav: np.ndarray, samples: int, path: Path) -> np.ndarray:
 
 
 def weights_key(*folders: Path) -> str:
-    """A short digest of the weights of model folders."""
-    from training.pretrained import WEIGHTS_NAME  # here, since it loads PyTorch
+    """A short digest of model folders: weights, and the configuration, which says how often a vocoder refines."""
+    from training.pretrained import CONFIG_NAME, WEIGHTS_NAME  # here, since it loads PyTorch
 
     digest = hashlib.sha256()
     for folder in folders:
-        with (folder / WEIGHTS_NAME).open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        for name in (WEIGHTS_NAME, CONFIG_NAME):
+            with (folder / name).open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

@@ -182,10 +182,13 @@ def test_results_of_other_systems_come_from_a_folder(pairs: list[Pair], excerpts
 
 
 def test_weights_have_a_digest(tmp_path: Path) -> None:
-    for name, content in (("a", b"1"), ("b", b"2"), ("c", b"1")):
+    """And what a model does with them counts too: a vocoder's iterations stand in its configuration."""
+    for name, weights, config in (("a", b"1", "{}"), ("b", b"2", "{}"), ("c", b"1", "{}"), ("d", b"1", '{"x": 1}')):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "weights.safetensors").write_bytes(content)
-    assert weights_key(tmp_path / "a") == weights_key(tmp_path / "c") != weights_key(tmp_path / "b")
+        (tmp_path / name / "weights.safetensors").write_bytes(weights)
+        (tmp_path / name / "config.json").write_text(config)
+    keys = [weights_key(tmp_path / name) for name in "abcd"]
+    assert keys[0] == keys[2] and len(set(keys)) == 3
 
 
 def test_no_reference_no_distances(bench: Bench, pairs: list[Pair]) -> None:
