@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from travelgan.experiment import TranslatorData
 
+REFERENCE = ("data.paired=true", "weights.adversarial=2")
+"""Known pairs are there to be measured, their losses weigh nothing; the adversary is as strong as with ten styles."""
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the reference": (),
     "the reference, another seed": ("loop.seed=1",),
@@ -84,7 +86,7 @@ def study(
     logging.getLogger("training").setLevel(logging.WARNING)
     common = [f"loop.{name}={steps}" for name in ("steps", "decay_steps", "validate_every")]
     common += [f"loop.batch_size={batch_size}", "loop.average_decay=0.99", "loop.workers=0", "loop.wandb=off"]
-    common += ["data.paired=true", *(value or ())]  # known pairs are there to be measured; their losses weigh nothing
+    common += [*REFERENCE, *(value or ())]
     sizes = {"steps": steps, "third": steps // 3, "double": 2 * batch_size, "half": batch_size // 2}
     lines = [
         f"`{shlex.join(['python', '-m', 'scripts.study_translator', *sys.argv[1:]])}`",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from data.errors import UserError
-from scripts.study_translator import VARIANTS, format_row, study
+from scripts.study_translator import REFERENCE, VARIANTS, format_row, study
 from training.config import load_config
 from travelgan.experiment import TranslatorTraining
 
@@ -26,7 +26,7 @@ def config(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: 
 def test_every_run_changes_something_the_configuration_knows() -> None:
     seen = []
     for values in VARIANTS.values():
-        changes = [value.format(steps=7, third=2, double=22, half=3) for value in values]
+        changes = [value.format(steps=7, third=2, double=22, half=3) for value in (*REFERENCE, *values)]
         seen.append(load_config("configs/translator_two_domains.yaml", TranslatorTraining, changes))
     assert all(one != other for one, other in itertools.combinations(seen, 2))
 
