@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import shlex
 import sys
 from dataclasses import replace
@@ -83,7 +82,6 @@ def study(
     if not chosen:
         raise UserError(f"no run has {' or '.join(only or ())} in its name; there are: {', '.join(VARIANTS)}")
     torch.set_num_threads(threads)
-    logging.getLogger("training").setLevel(logging.WARNING)
     common = [f"loop.{name}={steps}" for name in ("steps", "decay_steps", "validate_every")]
     common += [f"loop.batch_size={batch_size}", "loop.average_decay=0.99", "loop.workers=0", "loop.wandb=off"]
     common += [*REFERENCE, *(value or ())]

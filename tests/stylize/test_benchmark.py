@@ -239,7 +239,7 @@ def test_the_script_writes_json_and_a_table(
     assert document["machine"]["threads"] == 1 and document["machine"]["torch"] == torch.__version__
     printed = capsys.readouterr()
     assert printed.out.strip() == (tmp_path / "figures.md").read_text().strip()
-    assert printed.out.startswith("# Speed\n\n`python -m scripts.benchmark ")
+    assert printed.out.startswith("# Speed\n\n`python -m scripts.benchmark")
     assert "| the first to the second | 1000 |" in printed.out
     assert "| end to end | 3.00 |" in printed.out and "| Adam | autoencoder (default) | 1.20 | 1.02 |" in printed.out
     assert f"rendered songs left out: no folder {missing}" in printed.err
