@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from stylize.json_requests import RefusedError
 from stylize.listening.methods import HIGHEST, LOWEST, PAIRED
 from stylize.listening.store import CHOICE, Answer, Listener
 from stylize.listening.trial import Trial
@@ -18,36 +18,6 @@ MOST_SEQUENCE = 2**53 - 1
 FIRST_PLACES = 3
 """Places before the first screen: welcome, level, training."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
-
-
-class RefusedError(Exception):
-    """A request that is not done.
-
-    Args:
-        status: of HTTP, 400 to 499.
-        message: what was wrong, for the page.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-def parse_body(body: bytes) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        RefusedError: anything else.
-    """
-    if len(body) > MOST_BYTES:
-        raise RefusedError(413, f"the request has more than {MOST_BYTES} bytes")
-    try:
-        values = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise RefusedError(400, "the request is no JSON") from None
-    if not isinstance(values, dict):
-        raise RefusedError(400, "the request is no JSON object")
-    return values
 
 
 def parse_token(header: str | None) -> str:
@@ -90,10 +60,6 @@ def parse_place(values: Mapping[str, Any], trial: Trial) -> int:
     """
     _check_fields(values, ("place",))
     return _number(values, "place", 0, FIRST_PLACES + len(trial.screens))
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _check_fields(values: Mapping[str, Any], names: tuple[str, ...]) -> None:

@@ -14,17 +14,16 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from stylize.json_requests import RefusedError, read_object, reply_gone, reply_http, reply_json, reply_refused
 from stylize.listening.methods import PAIRED, Question
 from stylize.listening.requests import (
     FIRST_PLACES,
     MOST_BYTES,
-    RefusedError,
     parse_answer,
-    parse_body,
     parse_place,
     parse_token,
 )
@@ -36,8 +35,6 @@ PAGES = Path(__file__).parent / "pages"
 PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEARD_TIMES = 1.5
 """How often a listener hears a sound of a screen, as a guess of how long a test takes."""
-BODY_SECONDS = 10.0
-"""A body that has not come by then is given up."""
 
 
 class ListeningServer:
@@ -77,15 +74,15 @@ class ListeningServer:
             trial.song[screen.song].seconds * (len(screen.stimuli) + len(screen.examples)) * HEARD_TIMES
             for screen in trial.screens
         )
-        return _json(
+        return reply_json(
             {"trial": trial.id, "title": trial.title, "screens": len(trial.screens), "seconds": round(seconds)}
         )
 
     async def add_listener(self, request: Request) -> Response:
         """Begin: a token for a new listener."""
-        if await _read_json(request):
+        if await read_object(request, MOST_BYTES):
             raise RefusedError(400, "expected an empty object")
-        return _json({"token": await asyncio.wrap_future(self.store.add_listener())}, 201)
+        return reply_json({"token": await asyncio.wrap_future(self.store.add_listener())}, 201)
 
     async def session(self, request: Request) -> Response:
         """Everything that one listener needs: the screens in the listener's order, and what was answered so far."""
@@ -94,7 +91,7 @@ class ListeningServer:
         trial = self.trial
         training = trial.screen[trial.training]
         order = trial.order_for(listener.number)
-        return _json(
+        return reply_json(
             {
                 "trial": trial.id,
                 "title": trial.title,
@@ -114,16 +111,16 @@ class ListeningServer:
     async def answer(self, request: Request) -> Response:
         """Keep an answer; the reply is sent when it is on the disk."""
         listener = await self._listener(request)
-        answer = parse_answer(await _read_json(request), self.trial, listener)
+        answer = parse_answer(await read_object(request, MOST_BYTES), self.trial, listener)
         await asyncio.wrap_future(self.store.save(answer))
-        return _json({"saved": True})
+        return reply_json({"saved": True})
 
     async def place(self, request: Request) -> Response:
         """Remember how far the listener has come."""
         listener = await self._listener(request)
-        place = parse_place(await _read_json(request), self.trial)
+        place = parse_place(await read_object(request, MOST_BYTES), self.trial)
         await asyncio.wrap_future(self.store.set_place(listener.number, place))
-        return _json({"saved": True})
+        return reply_json({"saved": True})
 
     async def _listener(self, request: Request) -> Listener:
         # A look-up by index takes some microseconds, a thread for it several times as long.
@@ -173,10 +170,10 @@ def make_app(trial: Trial, folder: Path, store: Store, hosts: tuple[str, ...] | 
     app = Starlette(
         routes=routes,
         exception_handlers={
-            RefusedError: _refuse,
+            RefusedError: reply_refused,
             TooManyError: _refuse_too_many,
-            HTTPException: _refuse_http,
-            ClientDisconnect: _refuse_gone,
+            HTTPException: reply_http,
+            ClientDisconnect: reply_gone,
             sqlite3.Error: _fail,
             OSError: _fail,
         },
@@ -193,47 +190,10 @@ def _sound_url(identity: str) -> str:
     return f"audio/{identity}.wav"
 
 
-def _json(values: dict[str, Any], status: int = 200) -> JSONResponse:
-    return JSONResponse(values, status, headers={"Cache-Control": "no-store"})
-
-
-async def _read_json(request: Request) -> dict[str, Any]:
-    """The body, of which no more is read than an answer can have."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RefusedError(415, "expected a request of type application/json")
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or len(announced) > 12 or int(announced) > MOST_BYTES:
-        raise RefusedError(413, f"the request has more than {MOST_BYTES} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise RefusedError(413, f"the request has more than {MOST_BYTES} bytes")
-    except TimeoutError:
-        raise RefusedError(408, "the request did not come in time") from None
-    return parse_body(bytes(body))
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
-    return _json({"error": error.message}, error.status)
-
-
 async def _refuse_too_many(request: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, 429)
-
-
-async def _refuse_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _json({"error": error.detail}, error.status_code)
-
-
-async def _refuse_gone(request: Request, error: Exception) -> Response:
-    return _json({"error": "the request was broken off"}, 400)
+    return reply_json({"error": str(error)}, 429)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     """The answer was not kept; the page sends it again."""
-    return _json({"error": "the server cannot write at the moment"}, 503)
+    return reply_json({"error": "the server cannot write at the moment"}, 503)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import secrets
@@ -11,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stylize.json_requests import RefusedError
+
 MOST_BYTES = 4096
 """Of a request for a job; one that names every style has about 300."""
 MOST_NAME = 100
@@ -18,19 +19,6 @@ MOST_NAME = 100
 COOKIE = "stylize-visitor"
 """Tells the songs of one browser from those of another; it is set with the page."""
 _IDENTITY = re.compile(r"[A-Za-z0-9_-]{32}")
-
-
-class RefusedError(Exception):
-    """A request that is not done.
-
-    Args:
-        status: of HTTP, 400 to 503. 415 says that the browser may try to convert the file first.
-        message: one line for the person at the page.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
 
 
 @dataclass(frozen=True)
@@ -95,21 +83,6 @@ def parse_name(value: str | None) -> str:
     return name or "song"
 
 
-def parse_body(body: bytes) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        RefusedError: anything else.
-    """
-    try:
-        values = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise RefusedError(400, "the request is no JSON") from None
-    if not isinstance(values, dict):
-        raise RefusedError(400, "the request is no JSON object")
-    return values
-
-
 def parse_style(values: Mapping[str, Any], styles: Collection[str]) -> StyleRequest:
     """Read a request for a job.
 
@@ -153,7 +126,3 @@ def _number(value: Any, name: str) -> float:
     if not math.isfinite(value) or value < 0:
         raise RefusedError(400, f"{name} must be a number that is not negative")
     return float(value)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

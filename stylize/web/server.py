@@ -17,17 +17,24 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from stylize.json_requests import (
+    RefusedError,
+    content_type,
+    read_object,
+    reply_gone,
+    reply_http,
+    reply_json,
+    reply_refused,
+)
 from stylize.local_server import Guard, security_headers
 from stylize.web.requests import (
     COOKIE,
     MOST_BYTES,
-    RefusedError,
     new_identity,
-    parse_body,
     parse_identity,
     parse_name,
     parse_style,
@@ -52,8 +59,6 @@ RESULT_TYPES = {
     "input.png": "image/png",
     "output.png": "image/png",
 }
-BODY_SECONDS = 10.0
-"""A request for a job that has not come by then is given up."""
 CHECKS_AT_ONCE = 2
 
 
@@ -111,7 +116,7 @@ class Studio:
     async def about(self, request: Request) -> Response:
         """What the page must know before anything is sent."""
         limits = self.limits
-        return _json(
+        return reply_json(
             {
                 "styles": list(self.styles),
                 "max_seconds": limits.max_seconds,
@@ -125,7 +130,7 @@ class Studio:
     async def add_song(self, request: Request) -> Response:
         """Take a file, check it, and give it an id."""
         visitor = parse_visitor(request.cookies)
-        if _content_type(request) != "application/octet-stream":
+        if content_type(request) != "application/octet-stream":
             raise RefusedError(415, "expected a request of type application/octet-stream")
         name = parse_name(request.query_params.get("name"))
         announced = request.headers.get("content-length", "0")
@@ -142,7 +147,7 @@ class Studio:
     async def add_example(self, request: Request) -> Response:
         """Take the bundled song."""
         visitor = parse_visitor(request.cookies)
-        if await _read_json(request):
+        if await read_object(request, MOST_BYTES):
             raise RefusedError(400, "expected an empty object")
 
         async def copy(path: Path) -> None:
@@ -161,37 +166,37 @@ class Studio:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return _json(_describe_song(self.shelf.add_song(visitor, identity, folder, name, checked)), 201)
+        return reply_json(_describe_song(self.shelf.add_song(visitor, identity, folder, name, checked)), 201)
 
     async def remove_song(self, request: Request) -> Response:
         """Forget a song and what was made of it."""
         visitor, identity = parse_visitor(request.cookies), parse_identity(request.path_params["id"])
         await run_in_threadpool(self.shelf.remove_song, visitor, identity)
-        return _json({"removed": True})
+        return reply_json({"removed": True})
 
     async def remove_songs(self, request: Request) -> Response:
         """Forget everything of this visitor."""
         await run_in_threadpool(self.shelf.remove_all, parse_visitor(request.cookies))
-        return _json({"removed": True})
+        return reply_json({"removed": True})
 
     async def add_job(self, request: Request) -> Response:
         """Put a song in the queue."""
         visitor = parse_visitor(request.cookies)
-        wanted = parse_style(await _read_json(request), self.styles)
+        wanted = parse_style(await read_object(request, MOST_BYTES), self.styles)
         self.shelf.check_room()
         job = self.shelf.add_job(visitor, wanted)
         self.worker.put(job)
-        return _json(self._describe_job(job), 201)
+        return reply_json(self._describe_job(job), 201)
 
     async def show_job(self, request: Request) -> Response:
         """How far a job is."""
-        return _json(self._describe_job(self._job(request)))
+        return reply_json(self._describe_job(self._job(request)))
 
     async def remove_job(self, request: Request) -> Response:
         """Stop a job, or forget its result."""
         visitor, identity = parse_visitor(request.cookies), parse_identity(request.path_params["id"])
         await run_in_threadpool(self.shelf.remove_job, visitor, identity)
-        return _json({"removed": True})
+        return reply_json({"removed": True})
 
     async def result(self, request: Request) -> Response:
         """A file of a job that is done, or the song that went in."""
@@ -260,19 +265,15 @@ def make_app(stylizer: Stylizer, shelf: Shelf, hosts: tuple[str, ...] | None = N
         ],
         lifespan=studio.run,
         exception_handlers={
-            RefusedError: _refuse,
-            HTTPException: _refuse_http,
-            ClientDisconnect: _refuse_gone,
+            RefusedError: reply_refused,
+            HTTPException: reply_http,
+            ClientDisconnect: reply_gone,
             OSError: _refuse_full,
             Exception: _fail,
         },
     )
     app.router.redirect_slashes = False  # nothing lies anywhere else
     return Guard(app, hosts, HEADERS)
-
-
-def _json(values: dict[str, Any], status: int = 200) -> JSONResponse:
-    return JSONResponse(values, status, headers={"Cache-Control": "no-store"})
 
 
 def _know_visitor(request: Request, reply: Response) -> None:
@@ -284,45 +285,11 @@ def _know_visitor(request: Request, reply: Response) -> None:
         reply.set_cookie(COOKIE, new_identity(), path=None, httponly=True, samesite="lax", secure=secure)
 
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _read_json(request: Request) -> dict[str, Any]:
-    """The body, of which no more is read than a request can have."""
-    if _content_type(request) != "application/json":  # also what a foreign page cannot send unasked
-        raise RefusedError(415, "expected a request of type application/json")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise RefusedError(413, f"the request has more than {MOST_BYTES} bytes")
-    except TimeoutError:
-        raise RefusedError(408, "the request did not come in time") from None
-    return parse_body(bytes(body))
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
-    return _json({"error": error.message}, error.status)
-
-
-async def _refuse_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _json({"error": error.detail}, error.status_code)
-
-
-async def _refuse_gone(request: Request, error: Exception) -> Response:
-    return _json({"error": "the request was broken off"}, 400)
-
-
 async def _refuse_full(request: Request, error: Exception) -> Response:
     logger.error("a request failed: %s", error)
-    return _json({"error": "the server cannot write at the moment; try again, or tell whoever runs it"}, 503)
+    return reply_json({"error": "the server cannot write at the moment; try again, or tell whoever runs it"}, 503)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     """A bug of ours, or a full disk: the log has the reason, the person one line."""
-    return _json({"error": TROUBLE}, 500)
+    return reply_json({"error": TROUBLE}, 500)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from stylize.json_requests import RefusedError
 from stylize.web.limits import Limits
-from stylize.web.requests import RefusedError, StyleRequest, new_identity
+from stylize.web.requests import StyleRequest, new_identity
 from stylize.web.songs import CheckedSong
 from stylize.web.temporary import RunFolder
 

@@ -18,8 +18,8 @@ import soundfile
 from data.audio import AudioInfo, AudioReader, AudioWriter, probe_audio
 from data.audio_headers import container_of
 from data.errors import UserError
+from stylize.json_requests import RefusedError
 from stylize.web.limits import Limits
-from stylize.web.requests import RefusedError
 
 PLAYABLE_NAME = "input.flac"
 SAMPLE_RATES = (4000, 192000)

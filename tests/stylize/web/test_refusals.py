@@ -16,8 +16,9 @@ import pytest
 import soundfile
 
 from data.audio import probe_audio
+from stylize.json_requests import RefusedError
 from stylize.web.limits import Limits
-from stylize.web.requests import RefusedError, parse_name
+from stylize.web.requests import parse_name
 from stylize.web.server import HEADERS
 from stylize.web.songs import check_song, copy_playable, receive
 
