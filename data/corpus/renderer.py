@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import soundfile
 
 from data.corpus.arrangement import Arrangement, arrange, mma_text
@@ -22,6 +23,7 @@ from data.errors import UserError
 logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "manifest.jsonl"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def render_corpus(root: Path, plan: CorpusPlan, jobs: int = 1) -> Iterator[tuple
     tasks = plan_tasks(plan)
     try:
         known = _prepare_folder(root, tasks)
-        finished = [task for task in tasks if task.file in known and _is_complete(root / task.file, task)]
+        finished = [task for task in tasks if task.file in known and is_complete(root / task.file, task.samples)]
         _write_manifest(root, finished)
         yield len(finished), len(tasks)
         done = {task.file for task in finished}
@@ -133,15 +135,27 @@ def render_corpus(root: Path, plan: CorpusPlan, jobs: int = 1) -> Iterator[tuple
 
 def _render_all(root: Path, tasks: list[Task], jobs: int) -> Iterator[Task]:
     """Render in parallel, yield every task when its file and its manifest line are written."""
-    pool = ThreadPoolExecutor(jobs)  # the work is done by child processes; threads are enough
+    with (root / MANIFEST_NAME).open("a") as manifest:
+        for task in in_parallel(lambda task: _render_task(root, task), tasks, jobs):
+            manifest.write(_manifest_line(task))
+            manifest.flush()
+            yield task
+
+
+def in_parallel(work: Callable[[T], None], items: Sequence[T], jobs: int) -> Iterator[T]:
+    """Work on items and give each when it is done; after an error, or if nobody asks any more, none is begun.
+
+    Args:
+        work: starts child processes, so that threads are enough.
+        items: what to work on.
+        jobs: at the same time.
+    """
+    pool = ThreadPoolExecutor(jobs)
     try:
-        futures: dict[Future[None], Task] = {pool.submit(_render_task, root, task): task for task in tasks}
-        with (root / MANIFEST_NAME).open("a") as manifest:
-            for future in as_completed(futures):
-                future.result()
-                manifest.write(_manifest_line(futures[future]))
-                manifest.flush()
-                yield futures[future]
+        futures = {pool.submit(work, item): item for item in items}
+        for future in as_completed(futures):
+            future.result()
+            yield futures[future]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -153,7 +167,15 @@ def _render_task(root: Path, task: Task) -> None:
         wav = render(text, arrangement.soundfont, task.samples, arrangement.mix)
     except UserError as error:
         raise UserError(f"{task.file} ({arrangement.band.name}): {error}") from error
-    path = root / task.file
+    write_song_file(root / task.file, wav)
+
+
+def write_song_file(path: Path, wav: np.ndarray) -> None:
+    """Write a song as the corpus has them; it appears under its name only when it is complete.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         soundfile.write(partial, wav, SAMPLE_RATE, subtype="PCM_16", format="WAV")
@@ -209,13 +231,14 @@ def _read_manifest(root: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield line_number, record
 
 
-def _is_complete(path: Path, task: Task) -> bool:
+def is_complete(path: Path, samples: int) -> bool:
+    """Whether a file is there as :func:`write_song_file` leaves it."""
     try:
         info = soundfile.info(path)
     except (OSError, soundfile.LibsndfileError):
         return False
     found = (info.frames, info.samplerate, info.channels, info.subtype)
-    return found == (task.samples, SAMPLE_RATE, 1, "PCM_16")
+    return found == (samples, SAMPLE_RATE, 1, "PCM_16")
 
 
 def _manifest_line(task: Task) -> str:

@@ -6,14 +6,11 @@ how far right answers lie apart.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import soundfile
-
 from data.corpus.arrangement import arrange, mma_text
+from data.corpus.renderer import in_parallel, is_complete, write_song_file
 from data.corpus.songs import write_song
 from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
 from data.errors import UserError
@@ -45,8 +42,9 @@ def render_takes(
     """
     samples = round(seconds * SAMPLE_RATE)
     wanted = [(number, genre, take) for number, genre in songs for take in range(1, takes + 1)]
-    missing = [task for task in wanted if not _is_whole(take_path(root, *task), samples)]
-    yield len(wanted) - len(missing), len(wanted)
+    missing = [task for task in wanted if not is_complete(take_path(root, *task), samples)]
+    there = len(wanted) - len(missing)
+    yield there, len(wanted)
     if missing:
         check_tools()
 
@@ -56,23 +54,11 @@ def render_takes(
         text = mma_text(write_song(seed, number, seconds), arrangement)
         wav = render(text, arrangement.soundfont, samples, arrangement.mix)
         path = take_path(root, *task)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(partial, wav, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-            os.replace(partial, path)
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise UserError(f"cannot write {path}: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_song_file(path, wav)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        for done, _ in enumerate(pool.map(work, missing), start=len(wanted) - len(missing) + 1):
-            yield done, len(wanted)
-
-
-def _is_whole(path: Path, samples: int) -> bool:
     try:
-        return bool(soundfile.info(path).frames == samples)
-    except (OSError, soundfile.LibsndfileError):
-        return False
+        for finished, _ in enumerate(in_parallel(work, missing, jobs), start=there + 1):
+            yield finished, len(wanted)
+    except OSError as error:
+        raise UserError(f"cannot write the takes in {root}: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from data.corpus import takes
 from data.corpus.arrangement import HELD_OUT_SOUNDFONT, Mix, arrange
 from data.corpus.genres import STYLES
 from data.corpus.takes import render_takes, take_path
+from data.errors import UserError
 
 SONGS = [(9, "jazz"), (9, "rock")]
 
@@ -52,3 +54,21 @@ def test_what_is_missing_is_rendered(tmp_path: Path, rendered: list[str]) -> Non
     assert list(render_takes(tmp_path, SONGS, 2, 1.0)) == [(2, 4), (3, 4), (4, 4)]
     assert rendered[4:] == [rendered[0], rendered[3]]
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_after_a_failure_nothing_more_is_begun(
+    tmp_path: Path, rendered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(text: str, soundfont: str, samples: int, mix: Mix) -> np.ndarray:
+        rendered.append(text)
+        time.sleep(0.02)
+        raise UserError("mma could not read the song")
+
+    monkeypatch.setattr(takes, "render", fail)
+    with pytest.raises(UserError, match="mma could not read the song"):
+        list(render_takes(tmp_path, SONGS, 20, 1.0))
+    assert len(rendered) < 10  # of 40
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(takes, "render", lambda text, soundfont, samples, mix: np.zeros(samples, dtype=np.float32))
+    with pytest.raises(UserError, match="cannot write the takes in .*file"):
+        list(render_takes(tmp_path / "file", SONGS, 1, 1.0))
