@@ -188,8 +188,9 @@ class MelSegments(Dataset[dict[str, Tensor]]):
     source's song in the target style at the source's position, zeros where there is none; the style numbers
     and whether there is a pair. In training all crops are random, source styles take turns so that each has
     the same number of items whatever its number of clips, and the target style is uniform over all styles,
-    the source's own included. In validation every clip is the source of one item, with first crops, no gain,
-    and the target styles in turn.
+    the source's own included. In validation every clip is the source of one item, no gain, the target styles in
+    turn; epoch 0 has the first crops, epoch 1 the second ones with the next target styles, and so on (a clip
+    that ends before is heard from where a last crop fits).
 
     A gain moves the whole log-mel of a crop; the source and its pair get the same, target and reference one
     of their own, so that loudness does not tell them apart. Values stay at or above the floor, and silence
@@ -263,16 +264,16 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         if self.train:
             source, others, target_style = self._draw(generator, epoch, index)
         else:
-            source, others, target_style = self._fixed(index)
+            source, others, target_style = self._fixed(epoch, index)
         pair = self._pairs.get((target_style, source.clip.song))
         if pair is not None and pair.frames != source.frames and min(pair.frames, source.frames) < self.frames:
             pair = None  # one of them would be continued by reflection where the other plays on
         shared = min(source.frames, pair.frames) if pair else source.frames
-        start, gain = self._start(generator, shared), self._gain(generator)
+        start, gain = self._start(generator, epoch, shared), self._gain(generator)
         crops = {"source": self._crop(source, start, gain)}
         crops["pair"] = self._crop(pair, start, gain) if pair else np.zeros_like(crops["source"])
         for name, mel in zip(("target", "reference"), others, strict=True):
-            crops[name] = self._crop(mel, self._start(generator, mel.frames), self._gain(generator))
+            crops[name] = self._crop(mel, self._start(generator, epoch, mel.frames), self._gain(generator))
         return {name: torch.from_numpy(crop) for name, crop in crops.items()} | {
             "source_style": torch.tensor(self.styles.index(source.clip.genre) if source.clip.genre else UNLABELLED),
             "target_style": torch.tensor(self.styles.index(target_style)),
@@ -293,16 +294,17 @@ class MelSegments(Dataset[dict[str, Tensor]]):
             source = self._unlabelled[int(generator.integers(len(self._unlabelled)))]
         return source, (target, others[int(generator.integers(len(others)))]), target_style
 
-    def _fixed(self, index: int) -> tuple[_Mel, tuple[_Mel, _Mel], str]:
+    def _fixed(self, epoch: int, index: int) -> tuple[_Mel, tuple[_Mel, _Mel], str]:
         """Source, (target, reference) and target style of a validation item."""
         rank, source = self._validation[index]
         style = self.styles.index(source.clip.genre)
-        target_style = self.styles[(style + 1 + rank) % len(self.styles)]
+        target_style = self.styles[(style + 1 + rank + epoch) % len(self.styles)]
         mels = self._mels[target_style]
         return source, (mels[(rank + 1) % len(mels)], mels[(rank + 2) % len(mels)]), target_style
 
-    def _start(self, generator: np.random.Generator, frames: int) -> int:
-        return int(generator.integers(max(0, frames - self.frames) + 1)) if self.train else 0
+    def _start(self, generator: np.random.Generator, epoch: int, frames: int) -> int:
+        last = max(0, frames - self.frames)
+        return int(generator.integers(last + 1)) if self.train else min(epoch * self.frames, last)
 
     def _gain(self, generator: np.random.Generator) -> float:
         """A gain as an offset of log10 magnitudes."""

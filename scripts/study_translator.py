@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from travelgan.experiment import TranslatorData
 
 REFERENCE = ("data.paired=true", "weights.adversarial=2")
-"""Known pairs are there to be measured, their losses weigh nothing; the adversary is as strong as with ten styles."""
+"""Known pairs are there to be measured, their losses weigh nothing; the adversary has its first weight."""
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the reference": (),
     "the reference, another seed": ("loop.seed=1",),

@@ -45,6 +45,8 @@ from travelgan.validation import Translation, translate_all, validation_measures
 Batch = dict[str, Tensor]
 ADVERSARIAL = ("adversarial", "feature_matching")
 """Losses that need the discriminator."""
+VALIDATION_CLIPS = 32
+"""At least so many: where songs are few, further stretches of them are taken."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,8 @@ class TranslatorExperiment(Experiment):
             [clip for clip in clips if clip.split == "valid"],
             frames=data.validation_frames, train=False, **common,  # type: ignore[arg-type]
         )  # fmt: skip
-        self.validation = [validation[0, index] for index in range(len(validation))]
+        turns = -(-VALIDATION_CLIPS // len(validation))
+        self.validation = [validation[turn, index] for turn in range(turns) for index in range(len(validation))]
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
         self.translations: list[Translation] = []
 

@@ -86,6 +86,9 @@ def test_known_versions_are_what_translations_are_compared_with(translator: Tran
     measures = validation_measures(translator, translations, Listener())  # type: ignore[arg-type]
     assert measures["valid/to_truth"] == pytest.approx(0.5)
     assert measures["valid/input_to_truth"] == pytest.approx(1.5)
+    assert measures["valid/nearer"] == pytest.approx(2 / 3)
+    expected = measures["valid/target_rate"] - measures["valid/source_rate"] + measures["valid/chroma"] + 2 / 3
+    assert measures["valid/score"] == pytest.approx(expected)
 
 
 def test_without_a_classifier_the_nearest_prototype_is_heard(translator: Translator) -> None:
