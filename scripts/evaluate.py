@@ -43,7 +43,7 @@ def evaluate(
     real_pairs: Annotated[int | None, typer.Option(min=1, help="Of each tier without ground truth (40).")] = None,
     seconds: Annotated[float | None, typer.Option(help="Of each song, from its middle (10).")] = None,
     baseline_pairs: Annotated[
-        int | None, typer.Option(min=0, help="For the slow baseline, in all tiers together (10).")
+        int | None, typer.Option(min=0, help="For the slow baseline, in all tiers together (40).")
     ] = None,
     sweep_pairs: Annotated[int | None, typer.Option(min=0, help="For strength and mixtures (20).")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small part, in less than three minutes.")] = False,

@@ -1,10 +1,11 @@
-"""What the pages of this project share as servers: where to listen, under which names, with which headers."""
+"""What the pages of this project share: their files, where to listen, under which names, with which headers."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
@@ -15,7 +16,20 @@ if TYPE_CHECKING:
 LOCAL = "127.0.0.1"
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 BACKLOG = 1024
+PALETTE = Path(__file__).parent / "pages" / "palette.css"
+"""Colours and type of all pages; each has a style sheet of its own beside it."""
+PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _ELSEWHERE = "192.0.2.1", 9  # an address for documentation (RFC 5737); nothing is sent there
+
+
+def read_pages(folder: Path) -> dict[str, tuple[bytes, str]]:
+    """The files of a page and the palette, by name: content and media type.
+
+    Args:
+        folder: of the page.
+    """
+    paths = [PALETTE, *sorted(folder.iterdir())]
+    return {path.name: (path.read_bytes(), PAGE_TYPES[path.suffix]) for path in paths if path.suffix in PAGE_TYPES}
 
 
 def security_headers(*, media: bool = False, microphone: bool = False) -> dict[str, str]:

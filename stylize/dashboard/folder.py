@@ -20,6 +20,7 @@ from typing import Any
 from data.errors import UserError
 from stylize.dashboard.content import MEASURES, Content
 from stylize.dashboard.models import without_paths
+from stylize.local_server import PALETTE
 
 PAGES = Path(__file__).parent / "pages"
 DATA_NAME = "dashboard.json"
@@ -113,7 +114,7 @@ def write_page(content: Content, folder: Path) -> None:
     parts = {name: (PAGES / name).read_text(encoding="utf-8") for name in ("index.html", "style.css", "dashboard.js")}
     page = parts["index.html"]
     for mark, text in (
-        ("/*STYLE*/", parts["style.css"]),
+        ("/*STYLE*/", PALETTE.read_text(encoding="utf-8") + parts["style.css"]),
         ("/*SCRIPT*/", parts["dashboard.js"]),
         ("/*DATA*/", embedded),
     ):

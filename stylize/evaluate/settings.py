@@ -84,7 +84,7 @@ class Settings:
     pairs: int = 90
     real_pairs: int = 40
     seconds: float = 10.0
-    baseline_pairs: int = 10
+    baseline_pairs: int = 40
     sweep_pairs: int = 20
     reference_clips: int | None = None
     seed: int = 0

@@ -29,10 +29,9 @@ from stylize.listening.requests import (
 )
 from stylize.listening.store import Listener, Store, TooManyError
 from stylize.listening.trial import Screen, Trial, audio_file
-from stylize.local_server import Guard, security_headers
+from stylize.local_server import Guard, read_pages, security_headers
 
 PAGES = Path(__file__).parent / "pages"
-PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEARD_TIMES = 1.5
 """How often a listener hears a sound of a screen, as a guess of how long a test takes."""
 
@@ -48,7 +47,7 @@ class ListeningServer:
 
     def __init__(self, trial: Trial, folder: Path, store: Store) -> None:
         self.trial, self.store = trial, store
-        self._pages = {path.name: (path.read_bytes(), PAGE_TYPES[path.suffix]) for path in _page_files()}
+        self._pages = read_pages(PAGES)
         paths = (audio_file(folder, stimulus.id) for stimulus in trial.stimuli)
         self._sounds = {path.name: path for path in paths}
 
@@ -180,10 +179,6 @@ def make_app(trial: Trial, folder: Path, store: Store, hosts: tuple[str, ...] | 
     )
     app.router.redirect_slashes = False  # nothing lies anywhere else
     return Guard(app, hosts, security_headers())
-
-
-def _page_files() -> list[Path]:
-    return [path for path in sorted(PAGES.iterdir()) if path.suffix in PAGE_TYPES]
 
 
 def _sound_url(identity: str) -> str:

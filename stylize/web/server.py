@@ -30,7 +30,7 @@ from stylize.json_requests import (
     reply_json,
     reply_refused,
 )
-from stylize.local_server import Guard, security_headers
+from stylize.local_server import Guard, read_pages, security_headers
 from stylize.web.requests import (
     COOKIE,
     MOST_BYTES,
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 HEADERS = security_headers(media=True, microphone=True)
 PAGES = Path(__file__).parent / "pages"
 INDEX = "index.html"
-PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 RESULT_TYPES = {
     "output.wav": "audio/wav",
     "output.flac": "audio/flac",
@@ -74,11 +73,7 @@ class Studio:
         self.styles, self.limits, self.shelf = stylizer.styles, shelf.limits, shelf
         self.worker = Worker(stylizer, shelf)
         self._ticks = mel_ticks(stylizer)
-        self._pages = {
-            path.name: (path.read_bytes(), PAGE_TYPES[path.suffix])
-            for path in sorted(PAGES.iterdir())
-            if path.suffix in PAGE_TYPES
-        }
+        self._pages = read_pages(PAGES)
         self._uploads = 0
         self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
 

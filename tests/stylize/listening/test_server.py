@@ -59,7 +59,7 @@ def test_the_page_and_all_it_needs_is_served_with_a_strict_policy(port: int) -> 
         assert " style=" not in text and "<script>" not in text and not re.search(r"\son\w+=", text)
         found = re.findall(r'(?:src|href)="([^"]+)"|from "\./([^"]+)"', text)
         waiting |= {"/" + (first or second) for first, second in found} - seen
-    assert {"/", "/app.js", "/style.css", "/player.js", "/outbox.js", "/icon.svg"} <= seen
+    assert {"/", "/app.js", "/palette.css", "/style.css", "/player.js", "/outbox.js", "/icon.svg"} <= seen
 
 
 def test_sounds_are_served_blind(port: int, client: Client, trial: Trial, trial_folder: Path) -> None:
