@@ -26,7 +26,7 @@ PROTOTYPE_TEMPERATURE = 0.02
 """Of the softmax over cosines between an example and the named styles."""
 
 NAMED_WEIGHT = 2.0
-"""Of the named styles near an example, beside its own embedding."""
+"""Of the named styles near an example, beside its own embedding; chosen with docs/examples.md."""
 
 MIXTURE_TOLERANCE = 0.01
 """How far the weights of a mixture may be from a sum of 1."""
@@ -136,7 +136,7 @@ class Translator(nn.Module):
             embeddings = torch.cat([self.siamese(mel[..., start : start + window]).style for start in starts])
         return nn.functional.normalize(embeddings.mean(dim=0), dim=0)
 
-    def style_by_example(self, mel: Tensor) -> Tensor:
+    def style_by_example(self, mel: Tensor, named_weight: float = NAMED_WEIGHT) -> Tensor:
         """The style vector to make a song sound like a recording: its embedding, drawn to the named styles it is near.
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
@@ -145,12 +145,14 @@ class Translator(nn.Module):
 
         Args:
             mel: see :meth:`style_of`; shapes and errors too.
+            named_weight: of the named styles beside the embedding; 0 leaves the embedding as it is, 2 is two thirds of
+                the way.
         """
         embedding = self.style_of(mel)
         prototypes = self.siamese.style_prototypes()
         nearness = torch.softmax(prototypes @ embedding / PROTOTYPE_TEMPERATURE, dim=0)
         named = nn.functional.normalize(nearness @ prototypes, dim=0)
-        return nn.functional.normalize(embedding + NAMED_WEIGHT * named, dim=0)
+        return nn.functional.normalize(embedding + named_weight * named, dim=0)
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write a model folder for inference.

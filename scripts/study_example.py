@@ -1,0 +1,150 @@
+"""Measure how far the style of an example should be drawn to the named styles, and how well examples are recognised.
+
+python -m scripts.study_example --output docs/examples.md
+"""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data.errors import UserError
+from scripts.command_line import run_command
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from data.folder import Clip
+    from training.genre import GenreClassifier
+    from travelgan.translator import Translator
+
+TIERS = ("valid", "test", "test_groove", "test_soundfont")
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""Of the named styles beside the embedding of the example."""
+COLUMNS = (
+    "examples from",
+    "recognised",
+    "weight of the named styles",
+    "heard as the example's style",
+    "mean spectrum, L1 to the example's",
+)
+FRAMES = 512
+"""Of each song that is translated."""
+
+
+def study(
+    model: Annotated[Path | None, typer.Option(help="Translator folder; the bundled one by default.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="Judge of style; the bundled one by default.")] = None,
+    corpus: Annotated[Path, typer.Option(help="Rendered corpus.")] = Path("corpus"),
+    cache: Annotated[Path, typer.Option(help="Where mels are kept.")] = Path("cache/mels"),
+    sources: Annotated[int, typer.Option(min=1, help="Validation songs translated by each example.")] = 2,
+    output: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Print a row for each part of the corpus that examples are taken from, and each weight."""
+    import torch
+
+    from data.folder import index_folder
+    from data.mel_cache import MelCache
+    from stylize.likeness import BUNDLED_CLASSIFIER
+    from stylize.models import BUNDLED_TRANSLATOR
+    from training.genre import GenreClassifier
+    from travelgan.translator import Translator
+
+    if output is not None and not output.parent.is_dir():
+        raise UserError(f"folder not found: {output.parent}; create it first")
+    if not corpus.is_dir():
+        raise UserError(f"folder not found: {corpus}; render it with scripts.render_corpus")
+    torch.set_num_threads(threads)
+    translator = Translator.from_pretrained(model or BUNDLED_TRANSLATOR)
+    judge = GenreClassifier.from_pretrained(classifier or BUNDLED_CLASSIFIER)
+    store = MelCache(cache, translator.mel_config)
+
+    def load(clip: Clip) -> Tensor:
+        return torch.from_numpy(store.load(clip.path).astype("float32"))
+
+    clips = [clip for clip in index_folder(corpus) if clip.genre in translator.styles]
+    songs = [(clip.genre, load(clip)[:, :FRAMES]) for clip in clips if clip.split == "valid"]
+    lines = [
+        f"`{shlex.join(['python', '-m', 'scripts.study_example', *sys.argv[1:]])}`",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]  # fmt: skip
+    for tier in TIERS:
+        examples = [(clip.genre, load(clip)) for clip in clips if clip.split == tier]
+        if not examples:
+            continue
+        recognised = statistics.fmean(recognise(translator, mel) == style for style, mel in examples)
+        for weight, (heard, distance) in measure(translator, judge, examples, songs, sources).items():
+            known = f"{100 * recognised:.0f} % of {len(examples)}"
+            lines.append(f"| `{tier}` | {known} | {weight:g} | {100 * heard:.0f} % | {distance:.3f} |")
+            typer.echo(lines[-1])
+    if output is not None:
+        output.write_text("\n".join(lines) + "\n")
+
+
+def recognise(translator: Translator, mel: Tensor) -> str:
+    """The named style that a recording is nearest to.
+
+    Args:
+        translator: whose siamese network listens.
+        mel: (n_mels, T) log10.
+    """
+    import torch
+
+    with torch.no_grad():
+        nearness = translator.siamese.style_prototypes() @ translator.style_of(mel[None])
+    return translator.styles[int(nearness.argmax())]
+
+
+def measure(
+    translator: Translator,
+    judge: GenreClassifier,
+    examples: list[tuple[str, Tensor]],
+    songs: list[tuple[str, Tensor]],
+    sources: int,
+) -> Mapping[float, tuple[float, float]]:
+    """For each weight: part of the translations heard as the example's style, and how far their tone colour is from it.
+
+    Args:
+        translator: to be measured.
+        judge: hears styles in mels.
+        examples: style and mel of each.
+        songs: style and mel of each, all of one length.
+        sources: so many songs of other styles are translated by each example, other ones for the next.
+    """
+    import torch
+
+    found: dict[float, list[tuple[float, float]]] = {weight: [] for weight in WEIGHTS}
+    for number, (style, example) in enumerate(examples):
+        others = [mel for name, mel in songs if name != style]
+        start = number * sources
+        mels = torch.stack([others[place % len(others)] for place in range(start, start + sources)])
+        for weight in WEIGHTS:
+            with torch.no_grad():
+                vector = translator.style_by_example(example[None], weight)
+                made = translator(mels, vector.expand(len(mels), -1))
+                names = [judge.genres[place] for place in judge(made).argmax(dim=1).tolist()]
+            colour = (tone_colour(made) - tone_colour(example[None])).abs().mean()
+            found[weight].append((names.count(style) / sources, float(colour)))
+    return {
+        weight: (statistics.fmean(heard for heard, _ in rows), statistics.fmean(far for _, far in rows))
+        for weight, rows in found.items()
+    }
+
+
+def tone_colour(mel: Tensor) -> Tensor:
+    """Mean of each band over time, without the level that all share; (B, n_mels, T) -> (B, n_mels)."""
+    mean = mel.mean(dim=-1)
+    return mean - mean.mean(dim=1, keepdim=True)
+
+
+if __name__ == "__main__":
+    run_command(study)
