@@ -1,16 +1,21 @@
 # Every target makes and uses the environment in .venv/; a second run installs nothing.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit-tests system-packages clean
+.PHONY: help setup demo translator test lint types unit-tests system-packages clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: ## make .venv/ and install the project into it, with the stylize command
 	@bash scripts/environment.sh
 
 demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
+
+translator: setup ## train the translator from nothing: data, two parts, four hours of one thread; goes on where it stopped
+	$(PYTHON) -m scripts.prepare_vocoder_data .
+	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
+	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
 
 test: lint types unit-tests ## environment, Debian packages, linter, types, tests
 
