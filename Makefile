@@ -12,10 +12,11 @@ setup: ## make .venv/ and install the project into it, with the stylize command
 demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
 
-translator: setup ## train the translator from nothing: data, two parts, four hours of one thread; goes on where it stopped
+translator: setup ## train the translator from nothing: data, three parts, four hours of one thread; goes on where it stopped
 	$(PYTHON) -m scripts.prepare_vocoder_data .
 	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
 	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
+	$(PYTHON) -m scripts.train_travelgan configs/translator_examples.yaml --run runs/translator_examples
 
 test: lint types unit-tests ## environment, Debian packages, linter, types, tests
 

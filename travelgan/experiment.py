@@ -40,7 +40,13 @@ from travelgan.losses import (
     travel_loss,
 )
 from travelgan.translator import Translator
-from travelgan.validation import Translation, translate_all, validation_measures, validation_samples
+from travelgan.validation import (
+    Translation,
+    share_recognised,
+    translate_all,
+    validation_measures,
+    validation_samples,
+)
 
 Batch = dict[str, Tensor]
 ADVERSARIAL = ("adversarial", "feature_matching")
@@ -133,6 +139,8 @@ class TranslatorTraining:
             :func:`training.genre.augment`), so that a style is more than the instruments of the training songs.
         pretrain_steps: steps without the discriminator before it joins; useful where there are known pairs.
         start_from: model folder whose weights are the start, to fine-tune.
+        style_head_only: train nothing but how the siamese network hears styles, towards prototypes that stay where
+            they are: what the generator makes of a named style stays as it is, examples are recognised better.
     """
 
     loop: LoopConfig
@@ -154,6 +162,7 @@ class TranslatorTraining:
     augment_style: bool = False
     pretrain_steps: int = 0
     start_from: str | None = None
+    style_head_only: bool = False
 
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:
@@ -231,6 +240,8 @@ class TranslatorExperiment(Experiment):
     def training_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
         """The discriminator first, then generator and siamese network; both see the same translations."""
         batch = batch | {"reference": self.style_view(batch["reference"], step, 0)}
+        if self.config.style_head_only:
+            return self.style_step(batch, step, update)
         style = self.target_styles(batch)
         source = batch["source"]
         own = max(1, round(self.config.identity_share * len(source))) if "identity" in self.weights else 0
@@ -242,6 +253,18 @@ class TranslatorExperiment(Experiment):
             return self.generator_step(**recipe, adversarial=False)  # type: ignore[arg-type]
         losses = self.discriminator_step(batch=batch, fake=fake.detach(), update=update)
         return losses | self.generator_step(**recipe, adversarial=True)  # type: ignore[arg-type]
+
+    def style_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
+        """Teach the style head alone; neither the generator nor the prototypes, by which it is told styles, move."""
+        heard = self.style_view(torch.cat([batch["source"], batch["target"]]), step, 1)
+        loss = contrastive_style(
+            self.siamese(torch.cat([heard, batch["reference"]])).style,
+            torch.cat([batch["source_style"], batch["target_style"], batch["target_style"]]),
+            self.siamese.style_prototypes().detach(),
+            self.config.style_margin,
+        )
+        update("generator", loss)
+        return {"style": loss.detach()}
 
     def target_styles(self, batch: Batch) -> Tensor:
         """Style vectors of the targets: some by the prototype of the name, some by the embedding of an example."""
@@ -355,10 +378,18 @@ class TranslatorExperiment(Experiment):
         return losses
 
     def validate(self) -> dict[str, float]:
-        """Genre rates and chroma of fixed clips, each translated to one style; see `travelgan.validation`."""
+        """Genre rates and chroma of fixed clips, each translated to one style; see `travelgan.validation`.
+
+        The share of clips whose own style the siamese network recognises counts in `valid/score` too.
+        """
         with evaluating(self.translator):
-            self.translations = translate_all(self.translator, default_collate(self.validation))
-        return validation_measures(self.translator, self.translations, self.classifier)
+            batch = default_collate(self.validation)
+            self.translations = translate_all(self.translator, batch)
+            recognised = share_recognised(self.translator, batch)
+        measures = validation_measures(self.translator, self.translations, self.classifier)
+        measures["valid/recognised"] = recognised
+        measures["valid/score"] += recognised
+        return measures
 
     def samples(self) -> Sequence[Sample]:
         """Four of the translations, before and after, through Griffin-Lim."""

@@ -51,6 +51,14 @@ def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int =
     ]
 
 
+def share_recognised(translator: Translator, batch: dict[str, Tensor]) -> float:
+    """Part of the clips to whose own style no other named style is nearer, as the siamese network hears them."""
+    device = next(translator.parameters()).device
+    styles = [translator.style_of(mel[None].to(device)) for mel in batch["source"]]
+    nearest = (torch.stack(styles) @ translator.siamese.style_prototypes().T).argmax(dim=1).cpu()
+    return float((nearest == batch["source_style"]).float().mean())
+
+
 def validation_measures(
     translator: Translator, translations: Sequence[Translation], classifier: GenreClassifier | None
 ) -> dict[str, float]:

@@ -239,6 +239,23 @@ def test_it_learns_the_known_versions(make: Make) -> None:
     assert losses[-1]["pair"] < 0.8 * losses[0]["pair"]
 
 
+def test_the_style_head_alone_learns_while_named_translations_stay(make: Make) -> None:
+    trainer, experiment = make(style_head_only=True, generator_lr=3e-3, loop={"warmup_steps": 0})
+    mel = experiment.validation[0]["source"][None]
+
+    def look() -> list[Tensor]:
+        with torch.no_grad():
+            named = experiment.siamese.style_prototypes()
+            return [named, experiment.translator(mel, named[:1]), experiment.siamese(mel).style]
+
+    before = look()
+    losses = [trainer.step(batch_of(experiment)) for _ in range(20)]
+    named, translated, heard = (torch.equal(*pair) for pair in zip(before, look(), strict=True))
+    assert named and translated and not heard
+    assert list(losses[0]) == ["style"]
+    assert losses[-1]["style"] < losses[0]["style"]
+
+
 def test_mixed_precision_trains(make: Make) -> None:
     trainer, experiment = make(loop={"mixed_precision": "bf16"})
     before = weights(experiment.translator)
@@ -253,7 +270,8 @@ def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Ma
     measures = trainer.run()
     assert experiment.translator.training and not experiment.discriminator.training
     rates = measures["valid/target_rate"] - measures["valid/source_rate"]
-    assert measures["valid/score"] == pytest.approx(rates + 0.5 + measures["valid/nearer"])
+    expected = rates + 0.5 + measures["valid/nearer"] + measures["valid/recognised"]
+    assert measures["valid/score"] == pytest.approx(expected)
     assert len(experiment.validation) >= 32
     best = Translator.from_pretrained(trainer.run_folder / "best")
     mel = experiment.validation[0]["source"][None]

@@ -112,6 +112,17 @@ def test_chroma_compares_output_and_source_of_a_few_clips(
     assert louder > quieter + 0.5  # -2 and -3
 
 
+def test_recognised_is_the_share_whose_own_prototype_is_nearest(translator: Translator) -> None:
+    clips = torch.randn(4, 8, FRAMES) - 2
+    with torch.no_grad():
+        for style in range(3):  # each clip of the first three is a prototype
+            translator.siamese.prototypes[style] = translator.style_of(clips[style][None])
+    batch = {"source": clips[:3], "source_style": torch.tensor([0, 1, 2])}
+    assert validation.share_recognised(translator, batch) == 1.0
+    batch["source_style"] = torch.tensor([0, 2, 1])
+    assert validation.share_recognised(translator, batch) == pytest.approx(1 / 3)
+
+
 def test_every_clip_is_translated_to_its_target(translator: Translator) -> None:
     count = 11
     batch = {
