@@ -25,6 +25,19 @@ CHORDS = ((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (261.6, 329.6, 392.0), (
 RunModule = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile librosa's functions once, before several workers do it at the same time.
+
+    They write numba's cache without a lock; on a fresh environment a worker that read what another had half written
+    ended with a segmentation fault.
+    """
+    several = getattr(config.option, "numprocesses", None)
+    if several and not hasattr(config, "workerinput"):
+        code = "import numpy as np; from stylize.evaluate.content import analyse; "
+        code += "analyse(np.random.default_rng(0).normal(0, 0.1, 3 * 22050).astype('float32'))"
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @dataclass(frozen=True)
 class TinyModels:
     """Folders of a translator and a vocoder with random weights that fit together."""

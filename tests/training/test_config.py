@@ -229,6 +229,7 @@ def tiny_overrides(path: Path, corpus: Path) -> tuple[type, type, list[str]]:
             "generator.dilations=[1]",
             "siamese.widths=[8, 8]",
             "discriminator.widths=[8, 8]",
+            "start_from=null",
         ]  # fmt: skip
     return VocoderTraining, VocoderExperiment, [
         *common,
@@ -257,7 +258,8 @@ def test_every_configuration_trains_a_step(
     losses = trainer.step(batch)
     assert all(torch.isfinite(value) for value in losses.values())
     after = [p for m in trainer.experiment.modules.values() for p in m.parameters()]
-    assert sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > len(before) / 2
+    least = 0 if getattr(config, "style_head_only", False) else len(before) / 2
+    assert sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > least
 
 
 def config_fields(cls: Any) -> Iterator[tuple[str, str]]:
