@@ -56,6 +56,7 @@ def study(
     from stylize.models import BUNDLED_TRANSLATOR
     from training.genre import GenreClassifier
     from travelgan.translator import Translator
+    from travelgan.validation import recognise
 
     if output is not None and not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")
@@ -88,20 +89,6 @@ def study(
             typer.echo(lines[-1])
     if output is not None:
         output.write_text("\n".join(lines) + "\n")
-
-
-def recognise(translator: Translator, mel: Tensor) -> str:
-    """The named style that a recording is nearest to.
-
-    Args:
-        translator: whose siamese network listens.
-        mel: (n_mels, T) log10.
-    """
-    import torch
-
-    with torch.no_grad():
-        nearness = translator.siamese.style_prototypes() @ translator.style_of(mel[None])
-    return translator.styles[int(nearness.argmax())]
 
 
 def measure(

@@ -54,9 +54,21 @@ def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int =
 def share_recognised(translator: Translator, batch: dict[str, Tensor]) -> float:
     """Part of the clips to whose own style no other named style is nearer, as the siamese network hears them."""
     device = next(translator.parameters()).device
-    styles = [translator.style_of(mel[None].to(device)) for mel in batch["source"]]
-    nearest = (torch.stack(styles) @ translator.siamese.style_prototypes().T).argmax(dim=1).cpu()
-    return float((nearest == batch["source_style"]).float().mean())
+    own = [translator.styles[style] for style in batch["source_style"].tolist()]
+    named = [recognise(translator, mel.to(device)) for mel in batch["source"]]
+    return sum(map(str.__eq__, named, own)) / len(own)
+
+
+def recognise(translator: Translator, mel: Tensor) -> str:
+    """The named style that a recording is nearest to.
+
+    Args:
+        translator: whose siamese network listens.
+        mel: (n_mels, T) log10.
+    """
+    with torch.no_grad():
+        nearness = translator.siamese.style_prototypes() @ translator.style_of(mel[None])
+    return translator.styles[int(nearness.argmax())]
 
 
 def validation_measures(

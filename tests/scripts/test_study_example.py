@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from scripts.study_example import WEIGHTS, measure, recognise, study, tone_colour
+from scripts.study_example import WEIGHTS, measure, study, tone_colour
+from travelgan.validation import recognise
 
 
 class Known:
