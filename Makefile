@@ -14,6 +14,7 @@ demo: setup ## stylize the bundled song into demo/
 
 translator: setup ## train the translator from nothing: data, three parts, four hours of one thread; goes on where it stopped
 	$(PYTHON) -m scripts.prepare_vocoder_data .
+	$(PYTHON) -m scripts.render_corpus further --songs 0 --tier-songs 0 --further-songs 40 --jobs 2
 	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
 	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
 	$(PYTHON) -m scripts.train_travelgan configs/translator_examples.yaml --run runs/translator_examples

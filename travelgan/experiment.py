@@ -7,7 +7,7 @@ siamese network keeps songs a margin apart); the contrastive style loss works on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
-from data.folder import GENRES, index_folder
+from data.folder import GENRES, Clip, index_folder
 from data.mel import MelConfig
 from data.mel_cache import MelCache
 from data.segments import MelSegments
@@ -42,7 +42,7 @@ from travelgan.losses import (
 from travelgan.translator import Translator
 from travelgan.validation import (
     Translation,
-    share_recognised,
+    recognition_measures,
     translate_all,
     validation_measures,
     validation_samples,
@@ -71,6 +71,7 @@ class TranslatorData:
         unlabelled_share: share of the sources that are taken from there; they meet the losses that need no name, and
             for identity their own embedding is their style.
         classifier: model folder of a genre classifier for validation; without one the siamese network judges itself.
+        further: more folders of the form of `folder`; their training part is learnt from beside its.
     """
 
     folder: str
@@ -83,6 +84,7 @@ class TranslatorData:
     unlabelled: tuple[str, ...] = ()
     unlabelled_share: float = 0.0
     classifier: str | None = None
+    further: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.unlabelled_share < 1:
@@ -187,7 +189,6 @@ class TranslatorExperiment(Experiment):
     """
 
     averaged = ("translator",)
-    best_measure = "valid/score"
     lower_is_better = False
     least_share = 2  # the TraVeL loss is about pairs
     free_settings = frozenset({"data.classifier", "data.cache"})
@@ -195,6 +196,7 @@ class TranslatorExperiment(Experiment):
     def __init__(self, config: TranslatorTraining) -> None:
         torch.manual_seed(config.loop.seed)
         self.config, data = config, config.data
+        self.best_measure = "valid/lead" if config.style_head_only else "valid/score"
         self.translator = Translator(
             TranslatorConfig(data.styles, data.segment_frames, config.generator, config.siamese), config.mel
         )
@@ -217,7 +219,7 @@ class TranslatorExperiment(Experiment):
         cache = MelCache(Path(data.cache), config.mel)
         common = {"styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired}
         self.segments = MelSegments(
-            [clip for clip in clips if clip.split == "train"],
+            [clip for clip in [*clips, *_list_further(data.further)] if clip.split == "train"],
             frames=data.segment_frames, train=True, gain_db=data.gain_db,
             unlabelled=list_splits(data.unlabelled, "train") if data.unlabelled_share else (),
             unlabelled_share=data.unlabelled_share,
@@ -380,15 +382,15 @@ class TranslatorExperiment(Experiment):
     def validate(self) -> dict[str, float]:
         """Genre rates and chroma of fixed clips, each translated to one style; see `travelgan.validation`.
 
-        The share of clips whose own style the siamese network recognises counts in `valid/score` too.
+        The share of clips whose own style the siamese network recognises counts in `valid/score` too. Where the style
+        head alone is trained, the best is what hears the clips' own styles most clearly.
         """
         with evaluating(self.translator):
             batch = default_collate(self.validation)
             self.translations = translate_all(self.translator, batch)
-            recognised = share_recognised(self.translator, batch)
-        measures = validation_measures(self.translator, self.translations, self.classifier)
-        measures["valid/recognised"] = recognised
-        measures["valid/score"] += recognised
+            recognition = recognition_measures(self.translator, batch)
+        measures = validation_measures(self.translator, self.translations, self.classifier) | recognition
+        measures["valid/score"] += measures["valid/recognised"]
         return measures
 
     def samples(self) -> Sequence[Sample]:
@@ -398,6 +400,12 @@ class TranslatorExperiment(Experiment):
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the translator's model folder."""
         self.translator.save_pretrained(folder, training)
+
+
+def _list_further(folders: Sequence[str]) -> list[Clip]:
+    """Clips of further folders; their songs are not those of the same numbers elsewhere."""
+    clips = [(folder, clip) for folder in folders for clip in index_folder(Path(folder))]
+    return [replace(clip, song=f"{folder}/{clip.song}") for folder, clip in clips]
 
 
 def _scores(judgements: Sequence[Judgement]) -> list[Tensor]:

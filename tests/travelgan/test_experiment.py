@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,30 @@ def test_the_style_head_alone_learns_while_named_translations_stay(make: Make) -
     assert named and translated and not heard
     assert list(losses[0]) == ["style"]
     assert losses[-1]["style"] < losses[0]["style"]
+
+
+def test_the_best_style_head_is_the_one_that_hears_most_clearly(make: Make) -> None:
+    assert make()[1].best_measure == "valid/score"
+    assert make(run="head", style_head_only=True)[1].best_measure == "valid/lead"
+
+
+def test_further_folders_are_learnt_from_and_their_songs_are_no_pairs_of_others(
+    make: Make, translator_values: dict[str, Any], tone_corpus: Path, tmp_path: Path
+) -> None:
+    further = tmp_path / "further"
+    shutil.copytree(tone_corpus, further)
+    for path in further.glob("*/*.wav"):  # silence, in songs of the same numbers
+        soundfile.write(path, np.zeros(33075), 22050, subtype="PCM_16")
+    data = translator_values["data"]
+    plain, wider = make()[1], make(run="wider", data=data | {"further": [str(further)]})[1]
+    assert len(wider.dataset) == 2 * len(plain.dataset)  # type: ignore[arg-type]
+    assert len(wider.validation) == len(plain.validation)
+    floor = wider.config.mel.log_floor
+    items = [wider.dataset[0, index] for index in range(len(wider.dataset))]  # type: ignore[arg-type]
+    silent = [bool((item["source"] < floor + 0.1).all()) for item in items]
+    assert sum(silent) == len(silent) // 2
+    for item, quiet in zip(items, silent, strict=True):
+        assert item["has_pair"] and bool((item["pair"] < floor + 0.1).all()) == quiet
 
 
 def test_mixed_precision_trains(make: Make) -> None:

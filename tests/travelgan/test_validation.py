@@ -118,9 +118,16 @@ def test_recognised_is_the_share_whose_own_prototype_is_nearest(translator: Tran
         for style in range(3):  # each clip of the first three is a prototype
             translator.siamese.prototypes[style] = translator.style_of(clips[style][None])
     batch = {"source": clips[:3], "source_style": torch.tensor([0, 1, 2])}
-    assert validation.share_recognised(translator, batch) == 1.0
+    found = validation.recognition_measures(translator, batch)
+    named = translator.siamese.style_prototypes().detach()
+    nearness = named @ named.T - 3 * torch.eye(len(named))
+    assert found["valid/recognised"] == 1.0
+    assert found["valid/lead"] == pytest.approx(float(1 - nearness[:3].amax(dim=1).mean()), abs=1e-4)
     batch["source_style"] = torch.tensor([0, 2, 1])
-    assert validation.share_recognised(translator, batch) == pytest.approx(1 / 3)
+    found = validation.recognition_measures(translator, batch)
+    assert found["valid/recognised"] == pytest.approx(1 / 3)
+    swapped = [1 - float(nearness[0].max()), *[float(named[1] @ named[2]) - 1] * 2]
+    assert found["valid/lead"] == pytest.approx(sum(swapped) / 3, abs=1e-4)
 
 
 def test_every_clip_is_translated_to_its_target(translator: Translator) -> None:

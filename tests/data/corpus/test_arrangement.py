@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from data.corpus.arrangement import HELD_OUT_SOUNDFONT, SOUNDFONTS, arrange, mma_text
+from data.corpus.further_bands import FURTHER_BANDS
 from data.corpus.genres import STYLES
 from data.corpus.harmony import Chord, Key
 from data.corpus.melody import Note
-from data.corpus.songs import GROOVE_TIER_START, SOUNDFONT_TIER_START, Song, write_song
+from data.corpus.songs import FURTHER_START, GROOVE_TIER_START, SOUNDFONT_TIER_START, Song, write_song
 from data.folder import GENRES
 
 MMA_LIBRARY = Path("/usr/share/mma/lib")
@@ -35,7 +36,7 @@ def test_genre_has_bands_enough_and_keeps_some_out_of_training(genre: str) -> No
 
 @pytest.mark.parametrize("genre", sorted(STYLES))
 def test_grooves_exist_in_the_library(mma: None, genre: str) -> None:
-    for band in (*STYLES[genre].training, *STYLES[genre].held_out):
+    for band in (*STYLES[genre].training, *STYLES[genre].held_out, *FURTHER_BANDS[genre]):
         file, groove = band.groove.split(":")
         defined = (MMA_LIBRARY / f"{file}.mma").read_text(errors="replace").lower().split()
         assert groove.lower() in defined[defined.index("defgroove") :], band.groove
@@ -55,6 +56,19 @@ def test_held_out_bands_and_soundfont_are_heard_in_their_tiers_and_nowhere_else(
             assert by_soundfont.band in style.training
             assert by_soundfont.soundfont == HELD_OUT_SOUNDFONT
     assert HELD_OUT_SOUNDFONT not in SOUNDFONTS
+
+
+@pytest.mark.parametrize("genre", sorted(STYLES))
+def test_further_songs_go_through_bands_of_their_own(genre: str) -> None:
+    style, further = STYLES[genre], FURTHER_BANDS[genre]
+    assert len(further) >= 7
+    names = [band.name for band in (*style.training, *style.held_out, *further)]
+    assert len(set(names)) == len(names)
+    held_out = {band.groove for band in style.held_out if "none:None" not in band.groove}
+    assert not held_out & {band.groove for bands in FURTHER_BANDS.values() for band in bands}
+    drawn = [arrange(0, FURTHER_START + index, genre) for index in range(len(further))]
+    assert [arrangement.band for arrangement in drawn] == list(further)
+    assert all(arrangement.soundfont in SOUNDFONTS for arrangement in drawn)
 
 
 def test_everything_of_a_genre_gets_drawn() -> None:

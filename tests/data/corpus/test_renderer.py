@@ -151,8 +151,10 @@ def test_files_of_others_are_not_overwritten(tone: Tone, tmp_path: Path) -> None
 
 
 def test_impossible_requests(tone: Tone, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="songs must be 1 to"):
-        CorpusPlan(songs=0)
+    with pytest.raises(UserError, match="songs must be 0 to"):
+        CorpusPlan(songs=-1)
+    with pytest.raises(UserError, match="nothing to render"):
+        CorpusPlan(songs=0, tier_songs=0)
     with pytest.raises(UserError, match="seconds must be"):
         CorpusPlan(seconds=float("nan"))
     with pytest.raises(UserError, match="jobs"):
@@ -173,7 +175,7 @@ def test_demo_song(tone: Tone, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["song.flac", "song.ogg"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["OUT", "--demo-song", "song.ogg"], ["OUT", "--songs", "0"]])
+@pytest.mark.parametrize("arguments", [[], ["OUT", "--demo-song", "song.ogg"], ["OUT", "--songs", "-1"]])
 def test_command_says_in_one_line_what_is_wrong(
     tone: Tone,
     tmp_path: Path,
@@ -194,9 +196,10 @@ def test_command_says_in_one_line_what_is_wrong(
 
 
 def test_command_renders(tone: Tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = [str(tmp_path / "corpus"), "--songs", "1", "--tier-songs", "0", "--seconds", "1"]
+    counts = ["--songs", "1", "--tier-songs", "0", "--further-songs", "1"]
+    arguments = [str(tmp_path / "corpus"), *counts, "--seconds", "1"]
     monkeypatch.setattr("sys.argv", ["render_corpus", *arguments])
     with pytest.raises(SystemExit) as stop:
         run_command(script.command)
     assert stop.value.code == 0
-    assert len(manifest(tmp_path / "corpus")) == 10
+    assert len(manifest(tmp_path / "corpus")) == 20

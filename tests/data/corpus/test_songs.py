@@ -34,6 +34,8 @@ def test_a_longer_song_only_appends() -> None:
 def test_splits_of_forty_eight_songs_and_tiers() -> None:
     counts = Counter(split_of(number) for number in song_numbers(48, 3))
     assert counts == {"train": 40, "valid": 4, "test": 4, "test_groove": 3, "test_soundfont": 3}
+    counts = Counter(split_of(number) for number in song_numbers(48, 3, 16))
+    assert counts == {"train": 56, "valid": 4, "test": 4, "test_groove": 3, "test_soundfont": 3}
 
 
 @pytest.mark.parametrize("songs", [20, 21, 30, 48, 100])
@@ -57,4 +59,4 @@ def test_songs_come_once_and_a_beginning_of_the_order_holds_every_split() -> Non
 
 
 def test_a_longer_corpus_keeps_all_songs_of_a_shorter_one() -> None:
-    assert set(song_numbers(12, 2)) < set(song_numbers(30, 3))
+    assert set(song_numbers(12, 2)) < set(song_numbers(30, 3)) < set(song_numbers(30, 3, 1))
