@@ -35,7 +35,9 @@ def small() -> list[Record]:
     return plan(songs=20, tier_songs=2, seconds=8.0)
 
 
-@pytest.mark.parametrize("options", [{}, {"further_songs": 16}, {"songs": 200, "tier_songs": 20}, {"seed": 7, "seconds": 60.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"further_songs": 16}, {"songs": 200, "tier_songs": 20}, {"seed": 7, "seconds": 60.0}]
+)
 def test_a_corpus_as_it_is_rendered_leaks_nothing(options: dict[str, Any], tmp_path: Path) -> None:
     records = plan(**options)
     splits = {record["split"] for record in records}
