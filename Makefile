@@ -12,7 +12,7 @@ setup: ## make .venv/ and install the project into it, with the stylize command
 demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
 
-translator: setup ## train the translator from nothing: data, three parts, four hours of one thread; goes on where it stopped
+translator: setup ## train the translator from nothing: data, three parts, over three hours on two cores; goes on where it stopped
 	$(PYTHON) -m scripts.prepare_vocoder_data .
 	$(PYTHON) -m scripts.render_corpus further --songs 0 --tier-songs 0 --further-songs 40 --jobs 2
 	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
