@@ -8,7 +8,8 @@ from __future__ import annotations
 import shlex
 import statistics
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,17 +79,32 @@ def study(
         f"| {' | '.join(COLUMNS)} |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
+    missed = {}
     for tier in TIERS:
         examples = [(clip.genre, load(clip)) for clip in clips if clip.split == tier]
         if not examples:
             continue
-        recognised = statistics.fmean(recognise(translator, mel) == style for style, mel in examples)
+        names = [(style, recognise(translator, mel)) for style, mel in examples]
+        recognised = statistics.fmean(named == style for style, named in names)
+        missed[tier] = count_missed(names)
         for weight, (heard, distance) in measure(translator, judge, examples, songs, sources).items():
             known = f"{100 * recognised:.0f} % of {len(examples)}"
             lines.append(f"| `{tier}` | {known} | {weight:g} | {100 * heard:.0f} % | {distance:.3f} |")
             typer.echo(lines[-1])
+    lines += ["", "Taken for another style:", "", *(f"* `{tier}`: {text}" for tier, text in missed.items())]
+    typer.echo("\n".join(lines[-len(missed) - 2 :]))
     if output is not None:
         output.write_text("\n".join(lines) + "\n")
+
+
+def count_missed(names: Sequence[tuple[str, str]]) -> str:
+    """Which examples were taken for which other style, in words.
+
+    Args:
+        names: style of each example, and the one that it was taken for.
+    """
+    counts = Counter(pair for pair in names if pair[0] != pair[1])
+    return ", ".join(f"{style} for {named} ({count})" for (style, named), count in sorted(counts.items())) or "none"
 
 
 def measure(

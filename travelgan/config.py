@@ -126,6 +126,8 @@ class SiameseConfig:
         style_size: components of a style embedding, a prototype and the generator's style vector.
         style_hidden: width of the hidden layer of the style head.
         normalisation: `group`, `frame`, `weight`, `spectral` or `none`.
+        tone_colour_removed: part of each band's mean over time that is taken off before anything is heard, in [0, 1];
+            with 0.7 styles of bands that were not in training are recognised a little more often.
     """
 
     widths: tuple[int, ...] = (192, 256, 256, 256)
@@ -137,8 +139,11 @@ class SiameseConfig:
     style_size: int = 64
     style_hidden: int = 256
     normalisation: str = "group"
+    tone_colour_removed: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.tone_colour_removed <= 1:
+            raise ValueError(f"siamese.tone_colour_removed must be in [0, 1], got {self.tone_colour_removed}")
         _check_positive(
             "siamese",
             widths=self.widths,

@@ -73,6 +73,9 @@ class Siamese(nn.Module):
                 f"the siamese network expects (B, {self.n_mels}, T >= {self.least_frames}), "
                 f"got {tuple(mel.shape)}"
             )
+        colour = mel.mean(dim=-1, keepdim=True)
+        colour = colour - colour.mean(dim=1, keepdim=True)  # how loud it is stays
+        mel = mel - self.config.tone_colour_removed * colour
         # The heads are small and end in distances: full precision costs nothing here and saves digits.
         features = self.trunk(scale_mel(mel))
         with torch.autocast(features.device.type, enabled=False):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from scripts.study_example import WEIGHTS, measure, study, tone_colour
+from scripts.study_example import WEIGHTS, count_missed, measure, study, tone_colour
 from travelgan.validation import recognise
 
 
@@ -82,6 +82,12 @@ def test_songs_of_the_examples_own_style_are_no_sources() -> None:
     measure(known, judge, [("jazz", song(0, 1, 0)), ("metal", song(0, 0, 1))], songs, 2)
     first, second = asked[0], asked[len(WEIGHTS)]
     assert first[:, 1].max() == 0 and second[:, 2].max() == 0
+
+
+def test_what_an_example_was_taken_for_is_counted() -> None:
+    names = [("jazz", "blues"), ("jazz", "jazz"), ("metal", "rock"), ("jazz", "blues")]
+    assert count_missed(names) == "jazz for blues (2), metal for rock (1)"
+    assert count_missed(names[1:2]) == "none"
 
 
 def test_tone_colour_has_no_level() -> None:

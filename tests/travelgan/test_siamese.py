@@ -33,6 +33,27 @@ def test_content_knows_the_order_of_things_and_style_does_not(siamese_config: Si
     assert (forward.content - backward.content).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("removed", [0.0, 0.7, 1.0])
+def test_tone_colour_is_taken_off_and_level_is_not(siamese_config: SiameseConfig, removed: float) -> None:
+    siamese = Siamese(replace(siamese_config, tone_colour_removed=removed), BINS, 3)
+    plain = Siamese(siamese_config, BINS, 3)
+    plain.load_state_dict(siamese.state_dict())
+    mel = torch.randn(1, BINS, 50)
+    colour = torch.randn(1, BINS, 1)
+    colour = colour - colour.mean()
+    own = mel.mean(dim=2, keepdim=True)
+    expected = plain(mel + colour - removed * (colour + own - own.mean())).style
+    torch.testing.assert_close(siamese(mel + colour).style, expected, atol=1e-5, rtol=0)
+    changes = [(siamese(mel + change).style - siamese(mel).style).abs().max() for change in (colour, torch.ones(1))]
+    assert (changes[0] > 1e-3) == (removed < 1) and changes[1] > 1e-3
+
+
+def test_a_share_of_tone_colour_is_a_share() -> None:
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="tone_colour_removed must be in"):
+            SiameseConfig(tone_colour_removed=share)
+
+
 def test_too_short_is_refused(siamese_config: SiameseConfig) -> None:
     with pytest.raises(ValueError, match=r"T >= 4\), got \(1, 8, 3\)"):
         Siamese(siamese_config, BINS, 2)(torch.zeros(1, BINS, 3))
