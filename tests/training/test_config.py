@@ -221,6 +221,7 @@ def tiny_overrides(path: Path, corpus: Path) -> tuple[type, type, list[str]]:
             f"data.folder={corpus}",
             f"data.cache={corpus.parent / 'tone-mels'}",
             f"data.unlabelled=[{corpus}]",
+            f"data.further=[{corpus}]",
             "data.styles=[jazz, metal]",
             "data.classifier=null",
             "data.segment_frames=64",
