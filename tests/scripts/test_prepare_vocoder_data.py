@@ -201,7 +201,7 @@ def test_bad_requests_are_said_before_any_work(run: Run, tmp_path: Path, own: Pa
         ((out, "--skip-corpus", "--skip-recordings", "--folder", tmp_path / "gone"), "no such folder"),
         ((out, "--skip-corpus", "--skip-recordings", "--folder", tmp_path / "corpus"), "cannot be called corpus"),
         ((tmp_path, "--skip-corpus", "--skip-recordings", "--folder", own), "choose another output folder"),
-        ((out, "--songs", 0), "songs must be"),
+        ((out, "--songs", -1), "songs must be"),
         ((out, "--min-seconds", 100, "--max-minutes-per-source", 1), "--max-minutes-per-source 1"),
     ):
         code, _, err = run(*arguments)
