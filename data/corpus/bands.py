@@ -25,6 +25,15 @@ class Band:
         return f"{self.groove}+{self.added}" if self.added else self.groove
 
 
+def grooves(*names: str) -> tuple[Band, ...]:
+    """Bands that are grooves of MMA's library as they are."""
+    return tuple(Band(name) for name in names)
+
+
+NO_PIANO = "Chord-Piano Off\n"
+"""Takes the piano out of bands that double their guitars on it."""
+
+
 def part(track: str, program: int, octave: int, volume: str, *bars: str) -> str:
     """MMA text of one track.
 
@@ -43,7 +52,8 @@ def part(track: str, program: int, octave: int, volume: str, *bars: str) -> str:
     )
 
 
-def _spread(starts: str, length: str, velocity: int) -> str:
+def spread(starts: str, length: str, velocity: int = 85) -> str:
+    """Chords of one length at these beats, as :func:`part` takes them."""
     return "; ".join(f"{start} {length} {velocity}" for start in starts.split())
 
 
@@ -62,8 +72,8 @@ REGGAE_ONE_DROP = (
         "1 4 1 95; 2.5 8 3 85; 3 4 5 90; 4.5 8 5 70",
         "1 4. 1 95; 3 8 5 85; 3.5 8 3 80; 4 4 1 85",
     )
-    + part("Chord-Skank", 27, 5, "mf", _spread("2 4", "16", 95))
-    + part("Chord-Bubble", 16, 5, "mp", _spread("1.5 2.5 3.5 4.5", "16", 75))
+    + part("Chord-Skank", 27, 5, "mf", spread("2 4", "16", 95))
+    + part("Chord-Bubble", 16, 5, "mp", spread("1.5 2.5 3.5 4.5", "16", 75))
 )
 REGGAE_STEPPERS = (
     part(
@@ -74,15 +84,15 @@ REGGAE_STEPPERS = (
         _line("1:1 1.5:1 2.5:3 3:5 4:5 4.5:1", "8", 92),
         _line("1:1 1.5:1 2.5:5 3:3 4:1", "8", 92),
     )
-    + part("Chord-Skank", 28, 5, "f", _spread("1.5 2.5 3.5 4.5", "32", 95))
-    + part("Chord-Bubble", 17, 4, "mp", _spread("1.5 2.5 3.5 4.5", "16", 70))
+    + part("Chord-Skank", 28, 5, "f", spread("1.5 2.5 3.5 4.5", "32", 95))
+    + part("Chord-Bubble", 17, 4, "mp", spread("1.5 2.5 3.5 4.5", "16", 70))
 )
 REGGAE_SWUNG = (
     part(
         "Bass-Own", 32, 3, "f", "1 4 1 95; 2.67 8 1 80; 3 4 3 90; 4 4 5 85", "1.67 8 1 90; 2 4 3 85; 3 2 5 90"
     )
-    + part("Chord-Skank", 27, 5, "f", _spread("2 4", "16", 95))
-    + part("Chord-Bubble", 16, 5, "mp", _spread("1.67 2.67 3.67 4.67", "16", 75))
+    + part("Chord-Skank", 27, 5, "f", spread("2 4", "16", 95))
+    + part("Chord-Bubble", 16, 5, "mp", spread("1.67 2.67 3.67 4.67", "16", 75))
 )
 REGGAE_ROCKERS = (
     part(
@@ -93,16 +103,16 @@ REGGAE_ROCKERS = (
         _line("1:1 2:1 2.5:5 3.5:5 4:3", "8", 92),
         _line("1.5:1 2:3 3:5 3.5:3 4.5:1", "8", 92),
     )
-    + part("Chord-Skank", 27, 5, "f", _spread("2 2.5 4", "32", 95))
-    + part("Chord-Piano", 0, 5, "mf", _spread("2 4", "16", 80))
-    + part("Chord-Bubble", 18, 5, "mp", _spread("1.5 2.5 3.5 4.5", "32", 70))
+    + part("Chord-Skank", 27, 5, "f", spread("2 2.5 4", "32", 95))
+    + part("Chord-Piano", 0, 5, "mf", spread("2 4", "16", 80))
+    + part("Chord-Bubble", 18, 5, "mp", spread("1.5 2.5 3.5 4.5", "32", 70))
 )
 REGGAE_SWUNG_PIANO = (
     part(
         "Bass-Own", 33, 3, "f", "1 4 1 95; 2 8 1 80; 2.67 8 5 85; 4 4 3 90", "1 2 1 95; 3.67 8 5 85; 4 4 1 85"
     )
-    + part("Chord-Skank", 0, 5, "mf", _spread("2 4", "16", 90))
-    + part("Chord-Bubble", 17, 5, "mp", _spread("1.67 2.67 3.67 4.67", "16", 75))
+    + part("Chord-Skank", 0, 5, "mf", spread("2 4", "16", 90))
+    + part("Chord-Bubble", 17, 5, "mp", spread("1.67 2.67 3.67 4.67", "16", 75))
 )
 
 # Hip-hop: few low bass notes, short keyboard stabs, a dark pad or a thin synthesizer line.
@@ -113,7 +123,7 @@ HIPHOP_STABS = (
 )
 HIPHOP_LOW_PIANO = (
     part("Bass-Own", 39, 2, "f", "1 2 1 100; 3.75 8 1 85", "1 4. 1 100; 3 4 5 90; 4.5 8 3 80")
-    + part("Chord-Keys", 0, 4, "mf", _spread("1 2 3 4", "8", 80))
+    + part("Chord-Keys", 0, 4, "mf", spread("1 2 3 4", "8", 80))
     + part("Chord-Strings", 48, 5, "p", "1 1 75")
 )
 HIPHOP_SYNTH = (
@@ -160,38 +170,38 @@ def _octave_bass(program: int) -> str:
 DISCO_STRINGS = (
     _octave_bass(33)
     + part("Chord-Strings", 48, 6, "mf", "1 1 85")
-    + part("Chord-Guitar", 27, 5, "mf", _spread("1.5 1.75 2.5 3.5 3.75 4.5", "32", 85))
+    + part("Chord-Guitar", 27, 5, "mf", spread("1.5 1.75 2.5 3.5 3.75 4.5", "32", 85))
 )
 DISCO_SYNTH = (
     _octave_bass(38)
     + part("Chord-Strings", 50, 6, "mf", "1 1 80")
     + part("Chord-Brass", 61, 5, "mf", "1 8 90; 2.5 8 80", "4 8 85; 4.5 8 90")
-    + part("Chord-Guitar", 28, 5, "mp", _spread("1.5 2.5 3.5 4.5", "32", 85))
+    + part("Chord-Guitar", 28, 5, "mp", spread("1.5 2.5 3.5 4.5", "32", 85))
 )
 DISCO_PIANO = (
     _octave_bass(36)
     + part("Chord-Strings", 49, 6, "mp", "1 1 80")
-    + part("Chord-Piano", 0, 5, "mf", _spread("1 1.75 2.5 3.5 4", "16", 85))
+    + part("Chord-Piano", 0, 5, "mf", spread("1 1.75 2.5 3.5 4", "16", 85))
 )
 
 # Classical: no drums at all.
 CLASSICAL_QUARTET = (
     part("Bass-Cello", 42, 3, "f", "1 2 1 85; 3 2 5 80", "1 4 1 85; 2 4 3 75; 3 2 5 80")
-    + part("Arpeggio-Viola", 41, 4, "mf", _spread("1 1.5 2 2.5 3 3.5 4 4.5", "8", 75))
+    + part("Arpeggio-Viola", 41, 4, "mf", spread("1 1.5 2 2.5 3 3.5 4 4.5", "8", 75))
     + part("Chord-Violins", 40, 5, "mp", "1 2 75; 3 2 70")
 )
 CLASSICAL_PIANO = (
     part("Bass-Left", 0, 3, "mf", "1 2 1 85; 3 2 5 75")
-    + part("Arpeggio-Alberti", 0, 5, "mf", _spread("1 1.5 2 2.5 3 3.5 4 4.5", "8", 75))
+    + part("Arpeggio-Alberti", 0, 5, "mf", spread("1 1.5 2 2.5 3 3.5 4 4.5", "8", 75))
     + part("Chord-Strings", 48, 4, "p", "1 1 65")
 )
 CLASSICAL_WINDS = (
     part("Bass-Bassoon", 70, 3, "f", "1 4 1 85; 3 4 5 80", "1 4 1 85; 2 4 3 75; 3 4 5 80; 4 4 3 75")
     + part("Chord-Clarinet", 71, 5, "mp", "1 2 75; 3 2 70")
-    + part("Arpeggio-Pizzicato", 45, 5, "f", _spread("1.5 2 2.5 3.5 4 4.5", "8", 85))
+    + part("Arpeggio-Pizzicato", 45, 5, "f", spread("1.5 2 2.5 3.5 4 4.5", "8", 85))
 )
 CLASSICAL_HARP = (
     part("Bass-Low", 43, 3, "mf", "1 1 1 85")
-    + part("Arpeggio-Harp", 46, 5, "f", _spread("1 1.5 2 2.5 3 3.5 4 4.5", "4", 85))
+    + part("Arpeggio-Harp", 46, 5, "f", spread("1 1.5 2 2.5 3 3.5 4 4.5", "4", 85))
     + part("Chord-Strings", 48, 5, "mp", "1 1 75")
 )

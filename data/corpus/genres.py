@@ -26,31 +26,26 @@ class GenreStyle:
     melody_level: float
 
 
-def _grooves(*names: str) -> tuple[Band, ...]:
-    return tuple(Band(name) for name in names)
-
-
 # Some bands of casio give an inner part to a loud lead synthesizer that would bury all others; below it is
-# exchanged. pflib's metal and rock bands double the guitars on a piano; this line takes the piano out.
-_NO_PIANO = "Chord-Piano Off\n"
+# exchanged.
 
 STYLES: dict[str, GenreStyle] = {
     "blues": GenreStyle(
-        _grooves(
+        bands.grooves(
             "stdlib/slowblues:SlowBlues",
             "stdlib/fastblues:FastBluesWalk",
             "casio/blues:Blues",
             "stdlib/shuffleboggie:ShuffleBoggie",
             "casio/shuffleboogie:ShuffleBoogie",
         ),
-        _grooves("stdlib/blues128:Blues128"),
+        bands.grooves("stdlib/blues128:Blues128"),
         (22, 26, 29, 66, 0),  # harmonica, jazz and overdriven guitar, tenor saxophone, piano
         drums_level=-4.0,
         melody_level=1.0,
     ),
     "classical": GenreStyle(
         (
-            *_grooves(
+            *bands.grooves(
                 "stdlib/hymn:Hymn", "stdlib/arpeggio44:Arpeggio8Sus", "stdlib/stringballad:StringBallad"
             ),
             Band("stdlib/none:None", "quartet", bands.CLASSICAL_QUARTET),
@@ -63,7 +58,7 @@ STYLES: dict[str, GenreStyle] = {
         melody_level=1.0,
     ),
     "country": GenreStyle(
-        _grooves(
+        bands.grooves(
             "stdlib/bluegrass:BlueGrass",
             "stdlib/countryswing:CountrySwing",
             "stdlib/slowcountry:SlowCountry",
@@ -71,14 +66,14 @@ STYLES: dict[str, GenreStyle] = {
             "stdlib/hillcountry:HillCountry",
             "yamaha/western:WesternMainA",
         ),
-        _grooves("stdlib/bluefolk:BlueFolk"),
+        bands.grooves("stdlib/bluefolk:BlueFolk"),
         (25, 110, 105, 22),  # steel guitar, fiddle, banjo, harmonica
         drums_level=-5.0,
         melody_level=1.0,
     ),
     "disco": GenreStyle(
         (
-            *_grooves("casio/discosoul:DiscoSoul", "stdlib/boneym:BoneyMSus"),
+            *bands.grooves("casio/discosoul:DiscoSoul", "stdlib/boneym:BoneyMSus"),
             Band("casio/dancepop2:DancePop2", "guitar", "Bass-7 Voice CleanGuitar\n"),
             Band("zoom/dance:DANC01", "strings", bands.DISCO_STRINGS),
             Band("zoom/dance:DANC03", "synth", bands.DISCO_SYNTH),
@@ -90,7 +85,7 @@ STYLES: dict[str, GenreStyle] = {
     ),
     "hiphop": GenreStyle(
         (
-            *_grooves("casio/hip-hop:Hip-Hop", "alexis/hiphop:HipHop"),
+            *bands.grooves("casio/hip-hop:Hip-Hop", "alexis/hiphop:HipHop"),
             Band("zoom/hiphop:HIP03", "stabs", bands.HIPHOP_STABS),
             Band("zoom/hiphop:HIP09", "low_piano", bands.HIPHOP_LOW_PIANO),
             Band("zoom/hiphop:HIP21", "synth", bands.HIPHOP_SYNTH),
@@ -101,7 +96,7 @@ STYLES: dict[str, GenreStyle] = {
         melody_level=-4.0,
     ),
     "jazz": GenreStyle(
-        _grooves(
+        bands.grooves(
             "stdlib/swing:SwingWalk",
             "stdlib/jazzcombo:JazzCombo",
             "casio/jazzcombo:JazzCombo",
@@ -109,7 +104,7 @@ STYLES: dict[str, GenreStyle] = {
             "casio/middlebigband:MiddleBigBand",
             "stdlib/bebop:Bebop",
         ),
-        _grooves("stdlib/mellowjazz:MellowJazz"),
+        bands.grooves("stdlib/mellowjazz:MellowJazz"),
         (66, 65, 56, 59, 0, 11),  # tenor and alto saxophone, trumpet, muted trumpet, piano, vibraphone
         drums_level=-4.0,
         melody_level=2.0,
@@ -117,8 +112,8 @@ STYLES: dict[str, GenreStyle] = {
     "metal": GenreStyle(
         (
             Band("casio/heavymetal:HeavyMetal"),
-            Band("pflib/metal1:metal1A", "no_piano", _NO_PIANO),
-            Band("pflib/metal1:metal1B", "no_piano", _NO_PIANO),
+            Band("pflib/metal1:metal1A", "no_piano", bands.NO_PIANO),
+            Band("pflib/metal1:metal1B", "no_piano", bands.NO_PIANO),
             Band("zoom/mtl:MTL03", "chug", bands.METAL_CHUG),
             Band("zoom/thr:THRS01", "gallop", bands.METAL_GALLOP),
         ),
@@ -129,7 +124,7 @@ STYLES: dict[str, GenreStyle] = {
     ),
     "pop": GenreStyle(
         (
-            *_grooves(
+            *bands.grooves(
                 "casio/pop:Pop",
                 "casio/8beatpop1:8BeatPop1",
                 "casio/popballad:PopBallad",
@@ -138,7 +133,7 @@ STYLES: dict[str, GenreStyle] = {
             Band("casio/80spop:80sPop", "strings", "Chord-6 Voice SynthStrings1\nChord-7 Voice EPiano\n"),
             Band("casio/electricpop:ElectricPop", "keys", "Bass-7 Voice EPiano\n"),
         ),
-        _grooves("casio/worldpop:WorldPop"),
+        bands.grooves("casio/worldpop:WorldPop"),
         (0, 53, 5, 85, 25),  # piano, voice, electric piano, voice lead, steel guitar
         drums_level=-3.0,
         melody_level=1.0,
@@ -158,15 +153,15 @@ STYLES: dict[str, GenreStyle] = {
     ),
     "rock": GenreStyle(
         (
-            *_grooves(
+            *bands.grooves(
                 "casio/rock1:Rock1",
                 "casio/rock2:Rock2",
                 "stdlib/basicrock:BasicRock",
                 "casio/poprock1:PopRock1",
             ),
-            Band("pflib/rock1:rock1A", "no_piano", _NO_PIANO),
+            Band("pflib/rock1:rock1A", "no_piano", bands.NO_PIANO),
         ),
-        (Band("pflib/highfive:highfiveA", "no_piano", _NO_PIANO),),
+        (Band("pflib/highfive:highfiveA", "no_piano", bands.NO_PIANO),),
         (29, 27, 18, 30),  # overdriven and clean guitar, rock organ, distorted guitar
         drums_level=-1.0,
         melody_level=-1.0,
