@@ -6,6 +6,7 @@ siamese network keeps songs a margin apart); the contrastive style loss works on
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from travelgan.losses import (
     contrastive_style,
     feature_matching,
     harmony_loss,
+    held_content,
     hinge_discriminator,
     hinge_generator,
     identity_loss,
@@ -39,6 +41,7 @@ from travelgan.losses import (
     style_pull,
     travel_loss,
 )
+from travelgan.siamese import Siamese
 from travelgan.translator import Translator
 from travelgan.validation import (
     Translation,
@@ -203,6 +206,7 @@ class TranslatorExperiment(Experiment):
         if config.start_from is not None:
             load_start(self.translator, config.start_from, "translator", config.mel)
         self.generator, self.siamese = self.translator.generator, self.translator.siamese
+        self.held = self._held_siamese() if config.style_head_only else None
         self.discriminator = Discriminator(config.discriminator, config.mel.n_mels, len(data.styles))
         self.modules: dict[str, nn.Module] = {
             "translator": self.translator,
@@ -257,16 +261,35 @@ class TranslatorExperiment(Experiment):
         return losses | self.generator_step(**recipe, adversarial=True)  # type: ignore[arg-type]
 
     def style_step(self, batch: Batch, step: int, update: Update) -> dict[str, Tensor]:
-        """Teach the style head alone; neither the generator nor the prototypes, by which it is told styles, move."""
+        """Teach the style head alone; neither the generator nor the prototypes, by which it is told styles, move.
+
+        Both heads read the same features, so the content vectors are held where they were at the start: of the sources
+        and of translations of them.
+        """
+        assert self.held is not None
         heard = self.style_view(torch.cat([batch["source"], batch["target"]]), step, 1)
-        loss = contrastive_style(
-            self.siamese(torch.cat([heard, batch["reference"]])).style,
-            torch.cat([batch["source_style"], batch["target_style"], batch["target_style"]]),
-            self.siamese.style_prototypes().detach(),
-            self.config.style_margin,
-        )
-        update("generator", loss)
-        return {"style": loss.detach()}
+        losses = {
+            "style": contrastive_style(
+                self.siamese(torch.cat([heard, batch["reference"]])).style,
+                torch.cat([batch["source_style"], batch["target_style"], batch["target_style"]]),
+                self.siamese.style_prototypes().detach(),
+                self.config.style_margin,
+            )
+        }
+        source = batch["source"][: max(1, len(batch["source"]) // 2)]
+        with torch.no_grad():
+            named = self.siamese.style_prototypes()[batch["target_style"][: len(source)]]
+            songs = torch.cat([source, self.translator(source, named)])
+            before = self.held.to(songs.device)(songs).content
+        losses["content"] = held_content(self.siamese(songs).content, before)
+        update("generator", losses["style"] + losses["content"])
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _held_siamese(self) -> Siamese:
+        """The siamese network as it is at the start, with the configuration that it was trained with."""
+        start = self.config.start_from
+        held = copy.deepcopy(self.siamese) if start is None else Translator.from_pretrained(start).siamese
+        return held.eval().requires_grad_(False)
 
     def target_styles(self, batch: Batch) -> Tensor:
         """Style vectors of the targets: some by the prototype of the name, some by the embedding of an example."""
@@ -404,8 +427,9 @@ class TranslatorExperiment(Experiment):
 
 def _list_further(folders: Sequence[str]) -> list[Clip]:
     """Clips of further folders; their songs are not those of the same numbers elsewhere."""
-    clips = [(folder, clip) for folder in folders for clip in index_folder(Path(folder))]
-    return [replace(clip, song=f"{folder}/{clip.song}") for folder, clip in clips]
+    return [
+        replace(clip, song=f"{folder}/{clip.song}") for folder in folders for clip in index_folder(Path(folder))
+    ]
 
 
 def _scores(judgements: Sequence[Judgement]) -> list[Tensor]:

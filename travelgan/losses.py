@@ -114,6 +114,20 @@ def siamese_margin(content: Tensor, margin: float) -> Tensor:
     return torch.relu(margin - _length(_pair_vectors(content.float()))).mean()
 
 
+def held_content(content: Tensor, before: Tensor) -> Tensor:
+    """Content vectors stay where they were: mean squared distance, in squared standard deviations of the batch.
+
+    Args:
+        content: content vectors now.
+        before: of the same songs, from the network that they are held to.
+
+    Shape:
+        (B, D), (B, D) -> scalar; 1 for content vectors that are all at the mean.
+    """
+    spread = (before - before.mean(dim=0)).square().sum(dim=1).mean()
+    return (content - before).square().sum(dim=1).mean() / (spread + TINY)
+
+
 def contrastive_style(style: Tensor, labels: Tensor, prototypes: Tensor, margin: float) -> Tensor:
     """Same style near, other style at least a margin apart; prototypes take part as points of their style.
 

@@ -22,6 +22,7 @@ from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
 from travelgan import Translator
 from travelgan.experiment import Batch, TranslatorExperiment, TranslatorTraining
+from travelgan.losses import held_content
 
 Make = Callable[..., tuple[Trainer, TranslatorExperiment]]
 
@@ -253,8 +254,42 @@ def test_the_style_head_alone_learns_while_named_translations_stay(make: Make) -
     losses = [trainer.step(batch_of(experiment)) for _ in range(20)]
     named, translated, heard = (torch.equal(*pair) for pair in zip(before, look(), strict=True))
     assert named and translated and not heard
-    assert list(losses[0]) == ["style"]
+    assert list(losses[0]) == ["style", "content"]
     assert losses[-1]["style"] < losses[0]["style"]
+
+
+def test_the_style_head_alone_leaves_content_vectors_where_they_were(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both heads read the same features: without the loss that holds them, content vectors move along."""
+
+    def drift(run: str) -> float:
+        trainer, experiment = make(run=run, style_head_only=True, generator_lr=3e-3, loop={"warmup_steps": 0})
+        songs = torch.stack([item["source"] for item in experiment.validation])
+        with torch.no_grad():
+            before = experiment.siamese(songs).content
+        for _ in range(20):
+            trainer.step(batch_of(experiment))
+        with torch.no_grad():
+            return held_content(experiment.siamese(songs).content, before).item()
+
+    held = drift("held")
+    monkeypatch.setattr("travelgan.experiment.held_content", lambda content, before: 0.0 * content.sum())
+    assert held < 0.5 * drift("free")
+
+
+def test_the_style_head_alone_holds_content_to_the_network_it_starts_from(make: Make, tmp_path: Path) -> None:
+    start = make()[1].translator
+    start.save_pretrained(tmp_path / "start")
+    trainer, experiment = make(
+        run="on", style_head_only=True, start_from=str(tmp_path / "start"), loop={"warmup_steps": 0}
+    )
+    songs = torch.stack([item["source"] for item in experiment.validation])
+    trainer.step(batch_of(experiment))
+    assert experiment.held is not None
+    with torch.no_grad():
+        assert torch.allclose(experiment.held(songs).content, start.siamese(songs).content, atol=2e-2)
+        assert not torch.equal(experiment.held(songs).style, experiment.siamese(songs).style)
 
 
 def test_the_best_style_head_is_the_one_that_hears_most_clearly(make: Make) -> None:

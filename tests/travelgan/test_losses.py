@@ -107,6 +107,14 @@ def test_siamese_margin_pushes_apart() -> None:
     assert same.grad is not None and same.grad.isfinite().all()
 
 
+def test_held_content_by_hand() -> None:
+    before = torch.tensor([[0.0, 0.0], [2.0, 4.0]])
+    # Mean (1, 2), squared distances to it 5 and 5; the second song moved by (3, -4), 25 over two songs.
+    assert losses.held_content(before + torch.tensor([[0.0, 0.0], [3.0, -4.0]]), before).item() == pytest.approx(2.5)
+    assert losses.held_content(before.mean(dim=0).expand(2, 2), before).item() == pytest.approx(1.0)
+    assert losses.held_content(before, before).item() == 0
+
+
 def test_contrastive_style_by_hand() -> None:
     prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     style = torch.tensor([[0.6, 0.8]])
