@@ -6,7 +6,6 @@ python -m scripts.study_baseline corpus --work runs/study --output docs/baseline
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +40,6 @@ def study(
     if not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")
     torch.set_num_threads(threads)
-    logging.getLogger("data.audio_writer").setLevel(logging.ERROR)  # results that had to be turned down are no news
     cases = [case for case in make_cases(iterations) if case.question in chosen]
     found = choose_pairs(corpus, work, pairs, seconds)
     total = len({case.key for case in cases}) * len(found)

@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _quiet_writer() -> Iterator[None]:
-    """Keep back the writer's warning of clipping, which is among the lines printed at success."""
+    """Keep back the writer's warning: results are limited and reported, and copies for a player may be turned down."""
     logger = logging.getLogger("data.audio_writer")
     level = logger.level
     logger.setLevel(logging.ERROR)

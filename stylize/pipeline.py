@@ -14,6 +14,7 @@ from torch import Tensor
 
 from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype, resampled_length, scan_audio
 from data.errors import UserError
+from data.limiter import PeakLimiter
 from data.mel import LogMel
 from melgan import Vocoder
 from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows
@@ -54,7 +55,7 @@ class Result:
         path: of the file written.
         seconds: its duration.
         elapsed: seconds of work.
-        gain: what the result was multiplied by so that it does not clip, at most 1.
+        gain: what the loudest peak was multiplied by so that it does not clip, at most 1; see `data.limiter`.
         peak: largest magnitude before that.
     """
 
@@ -216,20 +217,22 @@ class Stylizer:
             AudioWriter(output, output_rate, info.channels, subtype, order.force) as writer,
         ):
             resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
+            limiter = PeakLimiter(output_rate, info.channels)
             for block in self.blocks(reader.read, info.channels, style, order.strength):
-                writer.write(resampler.push(block.wav))
+                writer.write(limiter.push(resampler.push(block.wav)))
                 done += block.wav.shape[1]
                 if order.picture is not None:
                     for history, mel in zip(histories, (block.mel_before, block.mel_after), strict=True):
                         history.add(mel.mean(dim=0).cpu().numpy())
                 if progress is not None:
                     progress(done / rate)
-            writer.write(resampler.finish())
+            writer.write(limiter.push(resampler.finish()))
+            writer.write(limiter.finish())
         elapsed = time.perf_counter() - started
         if order.picture is not None:
             before, after = (history.image() for history in histories)
             save_picture(order.picture, before, after, seconds=info.seconds, title=order.label)
-        return Result(output, length / output_rate, elapsed, gain=writer.gain, peak=writer.peak)
+        return Result(output, length / output_rate, elapsed, gain=limiter.gain, peak=limiter.peak)
 
     def blocks(self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0) -> Iterator[Block]:
         """Stylize a stream of samples at the models' rate, in constant memory.

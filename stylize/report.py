@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
+from data.limiter import describe_limiting
 
 if TYPE_CHECKING:
     from stylize.pipeline import Result
@@ -19,12 +20,7 @@ def describe_result(result: Result) -> str:
         f"{result.path}: {result.seconds:.1f} s of music in {result.elapsed:.1f} s, "
         f"{result.real_time_factor:.1f}x real time"
     )
-    if result.gain < 1.0:
-        line += (
-            f"\nnote: the result peaked at {result.peak:.2f} and was turned down by "
-            f"{-20 * math.log10(result.gain):.1f} dB so that it does not clip"
-        )
-    return line
+    return line + describe_limiting(result.peak, result.gain)
 
 
 def describe_model(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -257,11 +256,6 @@ def _short(folder: Path) -> str:
     return str(resolved.relative_to(root) if resolved.is_relative_to(root) else folder)
 
 
-def silence_library_notes() -> None:
-    """Results of the baseline that had to be turned down are no news: levels are compared anyway."""
-    logging.getLogger("data.audio_writer").setLevel(logging.ERROR)
-
-
 def run_benchmark(settings: Settings, say: Say) -> dict[str, Any]:
     """Run a benchmark.
 
@@ -275,5 +269,4 @@ def run_benchmark(settings: Settings, say: Say) -> dict[str, Any]:
     Raises:
         UserError: anything that is wrong with the settings or with what they name; found before anything is measured.
     """
-    silence_library_notes()
     return Evaluation(settings, say).run()

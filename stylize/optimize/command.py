@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data.errors import UserError
+from data.limiter import describe_limiting
 from stylize.models import check_device_name
 from stylize.optimize.choices import (
     INVERSES,
@@ -186,12 +186,7 @@ def describe_result(result: OptimizeResult) -> str:
         converged = " until nothing fell any more" if result.stopped == "converged" else ""
         plural = "" if last.iteration == 1 else "s"
         line += f"; {last.iteration} iteration{plural}{converged}, {describe_losses(last)}"
-    if result.gain < 1.0:
-        line += (
-            f"\nnote: the result peaked at {result.peak:.2f} and was turned down by "
-            f"{-20 * math.log10(result.gain):.1f} dB so that it does not clip"
-        )
-    return line
+    return line + describe_limiting(result.peak, result.gain)
 
 
 def describe_losses(step: Step) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from data.audio import AudioReader, AudioWriter, matching_subtype, probe_audio, resampled_length
 from data.errors import UserError
+from data.limiter import PeakLimiter
 from stylize.models import find_device
 from stylize.optimize.blocks import BlockDecoder, BlockLayout, MapJoiner, iterate_maps
 from stylize.optimize.engine import Step
@@ -51,7 +52,7 @@ class OptimizeResult:
         elapsed: seconds of work.
         seconds: duration of a sound; None for pictures.
         blocks: in which it was optimised.
-        gain: what a sound was multiplied by so that it does not clip, at most 1.
+        gain: what the loudest peak of a sound was multiplied by so that it does not clip, at most 1.
         peak: its largest magnitude before that.
         network: the network and its layers, in one line.
         history: every iteration.
@@ -254,12 +255,14 @@ class _SoundRun:
         subtype = matching_subtype(info.subtype, output)
         with AudioWriter(output, info.sample_rate, info.channels, subtype, force) as writer:
             resampler = ExactLengthResampler(rate, info.sample_rate, info.channels, info.frames)
+            limiter = PeakLimiter(info.sample_rate, info.channels)
             for wav, content, final in self._blocks(transfer):
-                writer.write(resampler.push(np.broadcast_to(wav, (info.channels, wav.shape[1]))))
+                writer.write(limiter.push(resampler.push(np.broadcast_to(wav, (info.channels, wav.shape[1])))))
                 before.add(content)
                 after.add(final)
-            writer.write(resampler.finish())
-        result.seconds, result.gain, result.peak = info.seconds, writer.gain, writer.peak
+            writer.write(limiter.push(resampler.finish()))
+            writer.write(limiter.finish())
+        result.seconds, result.gain, result.peak = info.seconds, limiter.gain, limiter.peak
 
     def _blocks(self, transfer: Transfer) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each block, what is final of the waveform, (channels, samples), and the mean over the channels of what is

@@ -132,7 +132,7 @@ class Page {
         text: `Download ${suffix.toUpperCase()}`,
       });
     const quieter = (-20 * Math.log10(job.gain)).toFixed(1);
-    const note = `The result was too loud for a file and was turned down by ${quieter} dB.`;
+    const note = `Peaks too loud for a file were turned down by up to ${quieter} dB.`;
     find("result").replaceChildren(
       this.player.element,
       make("div", { class: "row ends" }, download("wav"), download("flac")),

@@ -86,7 +86,7 @@ class TestGoldenPath:
 
         monkeypatch.setattr(BlockDecoder, "push", louder)
         assert optimize(*GOOD) == 0
-        assert "note: the result peaked at 2.00 and was turned down by 6.0 dB" in capsys.readouterr().out
+        assert "note: peaks of up to 2.00 were turned down by up to 6.0 dB" in capsys.readouterr().out
 
     def test_silence(self, optimize: Optimize, capsys: pytest.CaptureFixture[str]) -> None:
         soundfile.write("silent.wav", np.zeros(9000), 22050)
