@@ -146,6 +146,7 @@ class TranslatorTraining:
         start_from: model folder whose weights are the start, to fine-tune.
         style_head_only: train nothing but how the siamese network hears styles, towards prototypes that stay where
             they are: what the generator makes of a named style stays as it is, examples are recognised better.
+        held_content: then, weight of content vectors staying where they are.
     """
 
     loop: LoopConfig
@@ -168,6 +169,7 @@ class TranslatorTraining:
     pretrain_steps: int = 0
     start_from: str | None = None
     style_head_only: bool = False
+    held_content: float = 1.0
 
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:
@@ -282,7 +284,7 @@ class TranslatorExperiment(Experiment):
             songs = torch.cat([source, self.translator(source, named)])
             before = self.held.to(songs.device)(songs).content
         losses["content"] = held_content(self.siamese(songs).content, before)
-        update("generator", losses["style"] + losses["content"])
+        update("generator", losses["style"] + self.config.held_content * losses["content"])
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _held_siamese(self) -> Siamese:
