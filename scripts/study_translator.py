@@ -24,7 +24,7 @@ from scripts.command_line import run_command
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from travelgan.experiment import TranslatorData
+    from travelgan.training_config import TranslatorData
 
 REFERENCE = ("data.paired=true", "weights.adversarial=2")
 """Known pairs are there to be measured, their losses weigh nothing; the adversary has its first weight."""
@@ -107,7 +107,8 @@ def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, dict[st
     """Train one run to its end, or go on with it, and measure what came out."""
     from training.config import load_config, to_plain
     from training.loop import Trainer, make_accelerator
-    from travelgan.experiment import TranslatorExperiment, TranslatorTraining
+    from travelgan.experiment import TranslatorExperiment
+    from travelgan.training_config import TranslatorTraining
 
     found = folder / "measured.json"
     resolved = load_config(config, TranslatorTraining, overrides)

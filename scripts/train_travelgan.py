@@ -23,7 +23,8 @@ def train_travelgan(
     """Train a translator; checkpoints, metrics, samples and the best model are left in the run folder."""
     from training.config import load_config, to_plain
     from training.loop import Trainer, make_accelerator
-    from travelgan.experiment import TranslatorExperiment, TranslatorTraining
+    from travelgan.experiment import TranslatorExperiment
+    from travelgan.training_config import TranslatorTraining
 
     resolved = load_config(config, TranslatorTraining, overrides or [])
     accelerator = make_accelerator(resolved.loop, device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
-from data.folder import GENRES, Clip, index_folder
-from data.mel import MelConfig
+from data.folder import Clip, index_folder
 from data.mel_cache import MelCache
 from data.segments import MelSegments
 from data.sources import list_splits
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
 from training.genre import GenreClassifier, augment
-from training.loop import LoopConfig
 from training.pretrained import load_start
-from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
+from travelgan.config import TranslatorConfig
 from travelgan.discriminator import Discriminator, Judgement
 from travelgan.losses import (
     contrastive_style,
@@ -42,6 +40,7 @@ from travelgan.losses import (
     travel_loss,
 )
 from travelgan.siamese import Siamese
+from travelgan.training_config import TranslatorTraining
 from travelgan.translator import Translator
 from travelgan.validation import (
     Translation,
@@ -56,131 +55,6 @@ ADVERSARIAL = ("adversarial", "feature_matching")
 """Losses that need the discriminator."""
 VALIDATION_CLIPS = 32
 """At least so many: where songs are few, further stretches of them are taken."""
-
-
-@dataclass(frozen=True)
-class TranslatorData:
-    """What the translator learns from.
-
-    Args:
-        folder: a genre tree: GTZAN, a rendered corpus, or folders of the same form.
-        styles: the genres to learn; two make the classic TraVeLGAN.
-        cache: where mels are kept.
-        segment_frames: length of a training segment, mel frames.
-        paired: songs of equal number are the same song in every style (a rendered corpus); GTZAN has no pairs.
-        gain_db: random gain of a segment, at most this, decibels.
-        validation_frames: length of a validation clip, mel frames.
-        unlabelled: folders of recordings, as prepared ones; their training part is music without a style's name.
-        unlabelled_share: share of the sources that are taken from there; they meet the losses that need no name, and
-            for identity their own embedding is their style.
-        classifier: model folder of a genre classifier for validation; without one the siamese network judges itself.
-        further: more folders of the form of `folder`; their training part is learnt from beside its.
-    """
-
-    folder: str
-    styles: tuple[str, ...] = GENRES
-    cache: str = "cache/mels"
-    segment_frames: int = 256
-    paired: bool = False
-    gain_db: float = 3.0
-    validation_frames: int = 512
-    unlabelled: tuple[str, ...] = ()
-    unlabelled_share: float = 0.0
-    classifier: str | None = None
-    further: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.unlabelled_share < 1:
-            raise ValueError(f"unlabelled_share must be in [0, 1), got {self.unlabelled_share}")
-        if self.unlabelled_share and not self.unlabelled:
-            raise ValueError(f"unlabelled_share is {self.unlabelled_share}, but unlabelled names no folder")
-
-
-@dataclass(frozen=True)
-class TranslatorWeights:
-    """Weights of the losses of generator and siamese network; a term of weight 0 is not computed.
-
-    Args:
-        adversarial: hinge loss against the discriminator.
-        travel: TraVeL loss.
-        margin: siamese margin on content vectors.
-        style: contrastive loss of the style head.
-        pull: translations drawn to their target style.
-        identity: L1 where source and target style are the same.
-        pair: L1 to the known version, where there is one.
-        feature_matching: L1 of the discriminator's features between translation and known version.
-        harmony: pitch classes of the song and of its translation.
-    """
-
-    adversarial: float = 1.0
-    travel: float = 10.0
-    margin: float = 10.0
-    style: float = 1.0
-    pull: float = 1.0
-    identity: float = 5.0
-    pair: float = 0.0
-    feature_matching: float = 0.0
-    harmony: float = 0.0
-
-
-@dataclass(frozen=True)
-class TranslatorTraining:
-    """The whole configuration of a translator run.
-
-    Args:
-        loop: steps, batch, precision.
-        data: folder, styles, segments.
-        generator, siamese, discriminator: the networks.
-        mel: the front-end.
-        weights: of the losses.
-        generator_lr, discriminator_lr: learning rates of Adam; the siamese network has the generator's.
-        beta1, beta2: of Adam.
-        content_margin: distance that content vectors keep (10 in the published code).
-        style_margin: distance that style embeddings of two styles keep; they have length 1.
-        mismatch: weight of real mels under a wrong style's name among the discriminator's fakes.
-        example_share: share of translations whose style is given by example instead of by name.
-        identity_share: share of the batch that is also translated to its own style.
-        augment_style: the style head, and examples of a style, are heard in other tone colours, pitches and rooms (see
-            :func:`training.genre.augment`), so that a style is more than the instruments of the training songs.
-        pretrain_steps: steps without the discriminator before it joins; useful where there are known pairs.
-        start_from: model folder whose weights are the start, to fine-tune.
-        style_head_only: train nothing but how the siamese network hears styles, towards prototypes that stay where
-            they are: what the generator makes of a named style stays as it is, examples are recognised better.
-        held_content: then, weight of content vectors staying where they are.
-    """
-
-    loop: LoopConfig
-    data: TranslatorData
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    siamese: SiameseConfig = field(default_factory=SiameseConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    mel: MelConfig = field(default_factory=MelConfig)
-    weights: TranslatorWeights = field(default_factory=TranslatorWeights)
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
-    beta1: float = 0.5
-    beta2: float = 0.9
-    content_margin: float = 10.0
-    style_margin: float = 1.0
-    mismatch: float = 0.5
-    example_share: float = 0.5
-    identity_share: float = 0.25
-    augment_style: bool = False
-    pretrain_steps: int = 0
-    start_from: str | None = None
-    style_head_only: bool = False
-    held_content: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.loop.batch_size < 2:
-            raise ValueError(f"the TraVeL loss needs batches of at least 2 songs, got {self.loop.batch_size}")
-        if not any(value > 0 for value in asdict(self.weights).values()):
-            raise ValueError("all weights are 0; at least one loss must count")
-        TranslatorConfig(self.data.styles, self.data.segment_frames, self.generator, self.siamese)
-        least = max(network.least_frames for network in (self.discriminator, self.siamese))
-        for name in ("segment_frames", "validation_frames"):
-            if getattr(self.data, name) < least:
-                raise ValueError(f"{name} is {getattr(self.data, name)}; the networks need at least {least} frames")
 
 
 class TranslatorExperiment(Experiment):

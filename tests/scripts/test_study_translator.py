@@ -13,7 +13,7 @@ import yaml
 from data.errors import UserError
 from scripts.study_translator import REFERENCE, VARIANTS, format_row, study
 from training.config import load_config
-from travelgan.experiment import TranslatorTraining
+from travelgan.training_config import TranslatorTraining
 
 
 @pytest.fixture

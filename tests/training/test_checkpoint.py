@@ -17,7 +17,8 @@ from training import checkpoint
 from training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
-from travelgan.experiment import TranslatorExperiment, TranslatorTraining
+from travelgan.experiment import TranslatorExperiment
+from travelgan.training_config import TranslatorTraining
 
 
 def everything(trainer: Trainer) -> dict[str, Tensor]:

@@ -20,7 +20,8 @@ from melgan.experiment import VocoderExperiment, VocoderTraining
 from stylize.optimize.autoencoder_experiment import AutoencoderExperiment, AutoencoderTraining
 from training.config import build, load_config, to_plain
 from training.loop import Trainer, make_accelerator
-from travelgan.experiment import TranslatorExperiment, TranslatorTraining
+from travelgan.experiment import TranslatorExperiment
+from travelgan.training_config import TranslatorTraining
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))

@@ -21,8 +21,9 @@ from data.sources import list_split
 from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
 from travelgan import Translator
-from travelgan.experiment import Batch, TranslatorExperiment, TranslatorTraining
+from travelgan.experiment import Batch, TranslatorExperiment
 from travelgan.losses import held_content
+from travelgan.training_config import TranslatorTraining
 
 Make = Callable[..., tuple[Trainer, TranslatorExperiment]]
 
