@@ -24,12 +24,12 @@ import soundfile
 
 from data.audio_formats import check_output, encoding_for, open_encoder, quantise
 from data.errors import UserError
+from data.limiter import CEILING
 
 logger = logging.getLogger(__name__)
 
 _BLOCK_FRAMES = 65536  # encoded at a time
 _RIFF_LIMIT = 2**32 - 65536  # bytes of samples that fit into a plain wav file with its chunks
-_PEAK_CEILING = 1 - 2**-15  # the peak after turning down: the largest 16-bit value
 
 
 class AudioWriter:
@@ -127,7 +127,7 @@ class AudioWriter:
             raise ValueError(f"no samples were written to {self.path}")
         assert self._raw is not None
         if self.peak > 1.0:
-            self.gain = _PEAK_CEILING / self.peak
+            self.gain = CEILING / self.peak
             logger.warning(
                 "%s: peak %.3f is over full scale, the whole file is turned down by %.2f dB (gain %.4f)",
                 self.path, self.peak, -20 * math.log10(self.gain), self.gain,

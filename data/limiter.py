@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 REACH_SECONDS = 0.02
-"""The gain falls over so long before a peak, and rises again over as long after it."""
+"""The gain falls over twice so long before a peak, and rises again over as long after it."""
 CEILING = 1 - 2**-15
 """What a peak is turned down to: the largest 16-bit value."""
 

@@ -152,7 +152,7 @@ class TranslatorExperiment(Experiment):
                 self.config.style_margin,
             )
         }
-        source = batch["source"][: max(1, len(batch["source"]) // 2)]
+        source = batch["source"][: len(batch["source"]) // 2]
         with torch.no_grad():
             named = self.siamese.style_prototypes()[batch["target_style"][: len(source)]]
             songs = torch.cat([source, self.translator(source, named)])
