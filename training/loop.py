@@ -26,6 +26,7 @@ from training.average import MovingAverage
 from training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
 from training.experiment import Experiment
+from training.pretrained import read_training_record
 from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
 from training.sampler import StepSampler
@@ -173,6 +174,8 @@ class Trainer:
             for tensor in (*module.parameters(), *module.buffers())
             if tensor.is_floating_point()
         ]
+        start = resolved.get("start_from")
+        self.start = {} if start is None else {"start": read_training_record(start)}
         self._check_shares()
         self._write_or_check_config(resolved)
         checkpoints = list_checkpoints(run_folder)
@@ -369,6 +372,7 @@ class Trainer:
                             "minutes": round(self.state.minutes, 1),
                             "measures": {name: float(f"{value:.5g}") for name, value in measures.items()},
                             "config": self.state.config,
+                            **self.start,
                         },
                     )
         self.accelerator.wait_for_everyone()

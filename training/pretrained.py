@@ -163,6 +163,16 @@ def load_start(module: nn.Module, folder: str | Path, kind: str, mel_config: Mel
     load_weights(module, weights, folder)
 
 
+def read_training_record(folder: str | Path) -> dict[str, Any]:
+    """What a model folder records of its training: step, minutes, measures and configuration; `start` is the same of
+    the model that it started from. Empty where nothing is recorded.
+
+    Raises:
+        UserError: as :func:`read_model_config`.
+    """
+    return dict(read_model_config(folder).get("training") or {})
+
+
 def read_mel_config(config: Mapping[str, Any]) -> MelConfig:
     """The front-end that a model folder's configuration names."""
     return MelConfig.from_dict(config["mel"])

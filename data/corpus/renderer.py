@@ -36,6 +36,7 @@ class CorpusPlan:
         seconds: length of every file.
         seed: seed of everything.
         further_songs: number of songs for training alone, in bands that no other song has.
+        training_songs: number of songs for training alone, in the bands of the ordinary ones.
     """
 
     songs: int = 48
@@ -43,18 +44,20 @@ class CorpusPlan:
     seconds: float = 24.0
     seed: int = 0
     further_songs: int = 0
+    training_songs: int = 0
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
             ("songs", self.songs, 0, 10000),
             ("tier songs", self.tier_songs, 0, 1000),
             ("further songs", self.further_songs, 0, 1000),
+            ("training songs", self.training_songs, 0, 1000),
             ("seconds", self.seconds, 1.0, 600.0),
         ):
             if not low <= value <= high:
                 raise UserError(f"{name} must be {low} to {high}, got {value}")
-        if not self.songs + self.tier_songs + self.further_songs:
-            raise UserError("songs, tier songs and further songs are all 0: nothing to render")
+        if not self.songs + self.tier_songs + self.further_songs + self.training_songs:
+            raise UserError("songs, tier songs, further songs and training songs are all 0: nothing to render")
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Task:
 def plan_tasks(plan: CorpusPlan) -> list[Task]:
     """All files of a corpus, song by song: all genres of the first song, then of the next."""
     tasks: list[Task] = []
-    for number in song_numbers(plan.songs, plan.tier_songs, plan.further_songs):
+    for number in song_numbers(plan.songs, plan.tier_songs, plan.further_songs, plan.training_songs):
         song = write_song(plan.seed, number, plan.seconds)
         tasks.extend(Task(song, arrange(plan.seed, number, genre), plan.seconds) for genre in sorted(STYLES))
     return tasks

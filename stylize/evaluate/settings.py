@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -246,12 +247,13 @@ def check_leaks(settings: Settings) -> tuple[int, list[Path]]:
 
 
 def _training_folders(model: Path) -> list[Path]:
-    """Folders with a manifest that a model's configuration names as its training data, where they are here."""
-    try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-        values = _strings(config.get("training", {}).get("config", {}).get("data", {}))
-    except (OSError, ValueError, AttributeError):
-        return []
+    """Folders with a manifest that a model, or one it started from, names as its training data, where they are here."""
+    values: list[str] = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        record = json.loads((model / "config.json").read_text(encoding="utf-8")).get("training", {})
+        while record:
+            values += _strings(record.get("config", {}).get("data", {}))
+            record = record.get("start", {})
     return [Path(value) for value in values if value and (Path(value) / "manifest.jsonl").is_file()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -372,13 +373,16 @@ def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, translator_val
     with torch.no_grad():
         for parameter in first.translator.parameters():
             parameter.copy_(parameter.half())  # model folders are in half precision
-    first.translator.save_pretrained(tmp_path / "model")
-    _, tuned = make(run="tuned", start_from=str(tmp_path / "model"))
+    first.translator.save_pretrained(tmp_path / "model", {"step": 7, "start": {"step": 3}})
+    trainer, tuned = make(run="tuned", start_from=str(tmp_path / "model"))
     _, fresh = make(run="fresh")
     assert moved(tuned.translator, weights(first.translator)) == 0
     assert moved(fresh.translator, weights(first.translator)) > 0.5
     with pytest.raises(UserError, match=r"another mel front-end \(wanted / its: floor: 0.0001 / 1e-05\)"):
         make(run="other", start_from=str(tmp_path / "model"), mel=translator_values["mel"] | {"floor": 1e-4})
+    trainer.run()
+    told = json.loads((trainer.run_folder / "best" / "config.json").read_text())["training"]
+    assert told["step"] > 0 and told["start"] == {"step": 7, "start": {"step": 3}}  # the whole way to these weights
 
 
 def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[str, Any], tmp_path: Path) -> None:

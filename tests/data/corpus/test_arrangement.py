@@ -11,7 +11,7 @@ from data.corpus.further_bands import FURTHER_BANDS
 from data.corpus.genres import STYLES
 from data.corpus.harmony import Chord, Key
 from data.corpus.melody import Note
-from data.corpus.songs import FURTHER_START, GROOVE_TIER_START, SOUNDFONT_TIER_START, Song, write_song
+from data.corpus.songs import FURTHER_START, GROOVE_TIER_START, SOUNDFONT_TIER_START, TRAINING_START, Song, write_song
 from data.folder import GENRES
 
 MMA_LIBRARY = Path("/usr/share/mma/lib")
@@ -71,9 +71,10 @@ def test_further_songs_go_through_bands_of_their_own(genre: str) -> None:
     assert all(arrangement.soundfont in SOUNDFONTS for arrangement in drawn)
 
 
-def test_everything_of_a_genre_gets_drawn() -> None:
+@pytest.mark.parametrize("first", [0, TRAINING_START])
+def test_everything_of_a_genre_gets_drawn(first: int) -> None:
     for genre, style in STYLES.items():
-        drawn = [arrange(0, number, genre) for number in range(200)]
+        drawn = [arrange(0, first + number, genre) for number in range(200)]
         assert {one.band for one in drawn} == set(style.training)
         assert {one.melody_program for one in drawn} == set(style.melody_programs)
         assert {one.soundfont for one in drawn} == set(SOUNDFONTS)

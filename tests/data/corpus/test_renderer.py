@@ -196,10 +196,12 @@ def test_command_says_in_one_line_what_is_wrong(
 
 
 def test_command_renders(tone: Tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ["--songs", "1", "--tier-songs", "0", "--further-songs", "1"]
+    counts = ["--songs", "1", "--tier-songs", "0", "--further-songs", "1", "--training-songs", "1"]
     arguments = [str(tmp_path / "corpus"), *counts, "--seconds", "1"]
     monkeypatch.setattr("sys.argv", ["render_corpus", *arguments])
     with pytest.raises(SystemExit) as stop:
         run_command(script.command)
     assert stop.value.code == 0
-    assert len(manifest(tmp_path / "corpus")) == 20
+    splits = {record["song"]: record["split"] for record in manifest(tmp_path / "corpus")}
+    assert splits == {"00000": "train", "60000": "train", "70000": "train"}
+    assert len(manifest(tmp_path / "corpus")) == 30

@@ -36,7 +36,13 @@ def small() -> list[Record]:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"further_songs": 16}, {"songs": 200, "tier_songs": 20}, {"seed": 7, "seconds": 60.0}]
+    "options",
+    [
+        {},
+        {"further_songs": 16, "training_songs": 30},
+        {"songs": 200, "tier_songs": 20},
+        {"seed": 7, "seconds": 60.0},
+    ],
 )
 def test_a_corpus_as_it_is_rendered_leaks_nothing(options: dict[str, Any], tmp_path: Path) -> None:
     records = plan(**options)

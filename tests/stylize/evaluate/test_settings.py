@@ -130,13 +130,14 @@ def test_a_model_says_what_it_was_trained_on(
     (other / "manifest.jsonl").write_text(json.dumps(first | {"split": "train"}) + "\n")
     shutil.copytree(tiny_models.translator, model)
     config: dict[str, Any] = json.loads((model / "config.json").read_text())
-    config["training"] = {"config": {"data": {"folder": str(other), "cache": "nowhere"}}}
-    (model / "config.json").write_text(json.dumps(config))
     settings = Settings(corpus=small_corpus, recordings=tmp_path / "none", work=tmp_path / "work")
     assert check_leaks(settings) == (8, [small_corpus])
     settings = Settings(corpus=small_corpus, recordings=tmp_path / "none", models=(("", model),))
-    with pytest.raises(UserError, match=f"leaks: the song 00005 .* in the training side of {other}"):
-        check_leaks(settings)
+    own = {"config": {"data": {"folder": str(other), "cache": "nowhere"}}}
+    for record in (own, {"config": {"data": {}}, "start": {"config": {}, "start": own}}):  # or what it started from was
+        (model / "config.json").write_text(json.dumps(config | {"training": record}))
+        with pytest.raises(UserError, match=f"leaks: the song 00005 .* in the training side of {other}"):
+            check_leaks(settings)
 
 
 def test_own_recordings_that_were_trained_on(
