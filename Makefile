@@ -14,6 +14,7 @@ demo: setup ## stylize the bundled song into demo/
 
 translator: setup ## train the translator from nothing: data, three parts, over three hours on two cores; goes on where it stopped
 	$(PYTHON) -m scripts.prepare_vocoder_data .
+	$(PYTHON) -m scripts.render_corpus more_songs --songs 0 --tier-songs 0 --training-songs 80 --jobs 2
 	$(PYTHON) -m scripts.render_corpus further --songs 0 --tier-songs 0 --further-songs 40 --jobs 2
 	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
 	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
