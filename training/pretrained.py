@@ -170,7 +170,8 @@ def read_training_record(folder: str | Path) -> dict[str, Any]:
     Raises:
         UserError: as :func:`read_model_config`.
     """
-    return dict(read_model_config(folder).get("training") or {})
+    record: dict[str, Any] = read_model_config(folder).get("training") or {}
+    return record
 
 
 def read_mel_config(config: Mapping[str, Any]) -> MelConfig:

@@ -69,7 +69,7 @@ def write_song(seed: int, number: int, seconds: float) -> Song:
 def split_of(number: int) -> str:
     """Split of a song by its number alone: of ten songs one is for validation and one for the test.
 
-    Training songs, and further songs, in bands that no other song has, are all for training.
+    Training songs, in the bands of the ordinary ones, and further songs, in bands of their own, are all for training.
     """
     if number >= SOUNDFONT_TIER_START:
         return "test_soundfont"

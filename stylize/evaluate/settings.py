@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -247,13 +246,14 @@ def check_leaks(settings: Settings) -> tuple[int, list[Path]]:
 
 
 def _training_folders(model: Path) -> list[Path]:
-    """Folders with a manifest that a model, or one it started from, names as its training data, where they are here."""
-    values: list[str] = []
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        record = json.loads((model / "config.json").read_text(encoding="utf-8")).get("training", {})
-        while record:
-            values += _strings(record.get("config", {}).get("data", {}))
-            record = record.get("start", {})
+    """Folders with a manifest that the record of a model's training names, where they are here.
+
+    The record has the configuration, and the records of the models that it started from or was mixed of.
+    """
+    try:
+        values = _strings(json.loads((model / "config.json").read_text(encoding="utf-8")).get("training"))
+    except (OSError, ValueError, AttributeError):
+        return []
     return [Path(value) for value in values if value and (Path(value) / "manifest.jsonl").is_file()]
 
 

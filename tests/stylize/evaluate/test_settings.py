@@ -134,7 +134,8 @@ def test_a_model_says_what_it_was_trained_on(
     assert check_leaks(settings) == (8, [small_corpus])
     settings = Settings(corpus=small_corpus, recordings=tmp_path / "none", models=(("", model),))
     own = {"config": {"data": {"folder": str(other), "cache": "nowhere"}}}
-    for record in (own, {"config": {"data": {}}, "start": {"config": {}, "start": own}}):  # or what it started from was
+    started = {"config": {"data": {}}, "start": {"config": {}, "start": own}}
+    for record in (own, started, {"mixed": [{"training": {}}, {"training": started}]}):
         (model / "config.json").write_text(json.dumps(config | {"training": record}))
         with pytest.raises(UserError, match=f"leaks: the song 00005 .* in the training side of {other}"):
             check_leaks(settings)
