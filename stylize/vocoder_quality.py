@@ -20,7 +20,8 @@ from data.mel import GriffinLim, LogMel, MelConfig
 from data.sources import list_split
 from melgan import Vocoder
 from stylize.artefacts import clipping, end_click, frame_rate_lines, offset, worst_line_over_original
-from stylize.distribution import (
+from stylize.likeness import Likeness, Sound
+from training.distribution import (
     bootstrap_interval,
     frechet_audio_distance,
     kernel_audio_distance,
@@ -28,7 +29,6 @@ from stylize.distribution import (
     paired_kernel_terms,
     real_against_real,
 )
-from stylize.likeness import Likeness, Sound
 from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
 
 logger = logging.getLogger(__name__)
@@ -294,7 +294,7 @@ def summarise_kernel_distance(terms: np.ndarray, rival: np.ndarray | None) -> di
     """Kernel audio distance of pairs with its interval, and how much of that of Griffin-Lim it is.
 
     Args:
-        terms: see :func:`stylize.distribution.paired_kernel_terms`.
+        terms: see :func:`training.distribution.paired_kernel_terms`.
         rival: the same for Griffin-Lim.
     """
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from data.errors import UserError
 from data.mel import LogMel, MelConfig
-from stylize.distribution import bootstrap_interval, kernel_audio_distance, median_distance
 from stylize.likeness import Likeness
 from stylize.vocoder_quality import (
     BATCH,
@@ -27,6 +26,7 @@ from stylize.vocoder_quality import (
     summarise,
     synthesise,
 )
+from training.distribution import bootstrap_interval, kernel_audio_distance, median_distance
 from travelgan import Translator
 
 logger = logging.getLogger(__name__)

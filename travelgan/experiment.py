@@ -39,6 +39,7 @@ from travelgan.losses import (
     style_pull,
     travel_loss,
 )
+from travelgan.realism import RealSongs
 from travelgan.siamese import Siamese
 from travelgan.training_config import TranslatorTraining
 from travelgan.translator import Translator
@@ -53,8 +54,12 @@ from travelgan.validation import (
 Batch = dict[str, Tensor]
 ADVERSARIAL = ("adversarial", "feature_matching")
 """Losses that need the discriminator."""
+SIAMESE_ALONE = ("margin", "style")
+"""Losses that say nothing to the generator."""
 VALIDATION_CLIPS = 32
 """At least so many: where songs are few, further stretches of them are taken."""
+REAL_STRETCHES = 4
+"""So many of every validation song are what translations to its style should be like."""
 
 
 class TranslatorExperiment(Experiment):
@@ -95,6 +100,9 @@ class TranslatorExperiment(Experiment):
         }
         self.folding = pitch_class_folding(config.mel)
         self.weights = {name: value for name, value in asdict(config.weights).items() if value > 0}
+        if config.generator_only:
+            self.siamese.requires_grad_(False)
+            self.weights = {name: value for name, value in self.weights.items() if name not in SIAMESE_ALONE}
         clips = index_folder(Path(data.folder))
         cache = MelCache(Path(data.cache), config.mel)
         common = {"styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired}
@@ -112,7 +120,16 @@ class TranslatorExperiment(Experiment):
         turns = -(-VALIDATION_CLIPS // len(validation))
         self.validation = [validation[turn, index] for turn in range(turns) for index in range(len(validation))]
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
+        self.real_songs = self._listen_to(validation) if self.classifier else None
         self.translations: list[Translation] = []
+
+    def _listen_to(self, validation: MelSegments) -> RealSongs:
+        """Stretches of the validation songs as they are, to compare translations with."""
+        assert self.classifier is not None
+        items = [validation[turn, index] for turn in range(REAL_STRETCHES) for index in range(len(validation))]
+        return RealSongs(
+            self.classifier, [item["source"] for item in items], [int(item["source_style"]) for item in items]
+        )
 
     @property
     def dataset(self) -> Dataset[Any]:
@@ -256,23 +273,25 @@ class TranslatorExperiment(Experiment):
         return losses
 
     def siamese_losses(self, batch: Batch, fake: Tensor, style: Tensor, step: int) -> dict[str, Tensor]:
-        """TraVeL, margin and contrastive losses.
+        """TraVeL, margin and contrastive losses, and the pull to the target style, each where it has a weight.
 
         The pull to the target style must teach the generator, not the siamese network to call everything the target:
         for it the siamese network is frozen.
         """
-        source = self.siamese(batch["source"])
-        heard = torch.cat([batch["source"], batch["target"]])
-        losses = {
-            "travel": travel_loss(source.content, self.siamese(fake).content),
-            "margin": siamese_margin(source.content, self.config.content_margin),
-            "style": contrastive_style(
+        losses: dict[str, Tensor] = {}
+        content = self.siamese(batch["source"]).content if {"travel", "margin"} & self.weights.keys() else None
+        if content is not None and "travel" in self.weights:
+            losses["travel"] = travel_loss(content, self.siamese(fake).content)
+        if content is not None and "margin" in self.weights:
+            losses["margin"] = siamese_margin(content, self.config.content_margin)
+        if "style" in self.weights:
+            heard = torch.cat([batch["source"], batch["target"]])
+            losses["style"] = contrastive_style(
                 self.siamese(self.style_view(heard, step, 1)).style,
                 torch.cat([batch["source_style"], batch["target_style"]]),
                 self.siamese.style_prototypes(),
                 self.config.style_margin,
-            ),
-        }
+            )
         if "pull" in self.weights:
             with frozen(self.siamese):
                 losses["pull"] = style_pull(self.siamese(fake).style, style.detach())
@@ -288,7 +307,8 @@ class TranslatorExperiment(Experiment):
             batch = default_collate(self.validation)
             self.translations = translate_all(self.translator, batch)
             recognition = recognition_measures(self.translator, batch)
-        measures = validation_measures(self.translator, self.translations, self.classifier) | recognition
+        measures = validation_measures(self.translator, self.translations, self.classifier, self.real_songs)
+        measures |= recognition
         measures["valid/score"] += measures["valid/recognised"]
         return measures
 

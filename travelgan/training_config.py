@@ -99,6 +99,8 @@ class TranslatorTraining:
         style_head_only: train nothing but how the siamese network hears styles, towards prototypes that stay where
             they are: what the generator makes of a named style stays as it is, examples are recognised better.
         held_content: then, weight of content vectors staying where they are.
+        generator_only: train nothing but the generator and its adversary: the siamese network stays as it is, and so do
+            the style vectors of names and examples.
     """
 
     loop: LoopConfig
@@ -122,12 +124,15 @@ class TranslatorTraining:
     start_from: str | None = None
     style_head_only: bool = False
     held_content: float = 1.0
+    generator_only: bool = False
 
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:
             raise ValueError(f"the TraVeL loss needs batches of at least 2 songs, got {self.loop.batch_size}")
         if not any(value > 0 for value in asdict(self.weights).values()):
             raise ValueError("all weights are 0; at least one loss must count")
+        if self.style_head_only and self.generator_only:
+            raise ValueError("style_head_only and generator_only are both true; nothing would be left to train")
         TranslatorConfig(self.data.styles, self.data.segment_frames, self.generator, self.siamese)
         least = max(network.least_frames for network in (self.discriminator, self.siamese))
         for name in ("segment_frames", "validation_frames"):

@@ -13,6 +13,7 @@ from data.mel import GriffinLim
 from training.experiment import Sample, evaluating
 from training.genre import GenreClassifier
 from training.measures import chroma_cosine
+from travelgan.realism import RealSongs
 from travelgan.translator import Translator
 
 CHROMA_CLIPS = 10
@@ -82,16 +83,22 @@ def _nearness(translator: Translator, mel: Tensor) -> Tensor:
 
 
 def validation_measures(
-    translator: Translator, translations: Sequence[Translation], classifier: GenreClassifier | None
+    translator: Translator,
+    translations: Sequence[Translation],
+    classifier: GenreClassifier | None,
+    real_songs: RealSongs | None = None,
 ) -> dict[str, float]:
-    """Named measures; `valid/score` is the target rate minus the source rate plus chroma, 2 at most; with known
-    versions the share of the input's distance that is gone counts too, and it is 3 at most.
+    """Named measures; `valid/score` is the target rate minus the source rate plus chroma, 2 at most.
+
+    With known versions the share of the input's distance from them that is gone counts too, `valid/nearer`, and with
+    real songs that of its kernel distance from real songs of the target style, `valid/realism`; each adds 1 at most.
 
     Args:
         translator: whose front-end and siamese network are used.
         translations: of the validation clips; those to their own style count for identity alone.
         classifier: an independent judge of genre; without one the nearest prototype of the siamese network counts,
             which flatters the model.
+        real_songs: of the named styles.
     """
     moved = [t for t in translations if t.source_style != t.target_style]
     kept = [t for t in translations if t.source_style == t.target_style]
@@ -116,7 +123,21 @@ def validation_measures(
     if measures.get("valid/input_to_truth"):
         measures["valid/nearer"] = 1 - measures["valid/to_truth"] / measures["valid/input_to_truth"]
         measures["valid/score"] += measures["valid/nearer"]
+    if real_songs is not None:
+        measures |= _realism(moved, real_songs)
+        measures["valid/score"] += measures.get("valid/realism", 0.0)
     return measures
+
+
+def _realism(moved: Sequence[Translation], real_songs: RealSongs) -> dict[str, float]:
+    """Distances of outputs and of inputs from real songs of the target styles, and the share that is gone."""
+    styles = [t.target_style for t in moved]
+    distance = real_songs.distance([t.output for t in moved], styles)
+    of_inputs = real_songs.distance([t.source for t in moved], styles)
+    if distance is None or of_inputs is None:
+        return {}
+    measures = {"valid/kad": distance, "valid/input_kad": of_inputs}
+    return measures | ({"valid/realism": 1 - distance / of_inputs} if of_inputs > 0 else {})
 
 
 def _heard_styles(translator: Translator, mels: Tensor, classifier: GenreClassifier | None) -> Tensor:

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from data.folder import Clip
-from stylize.distribution import (
+from stylize.evaluate.material import Excerpts
+from stylize.evaluate.multipitch import RATE
+from stylize.likeness import Likeness, Sound
+from training.distribution import (
     LEAST_CLIPS,
     frechet_audio_distance,
     kernel_audio_distance,
     median_distance,
     real_against_real,
 )
-from stylize.evaluate.material import Excerpts
-from stylize.evaluate.multipitch import RATE
-from stylize.likeness import Likeness, Sound
 
 LEAST_REFERENCE = 2 * LEAST_CLIPS
 """Clips of a style that a distance needs, so that two halves of them can be compared."""
@@ -118,7 +118,7 @@ def interval_over_songs(
     for song, value, divisor in zip(songs, values, divisors, strict=True):
         sums[song] = sums.get(song, np.zeros(2)) + np.array([value, divisor])
 
-    # What stylize.distribution.bootstrap_interval does, all draws at once: there are hundreds of intervals.
+    # What training.distribution.bootstrap_interval does, all draws at once: there are hundreds of intervals.
     of_songs = np.stack([sums[song] for song in sorted(sums)])
     draws = np.random.default_rng(seed).integers(len(of_songs), size=(RESAMPLES, len(of_songs)))
     totals = of_songs[draws].sum(axis=1)

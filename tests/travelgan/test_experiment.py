@@ -291,6 +291,25 @@ def test_the_style_head_alone_holds_content_to_the_network_it_starts_from(make: 
         assert not torch.equal(experiment.held(songs).style, experiment.siamese(songs).style)
 
 
+def test_the_generator_alone_learns_while_style_and_content_vectors_stay(make: Make) -> None:
+    trainer, experiment = make(generator_only=True, loop={"warmup_steps": 0})
+    before = [weights(experiment.siamese), weights(experiment.generator), weights(experiment.discriminator)]
+    batch = batch_of(experiment)
+    losses = trainer.step(batch)
+    trainer.step(batch)
+    assert moved(experiment.siamese, before[0]) == 0
+    assert moved(experiment.generator, before[1]) > 0.9 and moved(experiment.discriminator, before[2]) > 0.8
+    assert {"travel", "pull", "adversarial", "discriminator"} <= losses.keys()
+    assert not {"margin", "style"} & losses.keys()
+    with trainer.state.average.swapped_in():
+        assert moved(experiment.siamese, before[0]) == 0 and moved(experiment.generator, before[1]) > 0.9
+
+
+def test_something_must_be_left_to_train(make: Make) -> None:
+    with pytest.raises(UserError, match="style_head_only and generator_only are both true"):
+        make(style_head_only=True, generator_only=True)
+
+
 def test_the_best_style_head_is_the_one_that_hears_most_clearly(make: Make) -> None:
     assert make()[1].best_measure == "valid/score"
     assert make(run="head", style_head_only=True)[1].best_measure == "valid/lead"

@@ -91,6 +91,27 @@ def test_known_versions_are_what_translations_are_compared_with(translator: Tran
     assert measures["valid/score"] == pytest.approx(expected)
 
 
+class RealByLevel:
+    """Says how far sounds are in level from 1 below the style's number, and who asked."""
+
+    def distance(self, mels: list[Tensor], styles: list[int]) -> float | None:
+        if not mels:
+            return None
+        return float(np.mean([abs(float(mel.mean()) - (style - 1)) for mel, style in zip(mels, styles, strict=True)]))
+
+
+def test_realism_is_the_share_of_the_distance_from_real_songs_that_is_gone(translator: Translator) -> None:
+    translations = [translation(0, 2, output=-1.0), translation(2, 1, output=-2.0), translation(1, 1, output=-9.0)]
+    plain = validation_measures(translator, translations, Listener())  # type: ignore[arg-type]
+    measures = validation_measures(translator, translations, Listener(), RealByLevel())  # type: ignore[arg-type]
+    assert measures["valid/kad"] == pytest.approx((2 + 2) / 2)  # translations to the own style do not count
+    assert measures["valid/input_kad"] == pytest.approx((4 + 3) / 2)
+    assert measures["valid/realism"] == pytest.approx(1 - 2 / 3.5)
+    expected = plain["valid/score"] - plain["valid/chroma"] + measures["valid/chroma"] + measures["valid/realism"]
+    assert measures["valid/score"] == pytest.approx(expected)
+    assert not {"valid/kad", "valid/realism"} & plain.keys()
+
+
 def test_without_a_classifier_the_nearest_prototype_is_heard(translator: Translator) -> None:
     embedding = translator.siamese(mel(-2.0)[None]).style[0].detach()
     with torch.no_grad():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from data.folder import index_folder
-from stylize.distribution import bootstrap_interval, frechet_audio_distance
 from stylize.evaluate.material import Excerpts
 from stylize.evaluate.style import (
     Judge,
@@ -18,6 +17,7 @@ from stylize.evaluate.style import (
     read_reference,
     small_frechet_distance,
 )
+from training.distribution import bootstrap_interval, frechet_audio_distance
 
 STYLES = ("jazz", "metal")
 

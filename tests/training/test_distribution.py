@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylize.distribution import (
+from training.distribution import (
     bootstrap_interval,
     frechet_audio_distance,
     gaussian_frechet_distance,
