@@ -122,6 +122,7 @@ class TranslatorExperiment(Experiment):
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
         self.real_songs = self._listen_to(validation) if self.classifier else None
         self.translations: list[Translation] = []
+        self.heard: dict[str, float] = {}
 
     def _listen_to(self, validation: MelSegments) -> RealSongs:
         """Stretches of the validation songs as they are, to compare translations with."""
@@ -303,12 +304,14 @@ class TranslatorExperiment(Experiment):
         The share of clips whose own style the siamese network recognises counts in `valid/score` too. Where the style
         head alone is trained, the best is what hears the clips' own styles most clearly.
         """
+        batch = default_collate(self.validation)
+        # With the style head alone nothing that the classifier hears changes from one validation to the next.
+        if not (self.heard and self.config.style_head_only and self.classifier):
+            with evaluating(self.translator):
+                self.translations = translate_all(self.translator, batch)
+            self.heard = validation_measures(self.translator, self.translations, self.classifier, self.real_songs)
         with evaluating(self.translator):
-            batch = default_collate(self.validation)
-            self.translations = translate_all(self.translator, batch)
-            recognition = recognition_measures(self.translator, batch)
-        measures = validation_measures(self.translator, self.translations, self.classifier, self.real_songs)
-        measures |= recognition
+            measures = self.heard | recognition_measures(self.translator, batch)
         measures["valid/score"] += measures["valid/recognised"]
         return measures
 

@@ -20,11 +20,13 @@ from data.mel import MelConfig
 from data.segments import UNLABELLED
 from data.sources import list_split
 from training.config import build, to_plain
+from training.genre import GenreClassifier
 from training.loop import Trainer, make_accelerator
 from travelgan import Translator
 from travelgan.experiment import Batch, TranslatorExperiment
 from travelgan.losses import held_content
 from travelgan.training_config import TranslatorTraining
+from travelgan.validation import Translation, translate_all
 
 Make = Callable[..., tuple[Trainer, TranslatorExperiment]]
 
@@ -313,6 +315,28 @@ def test_something_must_be_left_to_train(make: Make) -> None:
 def test_the_best_style_head_is_the_one_that_hears_most_clearly(make: Make) -> None:
     assert make()[1].best_measure == "valid/score"
     assert make(run="head", style_head_only=True)[1].best_measure == "valid/lead"
+
+
+@pytest.mark.parametrize(("style_head_only", "times"), [(True, 1), (False, 2)])
+def test_translations_that_do_not_change_are_made_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, style_head_only: bool, times: int
+) -> None:
+    trainer, experiment = make(style_head_only=style_head_only, generator_lr=3e-3, loop={"warmup_steps": 0})
+    made: list[int] = []
+
+    def translate(*arguments: Any) -> list[Translation]:
+        made.append(1)
+        return translate_all(*arguments)
+
+    monkeypatch.setattr("travelgan.experiment.translate_all", translate)
+    experiment.classifier = GenreClassifier(("jazz", "metal"), experiment.config.mel, width=4).eval()
+    before = experiment.validate()
+    for _ in range(3):
+        trainer.step(batch_of(experiment))
+    after = experiment.validate()
+    assert len(made) == times
+    assert after["valid/lead"] != before["valid/lead"]
+    assert len(experiment.samples()) == 8
 
 
 def test_further_folders_are_learnt_from_and_their_songs_are_no_pairs_of_others(
