@@ -12,13 +12,15 @@ setup: ## make .venv/ and install the project into it, with the stylize command
 demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
 
-translator: setup ## train the translator from nothing: data, three parts, over three hours on two cores; goes on where it stopped
+translator: setup ## train the translator from nothing: data, four parts, over four hours on two cores; goes on where it stopped
 	$(PYTHON) -m scripts.prepare_vocoder_data .
-	$(PYTHON) -m scripts.render_corpus more_songs --songs 0 --tier-songs 0 --training-songs 80 --jobs 2
+	$(PYTHON) -m scripts.render_corpus more_songs --songs 0 --tier-songs 0 --training-songs 160 --jobs 2
 	$(PYTHON) -m scripts.render_corpus further --songs 0 --tier-songs 0 --further-songs 40 --jobs 2
 	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
 	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
 	$(PYTHON) -m scripts.train_travelgan configs/translator_examples.yaml --run runs/translator_examples
+	$(PYTHON) -m scripts.train_travelgan configs/translator_generator.yaml --run runs/translator_generator
+	test -d runs/translator_mixed || $(PYTHON) -m scripts.mix_models runs/translator_generator/best runs/translator_examples/best --share 0.5 -o runs/translator_mixed
 
 test: lint types unit-tests ## environment, Debian packages, linter, types, tests
 

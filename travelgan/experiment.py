@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,6 @@ from travelgan.validation import (
 Batch = dict[str, Tensor]
 ADVERSARIAL = ("adversarial", "feature_matching")
 """Losses that need the discriminator."""
-SIAMESE_ALONE = ("margin", "style")
-"""Losses that say nothing to the generator."""
 VALIDATION_CLIPS = 32
 """At least so many: where songs are few, further stretches of them are taken."""
 REAL_STRETCHES = 4
@@ -99,24 +97,10 @@ class TranslatorExperiment(Experiment):
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=config.discriminator_lr, betas=betas),
         }
         self.folding = pitch_class_folding(config.mel)
-        self.weights = {name: value for name, value in asdict(config.weights).items() if value > 0}
+        self.weights = config.counted_weights
         if config.generator_only:
             self.siamese.requires_grad_(False)
-            self.weights = {name: value for name, value in self.weights.items() if name not in SIAMESE_ALONE}
-        clips = index_folder(Path(data.folder))
-        cache = MelCache(Path(data.cache), config.mel)
-        common = {"styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired}
-        self.segments = MelSegments(
-            [clip for clip in [*clips, *_list_further(data.further)] if clip.split == "train"],
-            frames=data.segment_frames, train=True, gain_db=data.gain_db,
-            unlabelled=list_splits(data.unlabelled, "train") if data.unlabelled_share else (),
-            unlabelled_share=data.unlabelled_share,
-            **common,  # type: ignore[arg-type]
-        )  # fmt: skip
-        validation = MelSegments(
-            [clip for clip in clips if clip.split == "valid"],
-            frames=data.validation_frames, train=False, **common,  # type: ignore[arg-type]
-        )  # fmt: skip
+        self.segments, validation = open_segments(config)
         turns = -(-VALIDATION_CLIPS // len(validation))
         self.validation = [validation[turn, index] for turn in range(turns) for index in range(len(validation))]
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
@@ -322,6 +306,32 @@ class TranslatorExperiment(Experiment):
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the translator's model folder."""
         self.translator.save_pretrained(folder, training)
+
+
+def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]:
+    """What a run learns from, and the songs of its validation.
+
+    Raises:
+        UserError: a folder is missing or lacks a style.
+    """
+    data, clips = config.data, index_folder(Path(config.data.folder))
+    common: dict[str, Any] = {
+        "styles": data.styles,
+        "mel_cache": MelCache(Path(data.cache), config.mel),
+        "seed": config.loop.seed,
+        "paired": data.paired,
+    }
+    training = MelSegments(
+        [clip for clip in [*clips, *_list_further(data.further)] if clip.split == "train"],
+        frames=data.segment_frames,
+        train=True,
+        gain_db=data.gain_db,
+        unlabelled=list_splits(data.unlabelled, "train") if data.unlabelled_share else (),
+        unlabelled_share=data.unlabelled_share,
+        **common,
+    )
+    of_validation = [clip for clip in clips if clip.split == "valid"]
+    return training, MelSegments(of_validation, frames=data.validation_frames, train=False, **common)
 
 
 def _list_further(folders: Sequence[str]) -> list[Clip]:

@@ -48,6 +48,10 @@ class TranslatorData:
             raise ValueError(f"unlabelled_share is {self.unlabelled_share}, but unlabelled names no folder")
 
 
+SIAMESE_ALONE = ("margin", "style")
+"""Losses that say nothing to the generator."""
+
+
 @dataclass(frozen=True)
 class TranslatorWeights:
     """Weights of the losses of generator and siamese network; a term of weight 0 is not computed.
@@ -129,7 +133,7 @@ class TranslatorTraining:
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:
             raise ValueError(f"the TraVeL loss needs batches of at least 2 songs, got {self.loop.batch_size}")
-        if not any(value > 0 for value in asdict(self.weights).values()):
+        if not self.counted_weights:
             raise ValueError("all weights are 0; at least one loss must count")
         if self.style_head_only and self.generator_only:
             raise ValueError("style_head_only and generator_only are both true; nothing would be left to train")
@@ -138,3 +142,9 @@ class TranslatorTraining:
         for name in ("segment_frames", "validation_frames"):
             if getattr(self.data, name) < least:
                 raise ValueError(f"{name} is {getattr(self.data, name)}; the networks need at least {least} frames")
+
+    @property
+    def counted_weights(self) -> dict[str, float]:
+        """Weights of the losses that count: above 0, and not of the siamese network alone where that stays as it is."""
+        left_out = SIAMESE_ALONE if self.generator_only else ()
+        return {name: weight for name, weight in asdict(self.weights).items() if weight > 0 and name not in left_out}

@@ -310,6 +310,10 @@ def test_the_generator_alone_learns_while_style_and_content_vectors_stay(make: M
 def test_something_must_be_left_to_train(make: Make) -> None:
     with pytest.raises(UserError, match="style_head_only and generator_only are both true"):
         make(style_head_only=True, generator_only=True)
+    siamese = dict.fromkeys(("adversarial", "travel", "identity", "pull"), 0.0) | {"margin": 1.0, "style": 1.0}
+    make(weights=siamese)
+    with pytest.raises(UserError, match="all weights are 0"):
+        make(weights=siamese, generator_only=True)
 
 
 def test_the_best_style_head_is_the_one_that_hears_most_clearly(make: Make) -> None:
