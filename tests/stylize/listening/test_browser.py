@@ -109,6 +109,8 @@ class Visitor:
 
     def reload_with_waiting(self, answer: dict[str, Any]) -> None:
         """As if an answer had not been sent when the browser ended."""
+        # What the page is still sending it would write into the storage again when that is done.
+        self.page.locator("#saved", has_text="Saved").wait_for()
         item = {"path": "api/answers", "body": answer, "sequence": answer["sequence"]}
         self.page.evaluate(
             """(item) => {
