@@ -6,7 +6,7 @@ alone: what remains between two halves of one set (:func:`real_against_real`) an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -89,6 +89,22 @@ def median_distance(reference: Embeddings) -> float:
     if not median > 0:
         raise ValueError("most clips of the reference have equal embeddings; give other clips or a bandwidth")
     return median
+
+
+def common_bandwidth(references: Iterable[Embeddings]) -> float:
+    """One bandwidth for the sets of several styles: distances with bandwidths of their own would not be in one unit.
+
+    Args:
+        references: one set of embeddings for each style.
+
+    Returns:
+        the median of their :func:`median_distance`; 1 where there is no set.
+
+    Raises:
+        ValueError: see :func:`median_distance`.
+    """
+    medians = [median_distance(reference) for reference in references]
+    return float(np.median(medians)) if medians else 1.0
 
 
 def frechet_audio_distance(embeddings: Embeddings, reference: Embeddings) -> float:

@@ -264,10 +264,10 @@ class TranslatorExperiment(Experiment):
         for it the siamese network is frozen.
         """
         losses: dict[str, Tensor] = {}
-        content = self.siamese(batch["source"]).content if {"travel", "margin"} & self.weights.keys() else None
-        if content is not None and "travel" in self.weights:
+        content = self.siamese(batch["source"]).content
+        if "travel" in self.weights:
             losses["travel"] = travel_loss(content, self.siamese(fake).content)
-        if content is not None and "margin" in self.weights:
+        if "margin" in self.weights:
             losses["margin"] = siamese_margin(content, self.config.content_margin)
         if "style" in self.weights:
             heard = torch.cat([batch["source"], batch["target"]])

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.distribution import LEAST_CLIPS, kernel_audio_distance, median_distance
+from training.distribution import LEAST_CLIPS, common_bandwidth, kernel_audio_distance
 from training.genre import GenreClassifier
 
 
@@ -30,9 +30,7 @@ class RealSongs:
         self.classifier = classifier
         heard = {style: np.unique(vectors, axis=0) for style, vectors in self._embed(mels, styles).items()}
         self.embeddings = {style: vectors for style, vectors in heard.items() if len(vectors) >= LEAST_CLIPS}
-        # One bandwidth for all styles, or their distances would not be in one unit.
-        widths = [median_distance(vectors) for vectors in self.embeddings.values()]
-        self.bandwidth = float(np.median(widths)) if widths else 1.0
+        self.bandwidth = common_bandwidth(self.embeddings.values())
 
     def distance(self, mels: Sequence[Tensor], styles: Sequence[int]) -> float | None:
         """Kernel audio distance of sounds from the real songs of a style, mean over the styles.

@@ -15,9 +15,9 @@ from stylize.evaluate.multipitch import RATE
 from stylize.likeness import Likeness, Sound
 from training.distribution import (
     LEAST_CLIPS,
+    common_bandwidth,
     frechet_audio_distance,
     kernel_audio_distance,
-    median_distance,
     real_against_real,
 )
 
@@ -135,9 +135,7 @@ class Reference:
 
     def __init__(self, embeddings: Mapping[str, np.ndarray]) -> None:
         self.embeddings = {style: clips for style, clips in embeddings.items() if len(clips) >= LEAST_REFERENCE}
-        # One bandwidth for all styles, or their distances would not be in one unit.
-        medians = [median_distance(clips) for clips in self.embeddings.values()]
-        self.bandwidth = float(np.median(medians)) if medians else 1.0
+        self.bandwidth = common_bandwidth(self.embeddings.values())
         self._floors: dict[tuple[int, int], dict[str, float]] = {}  # several tiers ask for the same
 
     @property

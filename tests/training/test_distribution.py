@@ -11,6 +11,7 @@ import torch
 
 from training.distribution import (
     bootstrap_interval,
+    common_bandwidth,
     frechet_audio_distance,
     gaussian_frechet_distance,
     kernel_audio_distance,
@@ -189,3 +190,9 @@ def test_refusals() -> None:
     for values, confidence, resamples in (([], 0.9, 9), ([1.0, np.nan], 0.9, 9), ([1.0], 1.0, 9), ([1.0], 0.9, 0)):
         with pytest.raises(ValueError, match="expected"):
             bootstrap_interval(values, confidence=confidence, resamples=resamples)
+
+
+def test_the_common_bandwidth_is_the_median_of_the_styles_own() -> None:
+    line = np.array([[0.0], [1.0], [2.0]])  # distances 1, 1 and 2
+    assert common_bandwidth([line, 3 * line, 7 * line]) == 3.0
+    assert common_bandwidth([]) == 1.0

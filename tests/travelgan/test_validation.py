@@ -92,11 +92,9 @@ def test_known_versions_are_what_translations_are_compared_with(translator: Tran
 
 
 class RealByLevel:
-    """Says how far sounds are in level from 1 below the style's number, and who asked."""
+    """Says how far sounds are in level from 1 below the style's number."""
 
-    def distance(self, mels: list[Tensor], styles: list[int]) -> float | None:
-        if not mels:
-            return None
+    def distance(self, mels: list[Tensor], styles: list[int]) -> float:
         return float(np.mean([abs(float(mel.mean()) - (style - 1)) for mel, style in zip(mels, styles, strict=True)]))
 
 
