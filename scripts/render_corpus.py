@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.corpus.check import check_corpus
-from data.corpus.demo import render_demo_song
+from data.corpus.demo import render_demo_song, render_style_examples
 from data.corpus.renderer import CorpusPlan, render_corpus
 from data.corpus.synthesis import check_tools
 from data.errors import UserError
@@ -28,16 +28,20 @@ def command(
     check: Annotated[bool, typer.Option("--check", help="Instead: measure the first songs of OUT.")] = False,
     demo_song: Annotated[Path | None, typer.Option(help="Instead: one song to this .flac or .ogg.")] = None,
     demo_genre: Annotated[str, typer.Option(help="Genre of the demo song.")] = "country",
+    style_examples: Annotated[Path | None, typer.Option(help="Instead: GENRE.ogg of 8 s to this folder.")] = None,
 ) -> None:
     """Render OUT/GENRE/GENRE.NNNNN.wav and OUT/manifest.jsonl: the same songs in all ten GTZAN genres."""
-    if (out is None) == (demo_song is None):
-        raise UserError("give either a corpus folder or --demo-song FILE")
+    if [out, demo_song, style_examples].count(None) != 2:
+        raise UserError("give a corpus folder, --demo-song FILE or --style-examples FOLDER, and only one of them")
     if out is not None and check:
         print_check(out)
         return
     check_tools()
     if demo_song is not None:
         render_demo_song(demo_song, demo_genre)
+        return
+    if style_examples is not None:
+        render_style_examples(style_examples)
         return
     assert out is not None
     counts = render_corpus(out, CorpusPlan(songs, tier_songs, seconds, seed, further_songs, training_songs), jobs)

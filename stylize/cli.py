@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from data.audio import AudioInfo, scan_audio
 from data.errors import UserError
-from stylize.listening.command import listen_command
+from stylize.listening.command import listen_app
 from stylize.models import check_device_name, read_pair
 from stylize.optimize.command import EarlyStopError, optimize_command
 from stylize.optimize.compare_command import compare_command
@@ -128,7 +128,7 @@ def _stylize_folder(jobs: list[Job], order: Order, loaded: tuple[Stylizer, Tenso
 
 app.command("optimize")(optimize_command)
 app.command("compare")(compare_command)
-app.command("listen")(listen_command)
+app.add_typer(listen_app, name="listen")
 app.command("web")(web_command)
 
 

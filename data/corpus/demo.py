@@ -1,4 +1,4 @@
-"""One song outside every corpus, to try the finished models on."""
+"""Songs outside every corpus: one to try the finished models on, and short examples of the ten styles."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from data.errors import UserError
 DEMO_SEED = 20190917  # far from any seed a corpus is likely to be made with
 DEMO_NUMBER = 34  # in C major, with a fiddle when it is country
 DEMO_SECONDS = 20.0
+EXAMPLE_NUMBER = 38  # another song; of 35 to 39 the one whose ten genres a classifier tells best
+EXAMPLE_SECONDS = 8.0
 _FORMATS = {".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 
@@ -51,3 +53,16 @@ def render_demo_song(
         raise UserError(f"cannot write {path}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def render_style_examples(folder: Path) -> None:
+    """Render one short song in all ten genres, as FOLDER/GENRE.ogg.
+
+    Args:
+        folder: must exist; examples in it are replaced.
+
+    Raises:
+        UserError: as :func:`render_demo_song`.
+    """
+    for genre in sorted(STYLES):
+        render_demo_song(folder / f"{genre}.ogg", genre, EXAMPLE_NUMBER, EXAMPLE_SECONDS)

@@ -15,8 +15,8 @@ import numpy as np
 from data.audio import AudioWriter
 from data.errors import UserError
 from stylize.listening.methods import HIDDEN, LOW_ANCHOR, MID_ANCHOR, MUSHRA, PAIRED, REFERENCE, pairs_of, question_of
-from stylize.listening.plan import MOST_SCREENS, TRUTH_REFERENCE, BuildOrder, BuildPlan, Item, plan_build
-from stylize.listening.stimuli import ANCHORS, Level, fade_ends, low_pass, match_loudness
+from stylize.listening.plan import MOST_SCREENS, TRUTH_REFERENCE, BuildOrder, BuildPlan, Item, check_output, plan_build
+from stylize.listening.stimuli import ANCHORS, Level, fade_ends, low_pass, match_loudness, measure_loudness
 from stylize.listening.systems import SystemRenderer, quiet_audio_writer
 from stylize.listening.trial import (
     AUDIO_FOLDER,
@@ -61,6 +61,7 @@ def build_trial(order: BuildOrder, say: Say = lambda text: None) -> Trial:
     try:
         trial = _Builder(plan, unfinished, say).build()
         unfinished.chmod(0o755)
+        check_output(order)  # again: it may have been taken, or got answers, in the meantime
         if output.is_dir():
             shutil.rmtree(output)  # an empty folder, or a trial without answers that --force gives up
         os.replace(unfinished, output)
@@ -91,6 +92,9 @@ class _Builder:
         with tempfile.TemporaryDirectory(prefix="listening-") as work:
             renderer = SystemRenderer(self.plan, Path(work))
             for item in self.plan.items:
+                self._check_sounds(renderer, item)
+            renderer.load_models()
+            for item in self.plan.items:
                 self._add_item(renderer, item)
             systems = [System(system.name, system.kind, renderer.details(system)) for system in self.plan.systems]
         if order.method == MUSHRA:
@@ -116,6 +120,14 @@ class _Builder:
         trial.write(self.folder)
         return trial
 
+    def _check_sounds(self, renderer: SystemRenderer, item: Item) -> None:
+        """Read every recording of an item, before any network works on the first."""
+        first = next(iter(self._beside(renderer, item).values()))
+        if measure_loudness(first, self.plan.sample_rate) is None:
+            raise UserError(f"{item.content.path} is silent in its excerpt; leave it out or give another --start")
+        for system in self.plan.systems:
+            renderer.check(system, item)
+
     def _add_item(self, renderer: SystemRenderer, item: Item) -> None:
         """Render, match, write and ask."""
         rated, beside = self._sounds(renderer, item)
@@ -123,8 +135,6 @@ class _Builder:
         wavs, levels, loudness = match_loudness(
             [wav for _, wav in sounds], self.plan.sample_rate, self.plan.order.loudness
         )
-        if levels[len(rated)].loudness is None:
-            raise UserError(f"{item.content.path} is silent in its excerpt; leave it out or give another --start")
         ids = {}
         for (name, _), wav, level in zip(sounds, wavs, levels, strict=True):
             ids[name] = self._write(item, name.removeprefix("beside/"), name in rated, wav, level)
@@ -140,19 +150,25 @@ class _Builder:
         )
 
     def _sounds(self, renderer: SystemRenderer, item: Item) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """What is rated, by system, and what is played beside it, by role; the song or reference comes first there."""
+        """What is rated, by system, and what is played beside it, by role."""
         rated = {}
         for system in self.plan.systems:
             self.say(f"{item.name}: {system.name}")
             rated[system.name] = renderer.render(system, item)
+        beside = self._beside(renderer, item)
+        if self.plan.order.method == MUSHRA:
+            rated[REFERENCE] = beside[REFERENCE_EXAMPLE]
+        return rated, {f"beside/{role}": wav for role, wav in beside.items()}
+
+    def _beside(self, renderer: SystemRenderer, item: Item) -> dict[str, np.ndarray]:
+        """What is played beside the systems, by role; the song or the reference comes first."""
         if self.plan.order.method == MUSHRA:
             truth = self.plan.order.reference == TRUTH_REFERENCE
-            reference = renderer.truth(item) if truth else renderer.content(item)
-            return {**rated, REFERENCE: reference}, {f"beside/{REFERENCE_EXAMPLE}": reference}
-        beside = {f"beside/{ORIGINAL}": renderer.content(item)}
+            return {REFERENCE_EXAMPLE: renderer.truth(item) if truth else renderer.content(item)}
+        beside = {ORIGINAL: renderer.content(item)}
         if item.style_recording is not None:
-            beside[f"beside/{STYLE}"] = renderer.style(item)
-        return rated, beside
+            beside[STYLE] = renderer.style(item)
+        return beside
 
     def _write(self, item: Item, system: str, rated: bool, wav: np.ndarray, level: Level) -> str:
         identity = secrets.token_hex(16)

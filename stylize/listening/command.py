@@ -1,45 +1,172 @@
-"""The command `stylize listen`: run a listening test in the browser, or read its results."""
+"""The command group `stylize listen`: build a listening test, run it in the browser, read its results."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from data.errors import UserError
+from stylize.listening.methods import METHODS
+from stylize.listening.plan import KNOWN_SYSTEMS, BuildOrder
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.local_server import LOCAL, address_of, bind, names_of, run_app
 
+DEFAULT = BuildOrder(songs=(), systems=(), output=Path())
+DEFAULT_COMMAND = "run"
 
-def listen_command(
-    trial: Annotated[Path, typer.Argument(metavar="TRIAL", help="Made by python -m scripts.listening_test build.")],
-    results: Annotated[bool, typer.Option("--results", help="Print what was heard, and serve nothing.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="With --results: folder for CSV files and plots.")
+TrialArgument = Annotated[Path, typer.Argument(metavar="TRIAL", help="Folder made by `stylize listen build`.")]
+AnswersOption = Annotated[Path | None, typer.Option(help="File of the answers; default: TRIAL/answers.sqlite3.")]
+
+
+class ListenGroup(TyperGroup):
+    """`stylize listen TRIAL` is `stylize listen run TRIAL`, and with `--results` `stylize listen results TRIAL`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name in front where arguments name none."""
+        args = args or ["--help"]
+        if args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            if "--results" in args:
+                args = ["results", *(each for each in args if each != "--results")]
+            else:
+                args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+listen_app = typer.Typer(cls=ListenGroup)
+
+
+@listen_app.callback()
+def group() -> None:
+    """Make listening tests, let people take them, read the results (`stylize listen TRIAL`: the word run left out)."""
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@listen_app.command()
+def build(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trial; made.")],
+    systems: Annotated[
+        str, typer.Option(help=f"Separated by commas: {', '.join(KNOWN_SYSTEMS)}, or NAME=FOLDER of sounds or a model.")
+    ],
+    songs: Annotated[list[Path] | None, typer.Option("--songs", help="Recordings or folders of them.")] = None,
+    more_songs: Annotated[list[Path] | None, typer.Argument(metavar="[SONG]...", help="More of them.")] = None,
+    to: Annotated[str, typer.Option(help="Styles, separated by commas; each song is taken to each.")] = "",
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.")] = DEFAULT.method,
+    questions: Annotated[str, typer.Option(help="content,style,quality (ab: preference); default: by method.")] = "",
+    reference: Annotated[str, typer.Option(help="Of mushra: content or ground-truth.")] = DEFAULT.reference,
+    style_recordings: Annotated[
+        list[Path] | None,
+        typer.Option(help="Examples of the styles; default: other songs of the corpus, else the bundled ones."),
     ] = None,
-    unit: Annotated[str, typer.Option(help="With --results: what is compared: listener or rating.")] = "listener",
-    webmushra: Annotated[
-        list[Path] | None, typer.Option(help="With --results: CSV files that webMUSHRA wrote; read too.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="With --results: overwrite existing files.")] = False,
+    seconds: Annotated[float, typer.Option(help="Length of the excerpts.")] = DEFAULT.seconds,
+    start: Annotated[float | None, typer.Option(help="Of the excerpts; default: the middle.")] = DEFAULT.start,
+    title: Annotated[str, typer.Option(help="For the listeners.")] = DEFAULT.title,
+    seed: Annotated[int, typer.Option(help="Of orders and labels.")] = DEFAULT.seed,
+    loudness: Annotated[float, typer.Option(help="Of every sound, LUFS.")] = DEFAULT.loudness,
+    fade_seconds: Annotated[float, typer.Option("--fade", help="At both ends, seconds.")] = DEFAULT.fade_seconds,
+    sample_rate: Annotated[int | None, typer.Option(help="Of the files; default: the songs'.")] = DEFAULT.sample_rate,
+    model: Annotated[Path | None, typer.Option(help="Translator folder; default: the bundled one.")] = DEFAULT.model,
+    vocoder: Annotated[Path | None, typer.Option(help="Vocoder folder; default: the bundled one.")] = DEFAULT.vocoder,
+    network: Annotated[str, typer.Option(help="Of the baseline.")] = DEFAULT.network,
+    content_weight: Annotated[float, typer.Option(help="Of the baseline.")] = DEFAULT.content_weight,
+    iterations: Annotated[int, typer.Option(min=1, help="Of the baseline.")] = DEFAULT.iterations,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = DEFAULT.device,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = DEFAULT.threads,
+    force: Annotated[bool, typer.Option("--force", help="Replace a trial without answers.")] = DEFAULT.force,
+) -> int:
+    """Render every system on every song; equal length and loudness, blind names, one manifest."""
+    chosen = (*(songs or ()), *(more_songs or ()))
+    examples = tuple(style_recordings or ())
+    order = BuildOrder(
+        chosen, _names(systems), output, _names(to), method, _names(questions), reference, examples,
+        seconds=seconds, start=start, title=title, seed=seed, loudness=loudness, fade_seconds=fade_seconds,
+        sample_rate=sample_rate, model=model, vocoder=vocoder, network=network, content_weight=content_weight,
+        iterations=iterations, device=device, threads=threads, force=force,
+    )  # fmt: skip
+    return run_build(order)
+
+
+def run_build(order: BuildOrder) -> int:
+    """Build, and say how to go on.
+
+    Raises:
+        UserError: anything about the order that cannot be done.
+    """
+    from stylize.listening.build import build_trial
+
+    trial = build_trial(order, say=lambda text: print(text, flush=True))
+    print(
+        f"{order.output}: {len(trial.songs)} songs, {len(trial.compared)} systems, {len(trial.screens)} screens, "
+        f"{len(trial.stimuli)} files; take it with: stylize listen run {order.output}"
+    )
+    return 0
+
+
+@listen_app.command()
+def run(
+    trial: TrialArgument,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for every network.")] = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
-    answers: Annotated[Path | None, typer.Option(help="File of the answers; default: TRIAL/answers.sqlite3.")] = None,
+    answers: AnswersOption = None,
     most_listeners: Annotated[int, typer.Option(min=1, help="No more are taken.")] = 10000,
 ) -> int:
-    """Let people rate the sounds of a trial in a browser; --results shows how they rated them."""
-    loaded = Trial.read(trial)
-    store = answers or trial / ANSWERS_NAME
-    if results:
-        from stylize.listening.report import print_results
+    """Let people rate the sounds of a trial in a browser."""
+    serve(Trial.read(trial), trial, answers or trial / ANSWERS_NAME, host, port, most_listeners)
+    return 0
 
-        print_results(loaded, store, output=output, unit=unit, webmushra=tuple(webmushra or ()), force=force)
-        return 0
-    if output is not None or webmushra or force:
-        raise UserError("-o, --webmushra and --force belong to --results")
-    serve(loaded, trial, store, host, port, most_listeners)
+
+@listen_app.command()
+def results(
+    trial: TrialArgument,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for CSV files and plots.")] = None,
+    unit: Annotated[str, typer.Option(help="What is compared: listener or rating.")] = "listener",
+    webmushra: Annotated[list[Path] | None, typer.Option(help="CSV files that webMUSHRA wrote; read too.")] = None,
+    answers: AnswersOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> int:
+    """Print how a trial was rated, and write tables and plots."""
+    from stylize.listening.report import print_results
+
+    store = answers or trial / ANSWERS_NAME
+    print_results(Trial.read(trial), store, output=output, unit=unit, webmushra=tuple(webmushra or ()), force=force)
+    return 0
+
+
+@listen_app.command()
+def webmushra(
+    trial: TrialArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new folder, to be copied over webMUSHRA's.")],
+) -> int:
+    """Write a webMUSHRA configuration with its sounds."""
+    from stylize.listening.webmushra import export_trial
+
+    print(export_trial(Trial.read(trial), trial, output))
+    return 0
+
+
+@listen_app.command()
+def load(
+    trial: TrialArgument,
+    listeners: Annotated[int, typer.Option(min=1, max=500, help="At once.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Of the run.")] = 20.0,
+    pause: Annotated[float, typer.Option(min=0.0, help="Mean time between two answers of a listener.")] = 0.5,
+) -> int:
+    """Let many listeners answer at once; how long an answer takes, and whether any is lost.
+
+    The trial's own answers are not touched.
+    """
+    from stylize.listening.load import describe_processors, run_load
+
+    result = run_load(trial, listeners, seconds, pause)
+    print(f"{result.describe()}; {describe_processors()}")
+    if result.lost or result.failed:
+        raise UserError(f"{result.lost} answers were lost, {result.failed} requests failed")
     return 0
 
 

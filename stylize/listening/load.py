@@ -67,7 +67,8 @@ def running_server(trial: Path, answers: Path) -> Iterator[tuple[subprocess.Pope
     Raises:
         UserError: it does not start.
     """
-    command = [sys.executable, "-m", "stylize.cli", "listen", str(trial), "--port", "0", "--answers", str(answers)]
+    command = [sys.executable, "-m", "stylize.cli", "listen", "run", str(trial)]
+    command += ["--port", "0", "--answers", str(answers)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and process.stderr is not None

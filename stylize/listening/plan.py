@@ -20,9 +20,10 @@ from stylize.listening.methods import (
     MUSHRA,
     PAIRED,
     check_questions,
+    question_of,
     shuffled,
 )
-from stylize.listening.stimuli import TARGET_LOUDNESS
+from stylize.listening.stimuli import TARGET_LOUDNESS, check_anchor_rate
 from stylize.models import check_device_name, read_pair
 from stylize.request import SAMPLE_RATES, check_known
 
@@ -33,6 +34,8 @@ FOLDER = "folder"
 RESERVED = (*KNOWN_SYSTEMS, *HIDDEN, "original", "style")
 CONTENT_REFERENCE, TRUTH_REFERENCE = "content", "ground-truth"
 LEAST_SECONDS, MOST_SECONDS = 0.1, 60.0
+STYLE_EXAMPLES = Path(__file__).parents[1] / "songs" / "styles"
+"""A short example of each bundled style, STYLE.ogg."""
 MOST_SCREENS = 500
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -51,8 +54,8 @@ class BuildOrder:
         method: multiple-stimuli, mushra or ab.
         questions: those of the method where none are given.
         reference: of MUSHRA: content or ground-truth.
-        style_recordings: files or folders with examples of the style; found in the songs' own corpus where none are
-            given.
+        style_recordings: files or folders with examples of the style; where none are given, songs of the songs' own
+            corpus, or else the bundled examples.
         seconds: length of the excerpts.
         start: of the excerpts, seconds; None for the middle.
         title: for the listeners.
@@ -152,17 +155,17 @@ def plan_build(order: BuildOrder) -> BuildPlan:
     questions = check_questions(order.method, order.questions)
     systems = _parse_systems(order)
     _check_values(order, systems, questions)
-    _check_output(order)
+    check_output(order)
     infos = [probe_audio(path) for path in _song_files(order.songs)]
-    needs_style = bool(order.to) and ("style" in questions or "preference" in questions)
     kinds = {system.kind for system in systems}
+    is_shown = any("style" in question_of(order.method, question, bool(order.to)).needs for question in questions)
+    needs_style = is_shown or bool(kinds & {BASELINE, COPY_STYLE})
     items = []
     for info in infos:
         for style in order.to or ("",):
             item = _plan_item(order, info, style, several=len(order.to) > 1)
-            if needs_style or kinds & {BASELINE, COPY_STYLE}:
-                recording = _style_recording(order, info.path, style)
-                item = _with_style(item, recording)
+            if needs_style:
+                item = _with_style(item, _style_recording(order, info.path, style))
             if GROUND_TRUTH in kinds or order.reference == TRUTH_REFERENCE:
                 item = Item(**vars(item) | {"truth": _ground_truth(info.path, style)})
             external = {
@@ -175,6 +178,8 @@ def plan_build(order: BuildOrder) -> BuildPlan:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"two songs have the name {twice[0]!r}; rename one of the files")
     sample_rate = order.sample_rate or min(48000, max(info.sample_rate for info in infos))
+    if order.method == MUSHRA:
+        check_anchor_rate(sample_rate)
     channels = min(2, max(info.channels for info in infos))
     return BuildPlan(order, questions, systems, tuple(items), sample_rate, channels)
 
@@ -266,8 +271,13 @@ def _kind_of(folder: Path) -> str:
     return FEED_FORWARD if kind == "translator" else VOCODER
 
 
-def _check_output(order: BuildOrder) -> None:
-    from stylize.listening.trial import ANSWERS_NAME, MANIFEST_NAME
+def check_output(order: BuildOrder) -> None:
+    """Refuse a folder that cannot be made, or that holds what a new trial must not replace.
+
+    Raises:
+        UserError: a file, no parent, not empty without --force; with it, anything but a trial without answers.
+    """
+    from stylize.listening.trial import ANSWERS_NAME, AUDIO_FOLDER, MANIFEST_NAME
 
     output = order.output
     if output.exists() and not output.is_dir():
@@ -282,6 +292,10 @@ def _check_output(order: BuildOrder) -> None:
         if (output / ANSWERS_NAME).exists():
             raise UserError(
                 f"{output} holds answers of listeners, so --force does not replace it; choose another folder"
+            )
+        if others := sorted({path.name for path in output.iterdir()} - {MANIFEST_NAME, AUDIO_FOLDER}):
+            raise UserError(
+                f"{output} holds {others[0]} beside the trial, so --force does not replace it; choose another folder"
             )
 
 
@@ -304,7 +318,10 @@ def _plan_item(order: BuildOrder, info: AudioInfo, style: str, several: bool) ->
 def _with_style(item: Item, recording: Path) -> Item:
     info = probe_audio(recording)
     if info.seconds + 1e-3 < item.seconds:
-        raise UserError(f"{recording} is {info.seconds:.2f} s long; an example of a style needs {item.seconds:g} s")
+        raise UserError(
+            f"{recording} is {info.seconds:.2f} s long, and an example of a style needs {item.seconds:g} s; "
+            "give a longer one with --style-recordings, or fewer --seconds"
+        )
     start = max(0.0, (info.seconds - item.seconds) / 2)
     return Item(**vars(item) | {"style_recording": recording, "style_start": start})
 
@@ -340,7 +357,7 @@ def _ground_truth(song: Path, style: str) -> Path:
 
 
 def _style_recording(order: BuildOrder, song: Path, style: str) -> Path:
-    """An example of a style: given, or another song of the same corpus, of the same split where there is one."""
+    """An example of a style: given, another song of the same corpus (of the same split, if possible), or bundled."""
     if order.style_recordings:
         files = _song_files(order.style_recordings)
         fitting = [path for path in files if style in (path.parent.name, path.stem.partition(".")[0])] or files
@@ -354,7 +371,13 @@ def _style_recording(order: BuildOrder, song: Path, style: str) -> Path:
         if same_split:
             of_name = {clip.path.name: clip.path for clip in same_split}
             return of_name[shuffled(of_name, order.seed, song.stem, style)[0]]
-    raise UserError(f"no example of the style {style} for {song}; give a recording or a folder with --style-recordings")
+    bundled = {path.stem: path for path in STYLE_EXAMPLES.glob("*.ogg")}
+    if style in bundled:
+        return bundled[style]
+    raise UserError(
+        f"no example of the style {style} for {song}; give a recording in that style with --style-recordings FILE, or "
+        "leave out the systems baseline and copy-style and the questions style and preference"
+    )
 
 
 def _external_file(system: SystemPlan, song: Path, style: str) -> Path:

@@ -94,12 +94,24 @@ def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
     """
     from scipy.signal import firwin, kaiserord, oaconvolve
 
-    if edge + _TRANSITION_HZ >= sample_rate / 2:
-        raise UserError(f"got {sample_rate} Hz; the {edge / 1000:g} kHz anchor needs at least {2 * edge + 1500:g} Hz")
+    check_anchor_rate(sample_rate, edge)
     taps, beta = kaiserord(_STOP_BAND_DB, _TRANSITION_HZ / (sample_rate / 2))
     taps |= 1  # odd, so that the delay is whole samples
     kernel = firwin(taps, edge + _TRANSITION_HZ / 2, window=("kaiser", beta), fs=sample_rate)
     return oaconvolve(wav, kernel[None], mode="same", axes=1).astype(np.float32)
+
+
+def check_anchor_rate(sample_rate: int, edge: float = max(ANCHORS.values())) -> None:
+    """Refuse a sample rate that is too low for an anchor's filter to have an effect.
+
+    Raises:
+        UserError: the low-pass ends above half of it.
+    """
+    if edge + _TRANSITION_HZ >= sample_rate / 2:
+        raise UserError(
+            f"got {sample_rate} Hz; the {edge / 1000:g} kHz anchor needs at least {2 * edge + 1500:g} Hz, for example "
+            "--sample-rate 22050"
+        )
 
 
 @dataclass(frozen=True)

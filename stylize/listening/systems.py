@@ -30,6 +30,7 @@ from stylize.listening.stimuli import fit_length
 
 if TYPE_CHECKING:
     from data.mel import MelConfig
+    from stylize.optimize.order import OptimizeOrder
     from stylize.pipeline import Stylizer
 
 GRIFFIN_LIM_ITERATIONS = 60
@@ -48,16 +49,41 @@ class SystemRenderer:
     def __init__(self, plan: BuildPlan, work: Path) -> None:
         self.plan, self.work = plan, work
         self._stylizers: dict[tuple[Path | None, Path | None], Stylizer] = {}
-        self._ways: dict[str, Callable[[SystemPlan, Item], np.ndarray]] = {
+        self._recordings: dict[str, Callable[[SystemPlan, Item], np.ndarray]] = {
             COPY_CONTENT: lambda system, item: self.content(item),
             COPY_STYLE: lambda system, item: self.style(item),
             GROUND_TRUTH: lambda system, item: self.truth(item),
             FOLDER: self._external,
+        }
+        self._ways = self._recordings | {
             FEED_FORWARD: self._feed_forward,
             VOCODER: self._vocoder,
             GRIFFIN_LIM: self._griffin_lim,
             BASELINE: self._baseline,
         }
+
+    def check(self, system: SystemPlan, item: Item) -> None:
+        """Find out whether a system can render an item, as far as that goes without a network.
+
+        Raises:
+            UserError: as :meth:`render`.
+        """
+        if system.kind in self._recordings:
+            self.render(system, item)
+        elif system.kind == BASELINE:
+            from stylize.optimize.plan import plan_optimization
+
+            plan_optimization(self._optimization(item))
+
+    def load_models(self) -> None:
+        """Load the models of all systems now.
+
+        Raises:
+            UserError: a model that cannot be used.
+        """
+        for system in self.plan.systems:
+            if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
+                self._stylizer(system)
 
     def render(self, system: SystemPlan, item: Item) -> np.ndarray:
         """The excerpt by a system, at the trial's rate, with its channels and exactly its length.
@@ -181,18 +207,14 @@ class SystemRenderer:
         config = self._stylizer(system).mel_config
         return _through_griffin_lim(self.content(item), self.plan.sample_rate, config)
 
-    def _baseline(self, system: SystemPlan, item: Item) -> np.ndarray:
+    def _optimization(self, item: Item) -> OptimizeOrder:
         from stylize.optimize.order import OptimizeOrder
-        from stylize.optimize.run import stylize_by_optimization
 
         order = self.plan.order
-        content = self._write(self.content(item), "content.wav")
-        style = self._write(self.style(item), "style.wav")
-        output = self.work / "optimized.wav"
-        optimization = OptimizeOrder(
-            content,
-            style,
-            output,
+        return OptimizeOrder(
+            self._write(self.content(item), "content.wav"),
+            self._write(self.style(item), "style.wav"),
+            self.work / "optimized.wav",
             force=True,
             network=order.network,
             vocoder=order.vocoder,
@@ -202,10 +224,14 @@ class SystemRenderer:
             device=order.device,
             threads=order.threads,
         )
-        result = stylize_by_optimization(optimization)
+
+    def _baseline(self, system: SystemPlan, item: Item) -> np.ndarray:
+        from stylize.optimize.run import stylize_by_optimization
+
+        result = stylize_by_optimization(self._optimization(item))
         if result.stopped == "interrupted":
             raise KeyboardInterrupt
-        return read_audio(output, mono=False)[0]
+        return read_audio(self.work / "optimized.wav", mono=False)[0]
 
 
 def _through_griffin_lim(wav: np.ndarray, sample_rate: int, config: MelConfig) -> np.ndarray:

@@ -214,7 +214,7 @@ class Trial:
         folder = Path(folder)
         path = folder / MANIFEST_NAME
         if not path.is_file():
-            raise UserError(f"{folder} is no trial: {path} is not there; make one with scripts.listening_test build")
+            raise UserError(f"{folder} is no trial: {path} is not there; make one with `stylize listen build`")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("format") != FORMAT:

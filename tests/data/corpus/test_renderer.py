@@ -173,9 +173,15 @@ def test_demo_song(tone: Tone, tmp_path: Path) -> None:
         with pytest.raises(UserError):
             demo.render_demo_song(tmp_path / path, genre)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["song.flac", "song.ogg"]
+    demo.render_style_examples(tmp_path)
+    assert soundfile.info(tmp_path / "jazz.ogg").frames == 8 * 22050
+    assert len(list(tmp_path.iterdir())) == 2 + 10
 
 
-@pytest.mark.parametrize("arguments", [[], ["OUT", "--demo-song", "song.ogg"], ["OUT", "--songs", "-1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["OUT", "--demo-song", "song.ogg"], ["OUT", "--style-examples", "x"], ["OUT", "--songs", "-1"]],
+)
 def test_command_says_in_one_line_what_is_wrong(
     tone: Tone,
     tmp_path: Path,

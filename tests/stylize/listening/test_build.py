@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
+import stylize
 from data.errors import UserError
+from stylize.cli import main
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
-from stylize.listening.plan import BuildOrder
+from stylize.listening.plan import STYLE_EXAMPLES, BuildOrder
 from stylize.listening.stimuli import low_pass, measure_loudness
 from stylize.listening.trial import MANIFEST_NAME, Trial, audio_file
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from stylize.optimize.order import OptimizeOrder
     from tests.conftest import TinyModels
     from tests.stylize.listening.conftest import Recordings
+
+
+LONG_SONG = Path(stylize.__file__).parent / "songs" / "demo_country.ogg"
 
 
 def read(folder: Path, identity: str) -> np.ndarray:
@@ -108,6 +113,20 @@ def test_a_rendered_corpus_gives_ground_truth_and_examples_of_the_style(tone_cor
     np.testing.assert_allclose(read(tmp_path / "t", truth.id)[0, 1000:-1000], expected[1000:-1000], atol=1e-4)
 
 
+def test_own_songs_get_the_bundled_example_of_the_style(recordings: Recordings, tmp_path: Path) -> None:
+    trial = build_trial(recordings.order(tmp_path / "trial", style_recordings=()))
+    assert {song.style_recording for song in trial.songs} == {str(STYLE_EXAMPLES / "jazz.ogg")}
+    assert {role for screen in trial.screens for role, _ in screen.examples} == {"original", "style"}
+
+
+def test_no_example_of_the_style_is_asked_for_where_none_is_played(recordings: Recordings, tmp_path: Path) -> None:
+    changes = {"systems": ("copy-content", f"other={recordings.other}"), "to": ("polka",), "style_recordings": ()}
+    trial = build_trial(recordings.order(tmp_path / "trial", questions=("content", "quality"), **changes))
+    assert {song.style_recording for song in trial.songs} == {None}
+    with pytest.raises(UserError, match="no example of the style polka"):
+        build_trial(recordings.order(tmp_path / "another", **changes))
+
+
 def test_the_project_s_systems_render(
     tiny_models: TinyModels, recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +191,8 @@ def test_the_baseline_gets_the_excerpts(
         ({"to": ("jazz", "jazz")}, "stands twice"),
         ({"songs": ()}, "no songs"),
         ({"songs": (Path("nowhere.wav"),)}, "nowhere.wav"),
-        ({"style_recordings": ()}, "no example of the style jazz"),
+        ({"style_recordings": (), "to": ("polka",)}, "in that style with --style-recordings FILE, or leave out"),
+        ({"style_recordings": (), "songs": (LONG_SONG,), "seconds": 9.0}, "or fewer --seconds"),
         ({"seconds": 0.0}, "got --seconds 0"),
         ({"seconds": float("nan")}, "got --seconds nan"),
         ({"start": 1.9}, "no 1 s are left after --start 1.9"),
@@ -198,6 +218,35 @@ def test_what_cannot_be_built_is_refused_in_one_line_and_leaves_nothing(
         build_trial(recordings.order(tmp_path / "trial", **changes))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"songs": ("FIRST", "SILENT")}, "silent.wav is silent in its excerpt"),
+        ({"songs": ("FIRST", "BROKEN")}, "broken.wav"),
+        ({"systems": ("feedforward", "cut=CUT")}, "first.wav is 1.25 s long; expected the excerpt"),
+        ({"systems": ("feedforward", "baseline"), "network": "guesswork"}, "guesswork"),
+        ({"systems": ("feedforward", "baseline"), "content_weight": -1.0}, "-1"),
+        ({"systems": ("vocoder", "griffin-lim"), "method": "mushra", "to": (), "sample_rate": 8000}, "anchor needs"),
+    ],
+)
+@pytest.mark.usefixtures("no_model")
+def test_everything_is_checked_before_a_model_is_loaded(
+    recordings: Recordings, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    (tmp_path / "cut").mkdir()
+    soundfile.write(tmp_path / "cut" / "first.wav", np.full(20000, 0.1), 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(32000), 16000)
+    (tmp_path / "broken.wav").write_bytes(recordings.songs[1].read_bytes()[:9000])
+    named = {"FIRST": recordings.songs[0], "SILENT": tmp_path / "silent.wav", "BROKEN": tmp_path / "broken.wav"}
+    songs = tuple(named[str(song)] for song in changes.get("songs", ("FIRST",)))  # type: ignore[attr-defined]
+    systems = changes.get("systems", ("feedforward", "copy-content"))
+    systems = tuple(system.replace("CUT", str(tmp_path / "cut")) for system in systems)  # type: ignore[attr-defined]
+    order = recordings.order(tmp_path / "trial", **changes | {"songs": songs, "systems": systems})
+    with pytest.raises(UserError, match=re.escape(message)):
+        build_trial(order)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.wav", "cut", "silent.wav"]
 
 
 def test_a_silent_excerpt_is_refused(recordings: Recordings, tmp_path: Path) -> None:
@@ -236,8 +285,44 @@ def test_a_trial_is_replaced_on_demand_only_and_never_with_answers(recordings: R
     (folder / "answers.sqlite3").write_bytes(b"")
     with pytest.raises(UserError, match="holds answers of listeners"):
         build_trial(recordings.order(folder, songs=recordings.songs[:1], force=True))
+    (folder / "answers.sqlite3").unlink()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds notes\.txt beside the trial, so --force does not replace it"):
+        build_trial(recordings.order(folder, songs=recordings.songs[:1], force=True))
+    assert (folder / "notes.txt").read_text() == "mine"
     with pytest.raises(UserError, match="is no trial, so --force does not replace it"):
         build_trial(recordings.order(recordings.other, force=True))
+
+
+def test_answers_that_come_while_a_trial_is_built_are_not_lost(recordings: Recordings, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    first = build_trial(recordings.order(folder, songs=recordings.songs[:1]))
+    with pytest.raises(UserError, match="holds answers of listeners"):
+        build_trial(
+            recordings.order(folder, songs=recordings.songs[:1], force=True),
+            say=lambda text: (folder / "answers.sqlite3").touch(),
+        )
+    assert Trial.read(folder).id == first.id
+    assert [path.name for path in tmp_path.iterdir()] == ["trial"]
+
+
+def test_the_command_builds_what_was_ordered(
+    recordings: Recordings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Songs with and without --songs, and an option of each kind that is not the default."""
+    first, second = map(str, recordings.songs)
+    options = ["--systems", "copy-content, copy-style", "--to", "jazz", "--seconds", "0.5", "--start", "1"]
+    options += ["--questions", "quality,content", "--title", "Mine", "--loudness", "-30", "--seed", "3"]
+    options += ["--fade", "0.1", "--style-recordings", str(recordings.style)]
+    assert main(["listen", "build", "--songs", first, second, *options, "-o", str(tmp_path / "trial")]) == 0
+    assert f"take it with: stylize listen run {tmp_path / 'trial'}" in capsys.readouterr().out
+    trial = Trial.read(tmp_path / "trial")
+    assert (trial.title, trial.seed, trial.questions, trial.fade_seconds) == ("Mine", 3, ("quality", "content"), 0.1)
+    assert [(song.name, song.start, song.seconds, song.loudness, song.style_recording) for song in trial.songs] == [
+        (name, 1.0, 0.5, -30.0, str(recordings.style)) for name in ("first", "second")
+    ]
+    assert main(["listen", "build", first, *options, "-o", str(tmp_path / "trial")]) == 2
+    assert "use --force" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

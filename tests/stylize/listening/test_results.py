@@ -138,7 +138,7 @@ def answered(trial: Trial, tmp_path: Path) -> Path:
 def test_results_are_printed_and_written(
     trial_folder: Path, answered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["listen", str(trial_folder), "--results", "--answers", str(answered)]
+    arguments = ["listen", "results", str(trial_folder), "--answers", str(answered)]
     assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "Tones: multiple-stimuli, 2 songs, 7 listeners, 126 answers that count" in printed
@@ -166,7 +166,7 @@ def test_pairs_are_printed_and_plotted(pair_folder: Path, tmp_path: Path, capsys
             future.result()
         for answer in answers_of(trial, 2):
             store.save(answer).result()
-    arguments = ["listen", str(pair_folder), "--results", "--answers", str(tmp_path / "answers")]
+    arguments = ["listen", "results", str(pair_folder), "--answers", str(tmp_path / "answers")]
     assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "| copy-content over copy-style | 4 of 4 (100 %) | 34 to 100 % | 2 | 2 of 2 | 0.5 | 1 |" in printed
@@ -179,7 +179,7 @@ def test_pairs_are_printed_and_plotted(pair_folder: Path, tmp_path: Path, capsys
 def test_answers_to_another_trial_are_refused(
     mushra_folder: Path, answered: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["listen", str(mushra_folder), "--results", "--answers", str(answered)]) == 2
+    assert main(["listen", "results", str(mushra_folder), "--answers", str(answered)]) == 2
     assert "belongs to another trial" in capsys.readouterr().err
 
 

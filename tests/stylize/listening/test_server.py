@@ -380,9 +380,15 @@ def test_a_crowd_loses_nothing(trial_folder: Path) -> None:
         (("TRIAL", "--port", "PORT"), "try another --port"),
         (("TRIAL", "--host", "203.0.113.9"), "cannot listen at 203.0.113.9"),
         (("TRIAL", "--answers", "/nowhere/answers"), "choose another file with --answers"),
-        (("TRIAL", "-o", "x"), "belong to --results"),
-        (("TRIAL", "--results"), "no answers yet"),
+        (("run", "nowhere"), "nowhere is no trial"),
+        (("run", "TRIAL", "--port", "PORT"), "try another --port"),
+        (("--port", "PORT", "TRIAL"), "try another --port"),
+        (("TRIAL", "-o", "x"), "No such option: -o"),
+        (("results", "TRIAL"), "no answers yet"),
+        (("results", "TRIAL", "--unit", "song"), "got --unit song"),
         (("TRIAL", "--results", "--unit", "song"), "got --unit song"),
+        (("webmushra", "nowhere", "-o", "x"), "nowhere is no trial"),
+        (("load", "nowhere"), "nowhere is no trial"),
     ],
 )
 def test_a_server_that_cannot_start_says_so_in_one_line(
