@@ -6,6 +6,7 @@ import contextlib
 import math
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,11 +74,13 @@ def serve(stylizer: Stylizer, shelf: Shelf, bound: socket.socket, host: str) -> 
         host: the address as it was given.
     """
     from stylize.web.server import make_app
+    from stylize.web.work import measure_pace
 
     hosts = names_of(bound, host)
     print(f"{address_of(bound, host)}  (Ctrl-C ends it)", flush=True)
     if hosts is None:
         print("everyone who can reach this machine can use the page", flush=True)
+    threading.Thread(target=measure_pace, args=(stylizer, shelf.pace), daemon=True).start()
     run_app(make_app(stylizer, shelf, hosts=hosts), bound, most_connections=200)
 
 

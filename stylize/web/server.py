@@ -163,6 +163,18 @@ class Studio:
             raise
         return reply_json(_describe_song(self.shelf.add_song(visitor, identity, folder, name, checked)), 201)
 
+    async def list_entries(self, request: Request) -> Response:
+        """All that this visitor has here, for a page that was loaded again; an open page asks so that it is kept."""
+        songs, jobs = self.shelf.entries(parse_visitor(request.cookies))
+        return reply_json({"songs": list(map(_describe_song, songs)), "jobs": list(map(self._describe_job, jobs))})
+
+    async def song_file(self, request: Request) -> Response:
+        """A song as it came, in a form that browsers play."""
+        song = self.shelf.song(parse_visitor(request.cookies), parse_identity(request.path_params["id"]))
+        if request.path_params["name"] != PLAYABLE_NAME:
+            raise RefusedError(404, "there is no such file here")
+        return _send_file(song.checked.playable, "audio/flac")
+
     async def remove_song(self, request: Request) -> Response:
         """Forget a song and what was made of it."""
         visitor, identity = parse_visitor(request.cookies), parse_identity(request.path_params["id"])
@@ -202,9 +214,7 @@ class Studio:
             path, media_type = job.folder / name, RESULT_TYPES[name]
         else:
             raise RefusedError(404, "there is no such file here")
-        if not path.is_file():
-            raise RefusedError(404, "this result is not here any more; make it again")
-        return FileResponse(path, media_type=media_type, headers={"Cache-Control": "private, no-store"})
+        return _send_file(path, media_type)
 
     def _job(self, request: Request) -> Job:
         return self.shelf.job(parse_visitor(request.cookies), parse_identity(request.path_params["id"]))
@@ -215,13 +225,21 @@ class Studio:
             "state": job.state,
             "ahead": self.shelf.ahead_of(job),
             "progress": round(job.progress, 3),
+            "seconds_left": round(self.shelf.seconds_left(job), 1),
             "gain": round(job.gain, 4),
             "error": job.error,
             "song": _describe_song(job.song),
             "to": dict(job.request.weights) or None,
             "like": None if job.like is None else job.like.name,
+            "like_song": None if job.like is None else job.like.id,
             "strength": job.request.strength,
         }
+
+
+def _send_file(path: Path, media_type: str) -> Response:
+    if not path.is_file():
+        raise RefusedError(404, "this file is not here any more; make it again")
+    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "private, no-store"})
 
 
 def _describe_song(song: Song) -> dict[str, Any]:
@@ -252,6 +270,8 @@ def make_app(stylizer: Stylizer, shelf: Shelf, hosts: tuple[str, ...] | None = N
             Route("/api/songs", studio.remove_songs, methods=["DELETE"]),
             Route("/api/songs/example", studio.add_example, methods=["POST"]),
             Route("/api/songs/{id}", studio.remove_song, methods=["DELETE"]),
+            Route("/api/songs/{id}/{name}", studio.song_file),
+            Route("/api/entries", studio.list_entries),
             Route("/api/jobs", studio.add_job, methods=["POST"]),
             Route("/api/jobs/{id}", studio.show_job, methods=["GET"]),
             Route("/api/jobs/{id}", studio.remove_job, methods=["DELETE"]),

@@ -6,18 +6,16 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from stylize.json_requests import RefusedError
 from stylize.web.limits import Limits
+from stylize.web.pace import Clock, Course, Pace
 from stylize.web.requests import StyleRequest, new_identity
 from stylize.web.songs import CheckedSong
 from stylize.web.temporary import RunFolder
-
-Clock = Callable[[], float]
 
 
 @dataclass(kw_only=True)
@@ -63,6 +61,7 @@ class Job(Entry):
         request: what was asked for.
         song: what is stylized.
         like: the example of the style, if there is one.
+        course: of the work, once it has begun.
         gain: what the result was multiplied by so that it does not clip.
         stop: set when nobody wants it any more.
     """
@@ -71,7 +70,7 @@ class Job(Entry):
     song: Song
     like: Song | None
     state: State = State.WAITING
-    progress: float = 0.0
+    course: Course | None = None
     gain: float = 1.0
     error: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -81,6 +80,13 @@ class Job(Entry):
         """Whether work on it is still to be done."""
         return self.state in (State.WAITING, State.WORKING)
 
+    @property
+    def progress(self) -> float:
+        """The share of the work that is done."""
+        if self.state is State.DONE:
+            return 1.0
+        return self.course.progress if self.course is not None else 0.0
+
 
 class Shelf:
     """Keeps songs and jobs in one temporary folder, which nobody else on this machine can read.
@@ -88,6 +94,10 @@ class Shelf:
     Args:
         limits: how much is kept, and for how long.
         clock: seconds that only ever grow.
+
+    Attributes:
+        root: folder of all files.
+        pace: what work on a song costs.
     """
 
     def __init__(self, limits: Limits, clock: Clock = time.monotonic) -> None:
@@ -97,6 +107,7 @@ class Shelf:
         self._songs: dict[str, Song] = {}
         self._jobs: dict[str, Job] = {}  # in the order in which they came
         self._lock = threading.RLock()
+        self.pace = Pace()
 
     def check_room(self) -> None:
         """Refuse what is new when too much is here.
@@ -183,9 +194,19 @@ class Shelf:
             job.touched = job.song.touched = self._clock()
             return job
 
+    def entries(self, visitor: str) -> tuple[list[Song], list[Job]]:
+        """What is here of a visitor, in the order in which it came; it counts as asked for."""
+        with self._lock:
+            songs = [song for song in self._songs.values() if song.visitor == visitor]
+            jobs = [job for job in self._jobs.values() if job.visitor == visitor]
+            for entry in (*songs, *jobs):
+                entry.touched = self._clock()
+            return songs, jobs
+
     def begin(self, job: Job) -> None:
         """Work on a job starts."""
         with self._lock:
+            job.course = Course(self.pace.expect(job.song.checked.info.seconds))
             job.state = State.WORKING
 
     def finish(self, job: Job, error: str | None) -> None:
@@ -193,6 +214,8 @@ class Shelf:
         with self._lock:
             job.error, job.touched = error, self._clock()
             job.stored_bytes = _size(job.folder)
+            if error is None and job.course is not None:
+                self.pace.learn(job.song.checked.info.seconds, job.course.elapsed)
             job.state = State.DONE if error is None else State.FAILED
             if job.stop.is_set() or error is not None:
                 shutil.rmtree(job.folder, ignore_errors=True)
@@ -201,8 +224,20 @@ class Shelf:
     def ahead_of(self, job: Job) -> int:
         """How many jobs come before one."""
         with self._lock:
-            ids = [other.id for other in self._jobs.values() if other.is_open]
-            return ids.index(job.id) if job.id in ids else 0
+            return len(self._before(job))
+
+    def seconds_left(self, job: Job) -> float:
+        """How long it takes, as far as one can tell, until a job and all before it are done."""
+        with self._lock:
+            return sum(self._left(each) for each in (*self._before(job), job) if each.is_open)
+
+    def _before(self, job: Job) -> list[Job]:
+        """Jobs that are worked on before one; none where that has ended."""
+        waiting = [each for each in self._jobs.values() if each.is_open]
+        return waiting[: waiting.index(job)] if job in waiting else []
+
+    def _left(self, job: Job) -> float:
+        return self.pace.expect(job.song.checked.info.seconds) if job.course is None else job.course.left
 
     def remove_song(self, visitor: str, identity: str) -> None:
         """Forget a song and everything made of it.

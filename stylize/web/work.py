@@ -20,6 +20,7 @@ from data.errors import UserError
 from data.mel import mel_filterbank
 from stylize.picture import MelHistory
 from stylize.request import Order
+from stylize.web.pace import Pace
 from stylize.web.shelf import Job, Shelf
 from stylize.web.songs import say_without_paths
 
@@ -31,8 +32,9 @@ logger = logging.getLogger(__name__)
 RESULT_NAMES = ("output.wav", "output.flac", "input.png", "output.png")
 TROUBLE = "something went wrong on the server, and not with the song; try again, or tell whoever runs the server"
 PICTURE_COLUMNS = 1200
+MEASURED_SECONDS = 3.0
 STYLIZING_SHARE = 0.9
-"""Of the progress that is shown; the rest is for pictures and the second format."""
+"""Of the work; the rest is for pictures and the second format."""
 _BLOCK_SAMPLES = 65536
 _TICKS = ((500, "500 Hz"), (1000, "1 kHz"), (2000, "2 kHz"), (4000, "4 kHz"), (8000, "8 kHz"))
 
@@ -89,6 +91,29 @@ class Worker(threading.Thread):
         return None
 
 
+def measure_pace(stylizer: Stylizer, pace: Pace) -> None:
+    """Stylize some noise, so that the progress of the first song is right; the networks are warm after that, too."""
+    rate = stylizer.mel_config.sample_rate
+    style = stylizer.translator.style_vector({stylizer.styles[0]: 1.0}).to(stylizer.device)
+    generator = np.random.default_rng(0)
+
+    def work() -> float:
+        rest = generator.normal(0.0, 0.1, (1, round(MEASURED_SECONDS * rate))).astype(np.float32)
+
+        def read(samples: int) -> np.ndarray:
+            nonlocal rest
+            block, rest = rest[:, :samples], rest[:, samples:]
+            return block
+
+        started = time.monotonic()
+        for _ in stylizer.blocks(read, 1, style):
+            pass
+        return time.monotonic() - started
+
+    work()  # the first time is slower
+    pace.learn(MEASURED_SECONDS, work())
+
+
 def stylize_job(job: Job, stylizer: Stylizer, most_seconds: float) -> None:
     """Write the result as WAV and FLAC, and pictures of both mels.
 
@@ -108,7 +133,8 @@ def stylize_job(job: Job, stylizer: Stylizer, most_seconds: float) -> None:
             raise StoppedError
         if time.monotonic() - started > most_seconds:
             raise UserError(f"the work took longer than {most_seconds:g} s and was given up; send a shorter song")
-        job.progress = STYLIZING_SHARE * min(1.0, seconds / song.seconds)
+        if job.course is not None:
+            job.course.report(STYLIZING_SHARE * min(1.0, seconds / song.seconds))
 
     check(0.0)
     making = Path(tempfile.mkdtemp(dir=job.folder))
@@ -121,7 +147,6 @@ def stylize_job(job: Job, stylizer: Stylizer, most_seconds: float) -> None:
         _draw(stylizer, job.song.checked.playable, result, making)
         for name in RESULT_NAMES:
             os.replace(making / name, job.folder / name)
-        job.progress = 1.0
     finally:
         shutil.rmtree(making, ignore_errors=True)
 

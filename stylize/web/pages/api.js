@@ -25,12 +25,15 @@ async function ask(method, path, values) {
 }
 
 export const about = () => ask("GET", "api/about");
+/** All that this visitor has on the server; what an open page asks for is kept. */
+export const listEntries = () => ask("GET", "api/entries");
 export const sendExample = () => ask("POST", "api/songs/example", {});
 export const removeSong = (id) => ask("DELETE", `api/songs/${id}`);
 export const removeEverything = () => ask("DELETE", "api/songs");
 export const startJob = (order) => ask("POST", "api/jobs", order);
 export const showJob = (id) => ask("GET", `api/jobs/${id}`);
 export const removeJob = (id) => ask("DELETE", `api/jobs/${id}`);
+export const fileOfSong = (id) => `api/songs/${id}/input.flac`;
 export const fileOf = (job, name) => `api/jobs/${job}/${name}`;
 
 /**

@@ -24,12 +24,27 @@ export class Choice {
     this.strength = make("input", { type: "range", min: "0", max: "100", value: "100", id: "strength" });
     this.strengthShown = make("output", { for: "strength", text: "100 %" });
     this.strength.addEventListener("input", () => {
-      this.strengthShown.textContent = `${this.strength.value} %`;
-      this.showTrack(this.strength);
+      this.showStrength();
       changed();
     });
-    this.element = make("div", {}, this.makeModes(), ...Object.values(this.panels), this.makeStrength());
-    this.showTrack(this.strength);
+    this.modes = this.makeModes();
+    this.element = make("div", {}, this.modes, ...Object.values(this.panels), this.makeStrength());
+    this.showStrength();
+    this.show();
+  }
+
+  /** Show what a job was made with. @param {Object} job as the server says it. @param {Object} [like] its example. */
+  set({ to, strength }, like) {
+    const shares = Object.entries(to || {});
+    const styles = [...this.panels.one.querySelectorAll("input")];
+    this.mode = !to ? "like" : shares.length > 1 ? "mixture" : "one";
+    this.modes.querySelector(`[value=${this.mode}]`).checked = true;
+    if (this.mode === "one") styles.forEach((input) => (input.checked = input.value === shares[0][0]));
+    if (this.mode === "mixture") this.sliders.forEach(({ style, input }) => (input.value = 100 * (to[style] || 0)));
+    if (this.mode === "like" && like) this.like.set(like);
+    this.strength.value = 100 * strength;
+    this.showStrength();
+    this.showShares();
     this.show();
   }
 
@@ -86,6 +101,11 @@ export class Choice {
 
   show() {
     for (const [mode, panel] of Object.entries(this.panels)) panel.hidden = mode !== this.mode;
+  }
+
+  showStrength() {
+    this.strengthShown.textContent = `${this.strength.value} %`;
+    this.showTrack(this.strength);
   }
 
   showTrack(input) {

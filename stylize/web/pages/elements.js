@@ -29,6 +29,14 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
+/** How much longer something takes: about, and not as if anybody knew. */
+export function timeLeft(seconds) {
+  if (seconds < 2) return "almost done";
+  if (seconds < 10) return `about ${Math.round(seconds)} s left`;
+  if (seconds < 90) return `about ${5 * Math.round(seconds / 5)} s left`;
+  return `about ${Math.round(seconds / 60)} minutes left`;
+}
+
 /** A length of time in words. */
 export function duration(seconds) {
   if (seconds < 90) return `${Number(seconds.toFixed(seconds < 10 ? 1 : 0))} s`;

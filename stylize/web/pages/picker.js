@@ -1,6 +1,6 @@
 /** A place where a song is dropped, chosen or recorded, and sent at once. */
 
-import { ServerError, removeSong, sendExample, sendSong } from "./api.js";
+import { ServerError, fileOfSong, removeSong, sendExample, sendSong } from "./api.js";
 import { isReadable, toWav } from "./convert.js";
 import { clock, duration, make, write } from "./elements.js";
 import { Recorder, canRecord } from "./recorder.js";
@@ -40,10 +40,12 @@ export class Picker {
     this.name = make("p", { class: "invitation", text: invitation });
     this.status = make("p", { class: "status", role: "status", text: this.rules() });
     this.trouble = make("p", { class: "alert", role: "alert", hidden: true });
+    this.note = make("p", { class: "quiet note", role: "status", hidden: true });
+    this.audio = make("audio", { class: "preview", controls: true, preload: "metadata", hidden: true });
     this.bar = make("progress", { max: "1", value: "0", "aria-label": "Sent", hidden: true });
     const row = make("div", { class: "row" }, ...buttons, this.input);
-    this.element = make("div", { class: "picker" }, this.name, this.status, row, this.bar, this.trouble);
-    this.listenForDrops();
+    const parts = [this.name, this.status, this.audio, row, this.bar, this.note, this.trouble];
+    this.element = make("div", { class: "picker" }, ...parts);
   }
 
   rules() {
@@ -56,25 +58,28 @@ export class Picker {
     this.input.click();
   }
 
-  listenForDrops() {
-    const over = (event) => {
-      event.preventDefault();
-      this.element.classList.toggle("over", event.type === "dragover");
-    };
-    this.element.addEventListener("dragover", over);
-    this.element.addEventListener("dragleave", over);
-    this.element.addEventListener("drop", (event) => {
-      over(event);
-      const file = event.dataTransfer.files[0];
-      if (file) this.take(file);
-      else this.complain("that is no file; drop one from a folder of this computer");
-    });
+  /** Take the first sound of what was dropped, and say so where there is more. */
+  takeDropped(files) {
+    if (!files.length) return this.complain("that is no file; drop one from a folder of this computer");
+    const file = files.find(({ type }) => /^(audio|video)/.test(type)) || files[0];
+    const earlier = this.song?.name;
+    this.take(file);
+    if (files.length > 1) this.remark(`${files.length} files were dropped, and one song is made at a time: this is ${file.name}.`);
+    else if (earlier) this.remark(`Taken in place of ${earlier}.`);
+    return undefined;
+  }
+
+  remark(text) {
+    this.note.textContent = text;
+    this.note.hidden = !text;
   }
 
   /** Send a file, converted here first where the server could not read it. */
   take(file, name = file.name) {
     return this.attemptTo(name, async (say) => {
-      let readable = await isReadable(file);
+      const readable = await isReadable(file).catch(() => {
+        throw new ServerError(0, `${name} cannot be read; give a file, and no folder`);
+      });
       let refusal = null;
       if (readable) {
         try {
@@ -124,6 +129,7 @@ export class Picker {
     const attempt = ++this.attempt;
     this.dropRecording();
     this.song = null;
+    this.remark("");
     this.show(name, "Checking …");
     this.changed();
     const say = (text, share = null) => attempt === this.attempt && this.show(name, text, share);
@@ -151,6 +157,9 @@ export class Picker {
   set(song) {
     this.song = song;
     this.show(song.name, `${clock(song.seconds)} · ${song.sample_rate} Hz · ${song.channels > 1 ? "stereo" : "mono"}`);
+    this.audio.src = fileOfSong(song.song);
+    this.audio.setAttribute("aria-label", `Hear ${song.name}`);
+    this.audio.hidden = false;
     this.element.classList.add("ready");
   }
 
@@ -159,6 +168,7 @@ export class Picker {
     this.attempt++;
     this.dropRecording();
     this.song = null;
+    this.remark("");
     this.show("No song yet", this.rules());
     this.changed();
   }
@@ -169,6 +179,11 @@ export class Picker {
     this.trouble.hidden = true;
     this.bar.hidden = share === null || share >= 1;
     this.bar.value = share ?? 0;
+    if (!this.audio.hidden) {
+      this.audio.hidden = true;
+      this.audio.removeAttribute("src");
+      this.audio.load(); // which ends what was playing
+    }
     this.element.classList.remove("ready");
   }
 

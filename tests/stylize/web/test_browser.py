@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import importlib.util
 import math
 import re
@@ -45,14 +47,43 @@ FOCUSED = """(() => {
 SIDES = "[...studio.player.sides].map(([key, side]) => [key, side.audio.currentTime, side.gain.gain.value])"
 
 
+class Gated:
+    """The models, which begin with a song when they are let."""
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        self._stylizer, self.gate = stylizer, threading.Event()
+        self.gate.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stylizer, name)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """No song is begun within."""
+        self.gate.clear()
+        try:
+            yield
+        finally:
+            self.gate.set()
+
+    def style_for(self, order: Any) -> Any:
+        assert self.gate.wait(60)
+        return self._stylizer.style_for(order)
+
+
 @pytest.fixture(scope="module")
-def port(bundled_stylizer: Stylizer) -> Iterator[int]:
+def gated(bundled_stylizer: Stylizer) -> Gated:
+    return Gated(bundled_stylizer)
+
+
+@pytest.fixture(scope="module")
+def port(gated: Any) -> Iterator[int]:
     """The real server in a thread."""
     import uvicorn
 
     bound: socket.socket = bind("127.0.0.1", 0)
     limits = Limits(max_seconds=20.0, max_bytes=3_000_000)
-    config = uvicorn.Config(make_app(bundled_stylizer, Shelf(limits)), log_level="error", ws="none")
+    config = uvicorn.Config(make_app(gated, Shelf(limits)), log_level="error", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
@@ -153,11 +184,105 @@ def test_a_song_is_sent_and_its_result_played(browser: Any, port: int, encode: A
     assert download.value.suggested_filename == "song.metal.wav"
     assert (download.value.path()).stat().st_size == len(encode(SECONDS))
     page.screenshot(path=tmp_path / "result.png", full_page=True)
-    page.reload()  # the result is found again
+    page.reload()  # the result is found again, with the song that it is of and the style that was made
     visitor.result()
+    visitor.ready()
+    assert page.get_by_role("radio", name="metal").is_checked()
     visitor.click("Remove my files now")
     page.get_by_text("Your files are removed.").wait_for()
     assert page.evaluate("location.hash") == ""
+    assert visitor.problems == []
+
+
+def test_one_song_in_several_styles(browser: Any, port: int, gated: Gated, encode: Any, tmp_path: Path) -> None:
+    """Heard before, watched while it is made, kept when the next one is cancelled and the page loaded again."""
+    visitor = Visitor(browser, port, viewport={"width": 1000, "height": 900}, accept_downloads=True)
+    page = visitor.page
+    visitor.choose(encode(1.5), "mine.wav")
+    visitor.ready()
+    page.locator("#song audio").evaluate("audio => audio.play()")
+    visitor.until("studio.song.audio.currentTime", lambda position: position > 0.1)
+    assert page.evaluate("studio.song.audio.duration") == pytest.approx(1.5, abs=0.01)
+    for style in ("jazz", "rock"):
+        page.get_by_role("radio", name=style).check()
+        visitor.click("Make it")
+        page.locator(".side").nth(1).get_by_text(style).wait_for()
+    rows = page.locator(".made li")
+    assert [row.split("\n")[0] for row in rows.all_inner_texts()] == ["rock", "jazz"]
+
+    with gated.held():
+        page.get_by_role("radio", name="metal").check()
+        visitor.click("Make it")
+        page.get_by_text("Making metal …").wait_for()
+        visitor.until("document.getElementById('progress').position", lambda share: share > 0)
+        before = page.evaluate("document.getElementById('progress').position")
+        visitor.until("document.getElementById('progress').position", lambda share: before < share < 1)
+        assert re.search("left|almost done", page.locator("#left").inner_text())
+        page.get_by_role("radio", name="blues").check()  # which changes neither what is made nor what was
+        assert page.locator(".side .hear").nth(1).inner_text().split() == ["After", "rock"]
+        page.screenshot(path=tmp_path / "making.png", full_page=True)
+        page.reload()
+        page.get_by_text("Making metal …").wait_for()
+        visitor.ready()
+        assert page.get_by_role("radio", name="metal").is_checked()
+        visitor.click("Cancel")
+    page.get_by_text("Cancelled").wait_for()
+    visitor.ready()
+    assert page.locator("#song .invitation").inner_text() == "mine.wav"
+
+    rows.filter(has_text="jazz").get_by_role("button").click()
+    assert page.locator(".side .hear").nth(1).inner_text().split() == ["After", "jazz"]
+    visitor.until("document.getElementById('output').duration", is_number)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="FLAC of rock, mine.wav").click()
+    assert download.value.suggested_filename == "mine.rock.flac"
+    assert download.value.path().read_bytes().startswith(b"fLaC")
+    visitor.click("Play")
+    visitor.until("studio.player.position", lambda position: position > 0.2)
+    rows.filter(has_text="rock").get_by_role("button").click()  # goes on from there
+    visitor.until("studio.player.position", lambda position: position > 0.2)
+    assert page.evaluate("studio.player.heard") == "output"
+    page.get_by_role("radio", name="jazz").check()
+    visitor.click("Make it")
+    page.get_by_text("This was made already.").wait_for()
+    assert rows.count() == 2
+    page.reload()
+    visitor.result()
+    assert [row.split("\n")[0] for row in rows.all_inner_texts()] == ["rock", "jazz"]
+    assert page.locator(".side .hear").nth(1).inner_text().split() == ["After", "jazz"]
+    assert visitor.problems == []
+
+
+DROP = """(files) => {
+    const transfer = new DataTransfer();
+    for (const [name, type, content] of files) {
+        const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, { type }));
+    }
+    const values = { dataTransfer: transfer, cancelable: true, bubbles: true };
+    document.querySelector("footer").dispatchEvent(new DragEvent("dragover", values));
+    document.querySelector("footer").dispatchEvent(new DragEvent("drop", values));
+}"""
+
+
+def test_files_that_are_dropped_beside_the_box_or_together(browser: Any, port: int, encode: Any) -> None:
+    visitor = Visitor(browser, port)
+    page, name = visitor.page, visitor.page.locator("#song .invitation")
+    song = base64.b64encode(encode(0.5)).decode()
+    page.evaluate(DROP, [])
+    visitor.trouble("that is no file; drop one from a folder of this computer")
+    page.evaluate(DROP, [["first.wav", "audio/wav", song]])
+    visitor.ready()
+    assert name.inner_text() == "first.wav" and page.locator(".over").count() == 0
+    page.evaluate(DROP, [["second.wav", "", song]])
+    page.get_by_text("Taken in place of first.wav.").wait_for()
+    visitor.ready()
+    assert name.inner_text() == "second.wav"
+    sounds = [[file, "audio/wav", song] for file in ("third.wav", "fourth.wav")]
+    page.evaluate(DROP, [["cover.jpg", "image/jpeg", song], *sounds])
+    page.get_by_text("3 files were dropped, and one song is made at a time: this is third.wav.").wait_for()
+    visitor.ready()
+    assert name.inner_text() == "third.wav"
     assert visitor.problems == []
 
 

@@ -37,7 +37,12 @@ def test_files_nobody_asks_for_are_removed(open_page: Any, encode: Any) -> None:
         visitor.shelf.remove_old()
         assert visitor.get(f"/api/jobs/{job}/output.wav").status_code == 200  # used 90 s ago
         assert len(visitor.files()) == 8  # the example, too, belongs to what is in use
-        now[0] = 290.0
+        now[0] = 270.0
+        visitor.get("/api/entries")  # as an open page does
+        now[0] = 360.0
+        visitor.shelf.remove_old()
+        assert len(visitor.files()) == 8
+        now[0] = 471.0
         visitor.shelf.remove_old()
         assert list(visitor.shelf.root.iterdir()) == []
         visitor.refused(visitor.get(f"/api/jobs/{job}"), 404, "not here any more")
@@ -84,7 +89,12 @@ def test_the_queue_has_an_order_and_an_end(open_page: Any, bundled_stylizer: Any
         song = visitor.add(encode(0.3))
         jobs = [visitor.start(song) for _ in range(3)]
         assert slow.began.wait(30)
-        assert [visitor.get(f"/api/jobs/{job}").json()["ahead"] for job in jobs] == [0, 1, 2]
+        shown = [visitor.get(f"/api/jobs/{job}").json() for job in jobs]
+        assert [job["ahead"] for job in shown] == [0, 1, 2]
+        each = visitor.shelf.pace.expect(0.3)
+        assert 0 <= shown[0]["progress"] < 1 and [job["progress"] for job in shown[1:]] == [0, 0]
+        for place, job in enumerate(shown):  # what is left of the first, and all of those after it
+            assert place * each - 0.1 <= job["seconds_left"] <= (place + 1) * each + 0.1
         visitor.refused(visitor.order(song), 503, "2 songs are waiting already")
         visitor.refused(visitor.get(f"/api/jobs/{jobs[1]}/output.wav"), 404)
         assert visitor.delete(f"/api/jobs/{jobs[1]}").status_code == 200  # cancelled while waiting

@@ -59,6 +59,31 @@ def test_strength_0_and_another_song_as_example(visitor: Any, encode: Any) -> No
     assert visitor.get(f"/api/jobs/{jobs[0]}").json()["like"] == "wanted.ogg"
 
 
+def test_a_page_that_was_loaded_again_finds_its_songs_and_results(visitor: Any, encode: Any) -> None:
+    person = visitor.another()
+    assert person.get("/api/entries").json() == {"songs": [], "jobs": []}
+    song, like = person.add(encode(0.5)), person.add(encode(0.4, 500.0, "OGG"), "wanted.ogg")
+    jobs = [person.start(song, strength=0.0), person.start(song, like=like, strength=0.0)]
+    finished = [person.wait(job) for job in jobs]
+    found = person.get("/api/entries").json()
+    assert [(each["song"], each["name"]) for each in found["songs"]] == [(song, "song.wav"), (like, "wanted.ogg")]
+    assert found["jobs"] == finished
+    assert [(job["like_song"], job["seconds_left"]) for job in finished] == [(None, 0), (like, 0)]
+    assert visitor.another().get("/api/entries").json() == {"songs": [], "jobs": []}
+
+
+def test_a_song_can_be_heard_before_it_is_made(visitor: Any, encode: Any) -> None:
+    song = visitor.add(encode(0.4, 500.0, "OGG"), "song.ogg")
+    reply = visitor.get(f"/api/songs/{song}/input.flac")
+    assert reply.headers["Content-Type"] == "audio/flac" and "no-store" in reply.headers["Cache-Control"]
+    wav, rate = soundfile.read(io.BytesIO(reply.content))
+    assert (rate, len(wav)) == (RATE, round(0.4 * RATE)) and np.abs(wav).max() > 0.1
+    part = visitor.get(f"/api/songs/{song}/input.flac", headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"fLaC")
+    visitor.refused(visitor.get(f"/api/songs/{song}/output.wav"), 404)
+    visitor.refused(visitor.another().get(f"/api/songs/{song}/input.flac"), 404, "choose it again")
+
+
 def test_the_bundled_song_can_be_taken(visitor: Any) -> None:
     reply = visitor.post("/api/songs/example", json={})
     assert reply.status_code == 201
@@ -113,6 +138,8 @@ def test_nothing_is_done_without_a_cookie_of_this_page(
     song, job = finished
     headers = {"Cookie": cookie}
     for method, path in (
+        ("GET", "entries"),
+        ("GET", f"songs/{song}/input.flac"),
         ("GET", f"jobs/{job}"),
         ("GET", f"jobs/{job}/output.wav"),
         ("DELETE", f"jobs/{job}"),
