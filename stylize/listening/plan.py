@@ -52,7 +52,7 @@ class BuildOrder:
         output: folder of the trial; made.
         to: styles; each song is taken to each of them.
         method: multiple-stimuli, mushra or ab.
-        questions: those of the method where none are given.
+        questions: those of the method where none are given, but for those about a style where none is named.
         reference: of MUSHRA: content or ground-truth.
         style_recordings: files or folders with examples of the style; where none are given, songs of the songs' own
             corpus, or else the bundled examples.
@@ -153,6 +153,8 @@ def plan_build(order: BuildOrder) -> BuildPlan:
         UserError: anything about it that cannot be done.
     """
     questions = check_questions(order.method, order.questions)
+    if not order.to and not order.questions:
+        questions = tuple(name for name in questions if "style" not in question_of(order.method, name, False).needs)
     systems = _parse_systems(order)
     _check_values(order, systems, questions)
     check_output(order)

@@ -1,4 +1,4 @@
-"""How far a song is and how long it still takes, also between the pipeline's reports, which come once in 24 s of music."""
+"""How far a song is and how long it still takes, also between the pipeline's reports, one in 24 s of music."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Pace:
 class Course:
     """The work on one song: it advances by the clock towards the expected end, which every report corrects.
 
-    What is shown never goes back and never stands still: from 90 % on it comes ever nearer to 100 %, so that work that takes
-    longer than expected still moves.
+    What is shown never goes back and does not stand still: from 90 % on it comes ever nearer to 100 %, so that work
+    that takes longer than expected still moves.
 
     Args:
         expected: seconds that it will take.

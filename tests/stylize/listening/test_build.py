@@ -125,6 +125,8 @@ def test_no_example_of_the_style_is_asked_for_where_none_is_played(recordings: R
     assert {song.style_recording for song in trial.songs} == {None}
     with pytest.raises(UserError, match="no example of the style polka"):
         build_trial(recordings.order(tmp_path / "another", **changes))
+    unstyled = build_trial(recordings.order(tmp_path / "unstyled", **changes | {"to": ()}))
+    assert unstyled.questions == ("content", "quality")
 
 
 def test_the_project_s_systems_render(
