@@ -398,3 +398,12 @@ def test_a_server_that_cannot_start_says_so_in_one_line(
     assert main(["listen", *(named.get(part, part) for part in arguments)]) == 2
     printed = capsys.readouterr().err
     assert message in printed and printed.startswith("error: ") and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_the_group_lists_its_commands(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["listen", *arguments]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    for command in ("build", "run", "results", "webmushra", "load"):
+        assert f" {command} " in printed.out
