@@ -24,11 +24,13 @@ import soundfile
 
 from data.audio_formats import check_output, encoding_for, open_encoder, quantise
 from data.errors import UserError
-from data.limiter import CEILING
+from data.limiter import CEILING_DB, FULL_SCALE
+from data.loudness import Mastering
 
 logger = logging.getLogger(__name__)
 
 _BLOCK_FRAMES = 65536  # encoded at a time
+_LOSSY_MARGIN_DB = 1.0  # by how much a decoded file may peak above what was encoded
 _RIFF_LIMIT = 2**32 - 65536  # bytes of samples that fit into a plain wav file with its chunks
 
 
@@ -40,7 +42,8 @@ class AudioWriter:
     (libsndfile notes an encoder's own delay in the file, and decoders that know the note take it off again).
 
     Samples beyond full scale are not cut off one by one: the whole file is turned down so that its peak fits,
-    and a warning says by how much. (A lossy format may still overshoot a little when decoded.)
+    and a warning says by how much; with `mastering`, its peaks are limited instead. (A lossy format may still
+    overshoot a little when decoded.)
 
     Args:
         path: the file; its extension sets the format (wav, flac, ogg, opus, mp3).
@@ -49,11 +52,12 @@ class AudioWriter:
         subtype: libsndfile's encoding, such as PCM_24; see `matching_subtype`. None is 16 bits where there is
             a choice.
         force: whether an existing file may be replaced.
+        mastering: brings the file to a loudness and limits its peaks; None writes the samples at their level.
 
     Attributes:
         frames: samples per channel written so far.
         peak: the largest absolute sample so far.
-        gain: the factor the file was multiplied with; 1.0 unless the peak was over full scale.
+        gain: the factor the file was multiplied with; 1.0 unless the peak was over full scale or `mastering` set it.
 
     Raises:
         UserError: as `check_output`; from `write` and on leaving the context: the disk is full or fails.
@@ -66,6 +70,7 @@ class AudioWriter:
         channels: int,
         subtype: str | None = None,
         force: bool = False,
+        mastering: Mastering | None = None,
     ) -> None:
         self.path = Path(path)
         check_output(self.path, force, sample_rate, channels, subtype)
@@ -75,6 +80,7 @@ class AudioWriter:
         self.peak = 0.0
         self.gain = 1.0
         self._force = force
+        self._mastering = mastering
         self._encoding = encoding_for(self.path)
         self._subtype = subtype or self._encoding.subtypes[0]
         unfinished = self.path.parent / f".unfinished-{secrets.token_hex(6)}"
@@ -126,14 +132,18 @@ class AudioWriter:
         if self.frames == 0:
             raise ValueError(f"no samples were written to {self.path}")
         assert self._raw is not None
-        if self.peak > 1.0:
-            self.gain = CEILING / self.peak
+        if self.peak > 1.0 and self._mastering is None:
+            self.gain = FULL_SCALE / self.peak
             logger.warning(
                 "%s: peak %.3f is over full scale, the whole file is turned down by %.2f dB (gain %.4f)",
                 self.path, self.peak, -20 * math.log10(self.gain), self.gain,
             )  # fmt: skip
         with _disk_errors(self.path):
             self._raw.close()
+            if self._mastering is not None:
+                ceiling_db = CEILING_DB - (_LOSSY_MARGIN_DB if self._encoding.compression_level is not None else 0.0)
+                self._mastering.fit(self._raw_blocks, self.sample_rate, self.channels, ceiling_db)
+                self.gain = self._mastering.gain
             with self._encoded_path.open("x+b") as encoded:
                 self._encode_in_thread(encoded)
                 encoded.flush()
@@ -159,24 +169,30 @@ class AudioWriter:
 
     def _encode(self, encoded: BinaryIO, cancelled: threading.Event) -> None:
         output = _OutputFile(encoded)
-        values_per_block = _BLOCK_FRAMES * self.channels
         try:
-            with (
-                self._raw_path.open("rb") as raw,
-                open_encoder(output, self._container(), self._subtype, self.sample_rate, self.channels,
-                              self._encoding.compression_level) as encoder,
-            ):  # fmt: skip
-                while not cancelled.is_set():
-                    block = np.fromfile(raw, np.float32, values_per_block)
-                    if block.size == 0:
+            with open_encoder(output, self._container(), self._subtype, self.sample_rate, self.channels,
+                              self._encoding.compression_level) as encoder:  # fmt: skip
+                for block in self._finished_blocks():
+                    if cancelled.is_set():
                         break
-                    samples = block.reshape(-1, self.channels) * np.float32(self.gain)
-                    encoder.write(quantise(samples, self._subtype))
+                    encoder.write(quantise(np.ascontiguousarray(block.T), self._subtype))
                     output.raise_failure()
         except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
             output.raise_failure()
             raise UserError(f"{self.path} cannot be encoded: {error}") from error
         output.raise_failure()
+
+    def _finished_blocks(self) -> Iterator[np.ndarray]:
+        """The recording as it is to be encoded, in blocks of shape (channels, samples)."""
+        if self._mastering is not None:
+            return self._mastering.apply(self._raw_blocks(), self.sample_rate, self.channels)
+        return (block * np.float32(self.gain) for block in self._raw_blocks())
+
+    def _raw_blocks(self) -> Iterator[np.ndarray]:
+        """The recording as it was written, in blocks of shape (channels, samples)."""
+        with self._raw_path.open("rb") as raw:
+            while (block := np.fromfile(raw, np.float32, _BLOCK_FRAMES * self.channels)).size:
+                yield block.reshape(-1, self.channels).T
 
     def _container(self) -> str:
         """The format; a wav file too large for 32-bit sizes is written as RF64 (EBU 3306)."""

@@ -1,4 +1,4 @@
-"""A look-ahead limiter: single peaks that no file holds are turned down, and what is around them stays as loud.
+"""A look-ahead limiter of true peaks (ITU-R BS.1770-4, annex 2): what is around a peak stays as loud.
 
 A vocoder gives a spectrogram phases of its own, so now and then many partials peak at once. To turn the whole song
 down by what a few such samples ask for would make it several decibels quieter than the others in a playlist.
@@ -6,52 +6,68 @@ down by what a few such samples ask for would make it several decibels quieter t
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-REACH_SECONDS = 0.02
-"""The gain falls over twice so long before a peak, and rises again over as long after it."""
-CEILING = 1 - 2**-15
-"""What a peak is turned down to: the largest 16-bit value."""
+REACH_SECONDS = 0.001
+"""The gain falls over twice so long before a peak, and rises again over as long after it. A rock song of -6.7 LUFS needs
+6.5 dB of limiting to be as loud with a ceiling of -1 dBTP; with a reach of 20 ms, 15 dB do not suffice, and its mel
+spectrogram is changed by 2.7 dB instead of 1.3."""
+CEILING_DB = -1.0
+"""Default ceiling of true peaks, dBTP (EBU R 128)."""
+FULL_SCALE = 1 - 2**-15
+"""The largest 16-bit value, and with it the ceiling where only clipping is to be avoided."""
+
+BETWEEN_SAMPLES = 1.5
+"""True peaks are looked for where samples come so near to the ceiling: none is expected to be larger than the samples
+around it by more than this factor."""
+
+_OVERSAMPLING = 4
+_TAPS = 12  # samples on either side that an interpolated one depends on
+_HEADROOM_DB = 0.05  # what interpolation by 4 may miss of a peak
 
 
 class PeakLimiter:
     """Limits a stream of samples, block by block; any blocks give what the whole at once gives.
 
-    Samples that are farther than twice `REACH_SECONDS` from any that are over full scale stay bit for bit as they are.
-    All channels are turned down together, so that nothing moves between them.
+    Samples that are farther than twice `REACH_SECONDS` from any true peak over the ceiling stay bit for bit as they
+    are. All channels are turned down together, so that nothing moves between them.
 
     Args:
         sample_rate: Hz.
         channels: 1 is mono.
+        ceiling_db: what true peaks are turned down to, dBTP.
 
     Attributes:
-        peak: the largest absolute sample so far.
-        gain: the smallest factor that a sample was multiplied with so far; 1.0 unless one was over full scale.
+        peak: the largest magnitude met so far: a true peak where it is near the ceiling or over it, else a sample.
+        gain: the smallest factor that a sample was multiplied with so far; 1.0 unless a peak was over the ceiling.
     """
 
-    def __init__(self, sample_rate: int, channels: int) -> None:
+    def __init__(self, sample_rate: int, channels: int, ceiling_db: float = CEILING_DB) -> None:
         self.peak = 0.0
         self.gain = 1.0
+        self._ceiling = 10 ** ((ceiling_db - _HEADROOM_DB) / 20)
         self._reach = max(1, round(REACH_SECONDS * sample_rate))
+        self._edge = 2 * self._reach + _TAPS
         # What the next samples depend on, and after it what waits for those to come.
-        self._pending = np.zeros((channels, 2 * self._reach), np.float32)
+        self._pending = np.zeros((channels, self._edge), np.float32)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take a block in and give out what is final by then, which lags by twice `REACH_SECONDS`.
+        """Take a block in and give out what is final by then, which lags by a little more than twice `REACH_SECONDS`.
 
         Shape: (channels, samples) -> (channels, any number of samples).
         """
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
         samples = np.concatenate([self._pending, block.astype(np.float32, copy=False)], axis=1)
-        margin = 2 * self._reach
-        self._pending = samples[:, -2 * margin :]
-        if samples.shape[1] <= 2 * margin:
+        self._pending = samples[:, -2 * self._edge :]
+        if samples.shape[1] <= 2 * self._edge:
             return samples[:, :0]
-        inner = samples[:, margin:-margin]
-        magnitude = np.abs(samples).max(axis=0).astype(np.float64)
-        if magnitude.max() <= 1.0:
+        inner = samples[:, self._edge : -self._edge]
+        largest = float(np.abs(samples).max())
+        if largest * BETWEEN_SAMPLES <= self._ceiling:
+            self.peak = max(self.peak, largest)
+            return inner
+        magnitude = true_peaks(samples)
+        self.peak = max(self.peak, float(magnitude.max()))
+        if magnitude.max() <= self._ceiling:
             return inner
         gain = self._gains(magnitude)
         self.gain = min(self.gain, float(gain.min()))
@@ -62,31 +78,44 @@ class PeakLimiter:
 
         Shape: (channels, any number of samples).
         """
-        return self.push(np.zeros((len(self._pending), 2 * self._reach), np.float32))
+        return self.push(np.zeros((len(self._pending), self._edge), np.float32))
 
     def _gains(self, magnitude: np.ndarray) -> np.ndarray:
-        """A factor for every sample but `2 * reach` at both ends: a weighted mean of what its neighbours ask for.
+        """A factor for every sample but those at both ends that wait: a weighted mean of what its neighbors ask for.
 
         Every gain in the mean respects every peak in reach of both, so the mean does, too.
         """
         from scipy.ndimage import minimum_filter1d  # half a second, for the songs that need it
         from scipy.signal import oaconvolve
 
-        wanted = np.where(magnitude > 1.0, CEILING / np.maximum(magnitude, 1.0), 1.0)
+        wanted = np.minimum(self._ceiling / np.maximum(magnitude, self._ceiling), 1.0)
         lowest = minimum_filter1d(wanted, 2 * self._reach + 1)
         window = np.hanning(2 * self._reach + 3)[1:-1]
         smooth = oaconvolve(1.0 - lowest, window / window.sum(), mode="same")
-        return (1.0 - smooth[2 * self._reach : -2 * self._reach]).astype(np.float32)
+        return (1.0 - smooth[self._edge : -self._edge]).astype(np.float32)
 
 
-def describe_limiting(peak: float, gain: float) -> str:
-    """What a limiter did, for the user: a line of its own to add to a report, empty where nothing was turned down.
+def true_peaks(samples: np.ndarray) -> np.ndarray:
+    """The largest magnitude over the channels at each sample and at the points halfway to its neighbors.
 
-    Args:
-        peak: `PeakLimiter.peak`.
-        gain: `PeakLimiter.gain`.
+    Shape: (channels, samples) -> (samples,), float64.
     """
-    if gain >= 1.0:
-        return ""
-    decibels = -20 * math.log10(gain)
-    return f"\nnote: peaks of up to {peak:.2f} were turned down by up to {decibels:.1f} dB so that they do not clip"
+    magnitude = np.abs(samples).max(axis=0).astype(np.float64)
+    for kernel in _interpolators():
+        for channel in samples:
+            # Point n of the convolution lies between the samples n and n + 1.
+            between = np.abs(np.convolve(channel, kernel, mode="full")[_TAPS : _TAPS + len(channel)])
+            np.maximum(magnitude, between, out=magnitude)
+            np.maximum(magnitude[1:], between[:-1], out=magnitude[1:])
+    return magnitude
+
+
+def _interpolators() -> list[np.ndarray]:
+    """Windowed sinc kernels of 2 * `_TAPS` values, for the points between two samples."""
+    place = np.arange(-_TAPS + 1, _TAPS + 1)
+    kernels = []
+    for phase in range(1, _OVERSAMPLING):
+        distance = place - phase / _OVERSAMPLING
+        kernel = np.sinc(distance) * np.i0(6.0 * np.sqrt(np.maximum(0.0, 1 - (distance / _TAPS) ** 2))) / np.i0(6.0)
+        kernels.append((kernel / kernel.sum()).astype(np.float32)[::-1].copy())
+    return kernels

@@ -132,7 +132,7 @@ def measure(
         mels = torch.stack([others[place % len(others)] for place in range(start, start + sources)])
         for weight in WEIGHTS:
             with torch.no_grad():
-                vector = translator.style_by_example(example[None], weight)
+                vector = translator.style_by_example(example[None], weight).vector
                 made = translator(mels, vector.expand(len(mels), -1))
                 names = [judge.genres[place] for place in judge(made).argmax(dim=1).tolist()]
             colour = (tone_colour(made) - tone_colour(example[None])).abs().mean()

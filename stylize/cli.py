@@ -24,9 +24,7 @@ from stylize.request import Job, Order, check_known, inspect_song, plan_jobs
 from stylize.web.command import web_command
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from stylize.pipeline import Stylizer
+    from stylize.pipeline import Style, Stylizer
 
 DEFAULT_COMMAND = "song"
 INTERRUPTED = 130
@@ -68,6 +66,7 @@ def stylize_songs(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: SONG.STYLE.wav")] = None,
     strength: Annotated[float, typer.Option(help="From 0 (the song's own sound) to 1 (the style).")] = 1.0,
     sample_rate: Annotated[int | None, typer.Option(help="Of the output, Hz; default: the song's.")] = None,
+    loudness: Annotated[str, typer.Option(help="song (as loud as the song), off, or LUFS such as -14.")] = "song",
     picture: Annotated[Path | None, typer.Option(help="PNG of the mel spectrogram before and after.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     model: ModelOption = None,
@@ -76,7 +75,7 @@ def stylize_songs(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
 ) -> int:
     """Write a song, or each song of a folder, in another style."""
-    order = Order(source, output, to, like, strength, sample_rate, picture, force)
+    order = Order(source, output, to, like, strength, sample_rate, picture, force, loudness)
     check_device_name(device)
     jobs = plan_jobs(order)
     if source.is_dir():
@@ -88,7 +87,7 @@ def stylize_songs(
 
 def _load(
     order: Order, model: Path | None, vocoder: Path | None, device: str, threads: int | None
-) -> tuple[Stylizer, Tensor]:
+) -> tuple[Stylizer, Style]:
     """Everything cheap is checked by now but the reference and the models; then load them."""
     if order.like is not None:
         scan_audio(order.like)
@@ -105,13 +104,13 @@ def _load(
     return stylizer, stylizer.style_for(order)
 
 
-def _stylize_one(job: Job, info: AudioInfo, order: Order, stylizer: Stylizer, style: Tensor) -> None:
+def _stylize_one(job: Job, info: AudioInfo, order: Order, stylizer: Stylizer, style: Style) -> None:
     with SongProgress(job.source.name, info.seconds) as bar:
         result = stylizer.convert(info, job.output, style, order, bar.update)
     print(describe_result(result), flush=True)
 
 
-def _stylize_folder(jobs: list[Job], order: Order, loaded: tuple[Stylizer, Tensor]) -> int:
+def _stylize_folder(jobs: list[Job], order: Order, loaded: tuple[Stylizer, Style]) -> int:
     failed = 0
     for job in jobs:
         try:

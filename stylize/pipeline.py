@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +14,17 @@ from torch import Tensor
 
 from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype, resampled_length, scan_audio
 from data.errors import UserError
-from data.limiter import PeakLimiter
-from data.mel import LogMel
+from data.loudness import LoudnessMeter, Mastering
+from data.mel import LogMel, MelConfig
 from melgan import Vocoder
 from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows
 from stylize.models import check_same_mel, find_device, read_pair
 from stylize.picture import MelHistory, save_picture
-from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs
+from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
+from stylize.stereo import StereoField
 from travelgan import Translator
+from travelgan.translator import ExampleStyle
 
 BLOCK_FRAMES = 2048
 REFERENCE_SECONDS = 120.0
@@ -38,13 +40,28 @@ class Block:
 
     Args:
         wav: (channels, samples) at the models' rate; together the blocks are as long as the song.
-        mel_before: (channels, n_mels, frames), log10.
+        mel_before: of the mean of the channels, (1, n_mels, frames), log10.
         mel_after: the same, as the vocoder saw it.
     """
 
     wav: np.ndarray
     mel_before: Tensor
     mel_after: Tensor
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a song is to be made into.
+
+    Args:
+        vector: (style_size,).
+        weights: of the named styles in it.
+        by_example: whether it is that of a recording.
+    """
+
+    vector: Tensor
+    weights: Mapping[str, float]
+    by_example: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,15 +72,23 @@ class Result:
         path: of the file written.
         seconds: its duration.
         elapsed: seconds of work.
-        gain: what the loudest peak was multiplied by so that it does not clip, at most 1; see `data.limiter`.
-        peak: largest magnitude before that.
+        styles: weight of each style that was asked for, or that was heard in the reference; they add up to 1.
+        by_example: whether a reference gave the style.
+        strength: as it was asked for.
+        change_db: mean difference that the translator made to the mel spectrogram where the song sounds, dB.
+        gain: factor that brought the output to its loudness.
+        limited_db: by how much the highest peak was turned down after that, dB; see `data.limiter`.
     """
 
     path: Path
     seconds: float
     elapsed: float
-    gain: float
-    peak: float
+    styles: Mapping[str, float]
+    by_example: bool = False
+    strength: float = 1.0
+    change_db: float = 0.0
+    gain: float = 1.0
+    limited_db: float = 0.0
 
     @property
     def real_time_factor(self) -> float:
@@ -97,6 +122,7 @@ class Stylizer:
         self.translator = translator.eval().to(self.device)
         self.vocoder = vocoder.eval().to(self.device)
         self.log_mel = LogMel(self.mel_config).to(self.device)
+        self.stereo = StereoField(self.mel_config).to(self.device)
         self.layout = BlockLayout.for_networks(
             hop_length=self.mel_config.hop_length,
             mel_context=self.mel_config.context,
@@ -105,6 +131,7 @@ class Stylizer:
                 translator.context_frames,
                 vocoder.context_frames,
                 ramp_frames(self.mel_config),
+                self.stereo.context_frames,
             ),
             block_frames=block_frames,
         )
@@ -138,8 +165,8 @@ class Stylizer:
         return self.translator.style_vector(weights).to(self.device)
 
     @torch.inference_mode()
-    def style_like(self, reference: Path | str) -> Tensor:
-        """The style vector of a recording, (style_size,), from its first two minutes.
+    def style_like(self, reference: Path | str) -> ExampleStyle:
+        """The style of a recording, from its first two minutes, and the named styles heard in it.
 
         Raises:
             UserError: unreadable or silent recording.
@@ -163,6 +190,7 @@ class Stylizer:
         to: str | None = None,
         like: Path | str | None = None,
         strength: float = 1.0,
+        loudness: str = "song",
         sample_rate: int | None = None,
         picture: Path | str | None = None,
         force: bool = False,
@@ -177,7 +205,9 @@ class Stylizer:
         Raises:
             UserError: anything about these that cannot be done; nothing is written then.
         """
-        order = Order(Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force)
+        order = Order(
+            Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force, loudness
+        )
         if order.source.is_dir():
             raise UserError(f"{source} is a folder; give one song")
         (job,) = plan_jobs(order)
@@ -187,20 +217,22 @@ class Stylizer:
             scan_audio(order.like)
         return self.convert(info, job.output, self.style_for(order), order, progress)
 
-    def style_for(self, order: Order) -> Tensor:
-        """The style vector that an order asks for, (style_size,)."""
-        return self.named_style(order.to) if order.to is not None else self.style_like(str(order.like))
+    def style_for(self, order: Order) -> Style:
+        """The style that an order asks for."""
+        if order.to is not None:
+            return Style(self.named_style(order.to), order.weights)
+        return Style(*self.style_like(str(order.like)), by_example=True)
 
     def convert(
-        self, info: AudioInfo, output: Path, style: Tensor, order: Order, progress: Progress | None = None
+        self, info: AudioInfo, output: Path, style: Style, order: Order, progress: Progress | None = None
     ) -> Result:
         """Stylize a song that :func:`stylize.request.inspect_song` found good.
 
         Args:
             info: the song.
             output: the file to write.
-            style: (style_size,).
-            order: for strength, sample rate, picture and force.
+            style: see :meth:`style_for`.
+            order: for strength, sample rate, loudness, picture and force.
             progress: called with the seconds done.
 
         Raises:
@@ -212,27 +244,44 @@ class Stylizer:
         subtype = matching_subtype(info.subtype, output)
         histories = (MelHistory(), MelHistory())
         done = 0
+        change, mastering, song = _Change(self.mel_config), Mastering(), LoudnessMeter(rate, info.channels)
         with (
             AudioReader(info.path, sample_rate=rate) as reader,
-            AudioWriter(output, output_rate, info.channels, subtype, order.force) as writer,
+            AudioWriter(output, output_rate, info.channels, subtype, order.force, mastering) as writer,
         ):
+
+            def read(samples: int) -> np.ndarray:
+                piece = reader.read(samples)
+                song.push(piece)
+                return piece
+
             resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
-            limiter = PeakLimiter(output_rate, info.channels)
-            for block in self.blocks(reader.read, info.channels, style, order.strength):
-                writer.write(limiter.push(resampler.push(block.wav)))
+            for block in self.blocks(read, info.channels, style.vector, order.strength):
+                writer.write(resampler.push(block.wav))
                 done += block.wav.shape[1]
+                change.add(block)
                 if order.picture is not None:
                     for history, mel in zip(histories, (block.mel_before, block.mel_after), strict=True):
                         history.add(mel.mean(dim=0).cpu().numpy())
                 if progress is not None:
                     progress(done / rate)
-            writer.write(limiter.push(resampler.finish()))
-            writer.write(limiter.finish())
+            writer.write(resampler.finish())
+            mastering.loudness = target_loudness(order.loudness, song.integrated)
         elapsed = time.perf_counter() - started
         if order.picture is not None:
             before, after = (history.image() for history in histories)
             save_picture(order.picture, before, after, seconds=info.seconds, title=order.label)
-        return Result(output, length / output_rate, elapsed, gain=limiter.gain, peak=limiter.peak)
+        return Result(
+            output,
+            length / output_rate,
+            elapsed,
+            style.weights,
+            style.by_example,
+            order.strength,
+            change.decibels,
+            mastering.gain,
+            mastering.limited_db,
+        )
 
     def blocks(self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0) -> Iterator[Block]:
         """Stylize a stream of samples at the models' rate, in constant memory.
@@ -242,7 +291,7 @@ class Stylizer:
 
         Args:
             read: gives the samples in order, (channels, <= n).
-            channels: each is stylized on its own.
+            channels: of the song; their mean is stylized, and what they differ in follows it (`stylize.stereo`).
             style: (style_size,).
             strength: see :class:`stylize.request.Order`.
         """
@@ -251,20 +300,20 @@ class Stylizer:
 
     @torch.inference_mode()
     def _stylize_window(self, window: Window, style: Tensor, strength: float) -> Block:
-        samples, channels = window.samples, len(window.samples)
-        if channels > 1 and (samples == samples[:1]).all():  # a mono recording in several channels
-            samples = samples[:1]
-        samples_here = torch.from_numpy(np.ascontiguousarray(samples)).to(self.device)
-        mel_before = self.log_mel(samples_here, padded=True)
+        samples = torch.from_numpy(np.ascontiguousarray(window.samples)).to(self.device)
+        mid = samples.mean(dim=0, keepdim=True)
+        mel_before = self.log_mel(mid, padded=True)
         silent = find_silent_frames(mel_before, self.mel_config)
         mel_after = self._translate(mel_before, style, strength)
         mel_after = mel_after.masked_fill(silent[:, None], self.mel_config.log_floor)
         wav = self.vocoder(mel_after, window.first_frame)[:, 0]
         if silent.any():
             wav = wav * silence_gain(silent, self.mel_config)
+        if (samples != samples[:1]).any():
+            wav = self.stereo(samples, mid, wav.float())
         first, last = window.start - window.first_frame, window.stop - window.first_frame
         begin = first * self.layout.hop_length
-        wav = wav[:, begin : begin + window.song_samples].float().expand(channels, -1)
+        wav = wav[:, begin : begin + window.song_samples].float().expand(len(samples), -1)
         return Block(wav.cpu().numpy(), mel_before[..., first:last], mel_after[..., first:last])
 
     def _translate(self, mel: Tensor, style: Tensor, strength: float) -> Tensor:
@@ -273,6 +322,25 @@ class Stylizer:
             return mel
         translated = self.translator(mel, style.to(mel).expand(len(mel), -1))
         return translated if strength == 1.0 else torch.lerp(mel, translated, strength)
+
+
+class _Change:
+    """How much the translator changed, over the frames of a song that sound."""
+
+    def __init__(self, config: MelConfig) -> None:
+        self._config = config
+        self._total, self._frames = 0.0, 0
+
+    def add(self, block: Block) -> None:
+        """Take in a block."""
+        difference = (block.mel_after - block.mel_before).abs().mean(dim=1)  # none in silent frames
+        self._total += float(difference.sum())
+        self._frames += int((~find_silent_frames(block.mel_before, self._config)).sum())
+
+    @property
+    def decibels(self) -> float:
+        """The mean over all bands and frames so far; 0 for silence."""
+        return 20 * self._total / max(1, self._frames)
 
 
 def _path(value: Path | str | None) -> Path | None:

@@ -4,23 +4,52 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
-from data.limiter import describe_limiting
+from data.loudness import describe_limiting
 
 if TYPE_CHECKING:
     from stylize.pipeline import Result
 
+LEAST_SHARE = 0.05
+"""Styles with a smaller weight are not named."""
+LEAST_CHANGE_DB = 2.0
+"""A smaller change of the mel spectrogram is pointed out: the vocoder alone makes about 1.3 dB."""
+LEAST_CERTAINTY = 0.6
+"""Of the style that a reference is taken for; it is pointed out when none has so much."""
+
 
 def describe_result(result: Result) -> str:
-    """Path, duration and real-time factor in one line, and a second line when clipping was prevented."""
+    """Path, style, change, duration and real-time factor in one line, and a line for each thing worth a note."""
     line = (
-        f"{result.path}: {result.seconds:.1f} s of music in {result.elapsed:.1f} s, "
-        f"{result.real_time_factor:.1f}x real time"
+        f"{result.path}: {describe_styles(result.styles)}, mel changed by {result.change_db:.1f} dB; "
+        f"{result.seconds:.1f} s of music in {result.elapsed:.1f} s, {result.real_time_factor:.1f}x real time"
     )
-    return line + describe_limiting(result.peak, result.gain)
+    return "\n".join([line, *describe_notes(result)])
+
+
+def describe_styles(weights: Mapping[str, float]) -> str:
+    """The styles that matter, as `metal`, or `70 % jazz, 30 % metal`."""
+    named = sorted(((weight, name) for name, weight in weights.items() if weight >= LEAST_SHARE), reverse=True)
+    if len(named) == 1 and named[0][0] > 1 - LEAST_SHARE:
+        return named[0][1]
+    return ", ".join(f"{100 * weight:.0f} % {name}" for weight, name in named)
+
+
+def describe_notes(result: Result) -> list[str]:
+    """What a user should know about a result, a line each."""
+    notes = []
+    if result.change_db < LEAST_CHANGE_DB and result.strength > 0:
+        notes.append(
+            f"note: almost nothing changed ({result.change_db:.1f} dB in the mean over the mel spectrogram); "
+            "to this model the song is near that style already: try another style, or a mixture"
+        )
+    if result.by_example and max(result.styles.values()) < LEAST_CERTAINTY:
+        notes.append("note: the reference is near to no single style of this model; --to names one")
+    return notes + describe_limiting(result.limited_db)
 
 
 def describe_model(folder: Path) -> str:

@@ -19,6 +19,9 @@ OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 MIXTURE_TOLERANCE = 0.0101
 """How far from 1 the weights of a mixture may add up to: three times 0.33 is fine."""
 
+LOUDNESSES = (-70.0, -5.0)
+"""Lowest and highest integrated loudness of an output, LUFS."""
+
 SAMPLE_RATES = (4000, 384000)
 """Lowest and highest sample rate of an output, Hz."""
 
@@ -36,6 +39,7 @@ class Order:
         sample_rate: of the output, Hz; None for the song's own.
         picture: PNG of the mel before and after.
         force: existing files may be overwritten.
+        loudness: `song` for the song's integrated loudness, `off` for the level that the networks give, or LUFS.
     """
 
     source: Path
@@ -46,6 +50,7 @@ class Order:
     sample_rate: int | None = None
     picture: Path | None = None
     force: bool = False
+    loudness: str = "song"
 
     @property
     def weights(self) -> dict[str, float]:
@@ -64,6 +69,28 @@ class Job:
 
     source: Path
     output: Path
+
+
+def target_loudness(choice: str, song: float | None) -> float | None:
+    """The integrated loudness of an output, LUFS; None to leave its level as it is.
+
+    Args:
+        choice: `song`, `off`, or a number.
+        song: loudness of the song, LUFS; None for silence.
+
+    Raises:
+        UserError: another choice, or a number out of range.
+    """
+    if choice in ("song", "off"):
+        return song if choice == "song" else None
+    lowest, highest = LOUDNESSES
+    try:
+        target = float(choice)
+    except ValueError:
+        target = math.nan
+    if not lowest <= target <= highest:
+        raise UserError(f"got the loudness {choice!r}; expected song, off, or {lowest:g} to {highest:g} (LUFS)")
+    return target
 
 
 def parse_styles(text: str) -> dict[str, float]:
@@ -137,6 +164,7 @@ def _check_values(order: Order) -> None:
         raise UserError("no target style; give --to STYLE (`stylize styles` lists them) or --like REFERENCE")
     if not 0.0 <= order.strength <= 1.0:
         raise UserError(f"got the strength {order.strength:g}; expected a number from 0 to 1")
+    target_loudness(order.loudness, None)
     lowest, highest = SAMPLE_RATES
     if order.sample_rate is not None and not lowest <= order.sample_rate <= highest:
         raise UserError(f"got the sample rate {order.sample_rate}; expected {lowest} to {highest} Hz")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,18 @@ NAMED_WEIGHT = 2.0
 
 MIXTURE_TOLERANCE = 0.01
 """How far the weights of a mixture may be from a sum of 1."""
+
+
+class ExampleStyle(NamedTuple):
+    """The style of a recording.
+
+    Args:
+        vector: (style_size,), of length 1.
+        weights: how much of each named style was heard in it; they add up to 1.
+    """
+
+    vector: Tensor
+    weights: dict[str, float]
 
 
 class Translator(nn.Module):
@@ -136,8 +148,8 @@ class Translator(nn.Module):
             embeddings = torch.cat([self.siamese(mel[..., start : start + window]).style for start in starts])
         return nn.functional.normalize(embeddings.mean(dim=0), dim=0)
 
-    def style_by_example(self, mel: Tensor, named_weight: float = NAMED_WEIGHT) -> Tensor:
-        """The style vector to make a song sound like a recording: its embedding, drawn to the named styles it is near.
+    def style_by_example(self, mel: Tensor, named_weight: float = NAMED_WEIGHT) -> ExampleStyle:
+        """The style to make a song sound like a recording: its embedding, drawn to the named styles it is near.
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
         learnt little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
@@ -152,7 +164,8 @@ class Translator(nn.Module):
         prototypes = self.siamese.style_prototypes()
         nearness = torch.softmax(prototypes @ embedding / PROTOTYPE_TEMPERATURE, dim=0)
         named = nn.functional.normalize(nearness @ prototypes, dim=0)
-        return nn.functional.normalize(embedding + named_weight * named, dim=0)
+        vector = nn.functional.normalize(embedding + named_weight * named, dim=0)
+        return ExampleStyle(vector, dict(zip(self.styles, nearness.tolist(), strict=True)))
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
         """Write a model folder for inference.

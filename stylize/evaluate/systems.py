@@ -150,7 +150,7 @@ class ByExample:
         """Translate to the style of the example, all of which is heard."""
         assert pair.example is not None
         started = time.perf_counter()
-        style = self.stylizer.style_like(pair.example)
+        style = self.stylizer.style_like(pair.example).vector
         return Made(
             render(self.stylizer, excerpts.load(pair.source), style, 1.0),
             time.perf_counter() - started,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import UserError
-from data.limiter import describe_limiting
+from data.loudness import describe_limiting
 from stylize.models import check_device_name
 from stylize.optimize.choices import (
     INVERSES,
@@ -63,6 +63,7 @@ def optimize_command(
         Path | None, _option(FILES, "Default: CONTENT.like-STYLE.wav (pictures: .png)", "-o", "--output")
     ] = DEFAULT.output,
     force: Annotated[bool, _option(FILES, "Overwrite existing files.", "--force")] = DEFAULT.force,
+    loudness: Annotated[str, _option(FILES, "song (as loud as CONTENT), off, or LUFS such as -14.")] = DEFAULT.loudness,
     history: Annotated[Path | None, _option(FILES, "CSV of every loss at every iteration.")] = DEFAULT.history,
     picture: Annotated[Path | None, _option(FILES, "PNG of content, style and result.")] = DEFAULT.picture,
     curves: Annotated[Path | None, _option(FILES, "PNG of the losses.")] = DEFAULT.curves,
@@ -171,7 +172,7 @@ def run_order(order: OptimizeOrder) -> int:
 
 
 def describe_result(result: OptimizeResult) -> str:
-    """Path, time and losses in one line, and a second line when clipping was prevented."""
+    """Path, time and losses in one line, and a second line where peaks were limited."""
     last = result.history.rows[-1].step if result.history.rows else None
     parts = [f"{result.path}:"]
     if result.seconds is not None:
@@ -186,7 +187,7 @@ def describe_result(result: OptimizeResult) -> str:
         converged = " until nothing fell any more" if result.stopped == "converged" else ""
         plural = "" if last.iteration == 1 else "s"
         line += f"; {last.iteration} iteration{plural}{converged}, {describe_losses(last)}"
-    return line + describe_limiting(result.peak, result.gain)
+    return "\n".join([line, *describe_limiting(result.limited_db)])
 
 
 def describe_losses(step: Step) -> str:

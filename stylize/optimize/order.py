@@ -20,6 +20,7 @@ class OptimizeOrder:
         style: another of the same kind.
         output: the file to write; None for `CONTENT.like-STYLE.wav` (`.png`) in the current folder.
         force: existing files may be overwritten.
+        loudness: of a sound: `song` for the content's, `off` for the level that comes out, or LUFS.
         representation: the map of a sound that is optimised: mel, stft or cqt.
         inverse: back to a waveform: auto, vocoder or griffin-lim.
         vocoder: folder of the vocoder; None for the bundled one.
@@ -72,6 +73,7 @@ class OptimizeOrder:
     style: Path
     output: Path | None = None
     force: bool = False
+    loudness: str = "song"
     representation: str = "mel"
     inverse: str = "auto"
     vocoder: Path | None = None

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from data.audio import AudioReader, AudioWriter, matching_subtype, probe_audio, resampled_length
 from data.errors import UserError
-from data.limiter import PeakLimiter
+from data.loudness import LoudnessMeter, Mastering
 from stylize.models import find_device
 from stylize.optimize.blocks import BlockDecoder, BlockLayout, MapJoiner, iterate_maps
 from stylize.optimize.engine import Step
@@ -39,6 +39,7 @@ from stylize.optimize.transfer import (
 )
 from stylize.picture import MelHistory
 from stylize.pipeline import ExactLengthResampler
+from stylize.request import target_loudness
 
 __all__ = ["OptimizeOrder", "OptimizeResult", "Place", "Reporter", "stylize_by_optimization"]
 
@@ -52,8 +53,7 @@ class OptimizeResult:
         elapsed: seconds of work.
         seconds: duration of a sound; None for pictures.
         blocks: in which it was optimised.
-        gain: what the loudest peak of a sound was multiplied by so that it does not clip, at most 1.
-        peak: its largest magnitude before that.
+        limited_db: by how much the highest peak of a sound was turned down, dB; see `data.limiter`.
         network: the network and its layers, in one line.
         history: every iteration.
         stopped: `finished`, `converged`, `interrupted` (Ctrl-C) or `not finite` (the loss was no number).
@@ -65,8 +65,7 @@ class OptimizeResult:
     elapsed: float = 0.0
     seconds: float | None = None
     blocks: int = 1
-    gain: float = 1.0
-    peak: float = 0.0
+    limited_db: float = 0.0
     network: str = ""
     history: History = field(default_factory=History)
     stopped: str = "finished"
@@ -253,16 +252,15 @@ class _SoundRun:
         info, rate, result = self._info, self._representation.sample_rate, self._recorder.result
         output, force = self._plan.output, self._order.force
         subtype = matching_subtype(info.subtype, output)
-        with AudioWriter(output, info.sample_rate, info.channels, subtype, force) as writer:
+        mastering = Mastering(target_loudness(self._order.loudness, _loudness(self._order.content)))
+        with AudioWriter(output, info.sample_rate, info.channels, subtype, force, mastering) as writer:
             resampler = ExactLengthResampler(rate, info.sample_rate, info.channels, info.frames)
-            limiter = PeakLimiter(info.sample_rate, info.channels)
             for wav, content, final in self._blocks(transfer):
-                writer.write(limiter.push(resampler.push(np.broadcast_to(wav, (info.channels, wav.shape[1])))))
+                writer.write(resampler.push(np.broadcast_to(wav, (info.channels, wav.shape[1]))))
                 before.add(content)
                 after.add(final)
-            writer.write(limiter.push(resampler.finish()))
-            writer.write(limiter.finish())
-        result.seconds, result.gain, result.peak = info.seconds, limiter.gain, limiter.peak
+            writer.write(resampler.finish())
+        result.seconds, result.limited_db = info.seconds, mastering.limited_db
 
     def _blocks(self, transfer: Transfer) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each block, what is final of the waveform, (channels, samples), and the mean over the channels of what is
@@ -333,6 +331,15 @@ class _SoundRun:
 
     def _scaled(self, map_: Tensor) -> Tensor:
         return map_ if self._scale is None else self._scale.apply(map_)
+
+
+def _loudness(path: Path) -> float | None:
+    """Integrated loudness of a recording, LUFS; None for silence."""
+    with AudioReader(path) as reader:
+        meter = LoudnessMeter(reader.sample_rate, reader.channels)
+        while (block := reader.read(1 << 16)).size:
+            meter.push(block)
+    return meter.integrated
 
 
 def _extremes(map_: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def stylize_job(job: Job, stylizer: Stylizer, most_seconds: float) -> None:
         style = stylizer.style_for(order)
         check(0.0)
         result = making / "output.wav"
-        job.gain = stylizer.convert(song, result, style, order, check).gain
+        job.gain = 10 ** (-stylizer.convert(song, result, style, order, check).limited_db / 20)
         _write_flac(result, making / "output.flac", song)
         _draw(stylizer, job.song.checked.playable, result, making)
         for name in RESULT_NAMES:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.mel import MelConfig
 from stylize import Stylizer
+from stylize.listening.stimuli import measure_loudness
 from stylize.pipeline import ExactLengthResampler
 from stylize.silence import find_silent_frames, silence_gain
 
@@ -74,16 +75,21 @@ def run(stylizer: Stylizer, song: np.ndarray, style: Tensor, strength: float = 1
 
 @torch.inference_mode()
 def run_whole(stylizer: Stylizer, song: np.ndarray, style: Tensor, strength: float = 1.0) -> np.ndarray:
-    """The definition: pad to whole frames, then each network once over the whole song."""
+    """The definition: pad to whole frames, then each network once over the mean of the channels of the whole song."""
     samples, multiple = song.shape[1], stylizer.translator.frame_multiple
     least = max(stylizer.translator.context_frames, stylizer.vocoder.context_frames, 896 // HOP) + 1
     frames = -(-max(-(-samples // HOP), least) // multiple) * multiple
-    mel = stylizer.log_mel(torch.from_numpy(np.pad(song, ((0, 0), (0, frames * HOP - samples)))))
+    padded = torch.from_numpy(np.pad(song, ((0, 0), (0, frames * HOP - samples))))
+    mel = stylizer.log_mel(padded.mean(dim=0, keepdim=True))
     silent = find_silent_frames(mel, stylizer.mel_config)
     translated = stylizer.translator(mel, style.expand(len(mel), -1))
     blend = (1 - strength) * mel + strength * translated
     blend = torch.where(silent[:, None], torch.tensor(-5.0), blend)
     wav = stylizer.vocoder(blend)[:, 0] * silence_gain(silent, stylizer.mel_config)
+    if len(song) > 1:
+        context = stylizer.mel_config.context
+        reflected = nn.functional.pad(padded[:, None], (context, context), mode="reflect")[:, 0]
+        wav = stylizer.stereo(reflected, reflected.mean(dim=0, keepdim=True), wav)
     return wav[:, :samples].numpy()
 
 
@@ -139,13 +145,16 @@ def test_without_context_blocks_do_differ(tiny_stylizer: Stylizer, songs: Songs)
     assert difference.max() > 1e-2
 
 
-def test_channels_are_stylized_each_on_its_own(tiny_stylizer: Stylizer, songs: Songs) -> None:
-    song = songs.make(12_345, channels=3)
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_a_downmix_of_the_result_is_the_result_of_a_downmix(
+    tiny_stylizer: Stylizer, songs: Songs, channels: int, strength: float
+) -> None:
+    song = songs.make(12_345, channels=channels)
     style = tiny_stylizer.named_style("blues")
-    together = run(tiny_stylizer, song, style)
-    for channel in range(3):
-        alone = run(tiny_stylizer, song[channel : channel + 1], style)
-        np.testing.assert_allclose(together[channel : channel + 1], alone, atol=1e-5)
+    mono = run(tiny_stylizer, song.mean(axis=0, keepdims=True), style, strength)
+    error = run(tiny_stylizer, song, style, strength).mean(axis=0) - mono[0]
+    assert 20 * np.log10(error.std() / mono.std()) < -60
 
 
 def test_identical_channels_stay_identical(tiny_stylizer: Stylizer, songs: Songs) -> None:
@@ -217,8 +226,9 @@ def test_resampling_gives_the_length_asked_for(songs: Songs, rate: int, other: i
 
 
 def test_reference_gives_its_style(tiny_stylizer: Stylizer, songs: Songs, tmp_path: Path) -> None:
-    style = tiny_stylizer.style_like(songs.write(tmp_path / "a.wav", 40_000, channels=2, rate=44100))
-    other = tiny_stylizer.style_like(songs.write(tmp_path / "b.ogg", 60_000))
+    style, weights = tiny_stylizer.style_like(songs.write(tmp_path / "a.wav", 40_000, channels=2, rate=44100))
+    other, _ = tiny_stylizer.style_like(songs.write(tmp_path / "b.ogg", 60_000))
+    assert tuple(weights) == tiny_stylizer.styles and sum(weights.values()) == pytest.approx(1.0)
     assert style.shape == (tiny_stylizer.translator.style_size,)
     assert float(style.norm()) == pytest.approx(1.0, abs=1e-5)
     assert not torch.allclose(style, other, atol=1e-6)
@@ -246,6 +256,37 @@ def test_three_lines_of_python(tiny_models: TinyModels, songs: Songs, tmp_path: 
         stylizer.stylize_file(source, tmp_path / "new.wav", to="polka")
     with pytest.raises(UserError, match="is a folder"):
         stylizer.stylize_file(tmp_path, tmp_path / "new", to="jazz")
+
+
+@pytest.mark.parametrize(("loudness", "expected"), [("song", None), ("-30", -30.0), ("off", None)])
+def test_the_output_is_as_loud_as_the_song_or_as_asked(
+    tiny_stylizer: Stylizer, songs: Songs, tmp_path: Path, loudness: str, expected: float | None
+) -> None:
+    source = songs.write(tmp_path / "song.wav", 44_100, channels=2)
+    style = tiny_stylizer.named_style("jazz")
+    result = tiny_stylizer.stylize_file(source, tmp_path / "out.wav", to="jazz", loudness=loudness)
+    wav, rate = soundfile.read(tmp_path / "out.wav")
+    song, _ = soundfile.read(source)
+    own = run(tiny_stylizer, song.T.astype(np.float32), style).T
+    own_loudness, song_loudness = (measure_loudness(sound.T, rate) for sound in (own, song))
+    assert own_loudness is not None and song_loudness is not None and abs(own_loudness - song_loudness) > 1.0
+    wanted = {"song": song_loudness, "off": own_loudness}.get(loudness, expected)
+    assert measure_loudness(wav.T, rate) == pytest.approx(wanted, abs=0.5)
+    assert (result.gain == 1.0) == (loudness == "off")
+    assert np.abs(soxr.resample(wav, rate, 4 * rate)).max() <= 10 ** (-0.95 / 20)
+
+
+def test_the_result_says_what_changed(tiny_stylizer: Stylizer, songs: Songs, tmp_path: Path) -> None:
+    source = songs.write(tmp_path / "song.wav", 44_100)
+    unchanged = tiny_stylizer.stylize_file(source, tmp_path / "0.wav", to="jazz:0.7,metal:0.3", strength=0.0)
+    changed = tiny_stylizer.stylize_file(source, tmp_path / "1.wav", like=source)
+    assert unchanged.change_db == 0.0 and not unchanged.by_example
+    assert unchanged.styles == {"jazz": pytest.approx(0.7), "metal": pytest.approx(0.3)}
+    (block,) = tiny_stylizer.blocks(
+        reader_of(soundfile.read(source, dtype="float32")[0][None]), 1, tiny_stylizer.style_like(source).vector
+    )
+    difference = 20 * float((block.mel_after - block.mel_before).abs().mean())
+    assert changed.change_db == pytest.approx(difference, rel=1e-3) and changed.by_example
 
 
 def test_networks_of_different_mels_do_not_join() -> None:

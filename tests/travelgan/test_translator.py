@@ -57,7 +57,7 @@ def test_impossible_mixtures_are_refused(
 def test_an_example_is_drawn_two_thirds_of_the_way_to_its_nearest_style(translator: Translator) -> None:
     mel = torch.randn(1, BINS, 40)
     embedding, prototypes = translator.style_of(mel), translator.siamese.style_prototypes()
-    style = translator.style_by_example(mel)
+    style = translator.style_by_example(mel).vector
     nearest = prototypes[int((prototypes @ embedding).argmax())]
     assert float(style.norm()) == pytest.approx(1.0, abs=1e-5)
     assert float(style @ nearest) > float(embedding @ nearest)
@@ -74,7 +74,7 @@ def test_an_example_that_is_a_named_style_stays_it(translator: Translator, monke
     prototypes.copy_(torch.eye(*prototypes.shape))  # far apart
     named = translator.siamese.style_prototypes()[1]
     monkeypatch.setattr(translator, "style_of", lambda mel: named)
-    torch.testing.assert_close(translator.style_by_example(torch.zeros(1)), named, atol=1e-4, rtol=0)
+    torch.testing.assert_close(translator.style_by_example(torch.zeros(1)).vector, named, atol=1e-4, rtol=0)
 
 
 def test_style_of_a_short_reference_is_its_embedding(translator: Translator) -> None:

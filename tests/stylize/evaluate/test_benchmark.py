@@ -154,7 +154,7 @@ def test_the_pipeline_is_a_system(tiny_stylizer: Stylizer, pairs: list[Pair], ex
     np.testing.assert_array_equal(made.wav, expected)
     assert len(made.wav) == len(wav) and made.elapsed is not None and made.elapsed > 0
     like = ByExample(BY_EXAMPLE, tiny_stylizer, "k").make(pair, excerpts).wav
-    np.testing.assert_array_equal(like, render(tiny_stylizer, wav, tiny_stylizer.style_like(pair.example), 1.0))
+    np.testing.assert_array_equal(like, render(tiny_stylizer, wav, tiny_stylizer.style_like(pair.example).vector, 1.0))
     ceiling = TruthThroughVocoder(tiny_stylizer, "k").make(pair, excerpts).wav
     np.testing.assert_array_equal(ceiling, render(tiny_stylizer, truth, tiny_stylizer.named_style("blues"), 0.0))
     half = FeedForward("half", tiny_stylizer, "k", strength=0.5)

@@ -1,0 +1,109 @@
+"""Stereo: the mid is stylized, and what the channels differ in follows it, band by band and frame by frame.
+
+The mid is the mean of the channels. What a channel differs from it by is split in every band into the part that the mid
+predicts, as where an instrument is panned, and the rest, as of a room. The prediction is applied to the stylized mid;
+the rest is turned up and down as the mid was. This is parametric stereo (Breebaart et al., 2005), with the song's own
+residual in place of a decorrelator. The differences add up to zero, so a downmix of the result is the stylized mid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data.mel import MelConfig, ShortTimeTransform
+from stylize.silence import silence_gain
+
+BANDS = 48
+"""Equally wide on the mel scale up to half of the sample rate; below 500 Hz they are about 60 Hz wide."""
+SMOOTHING_FRAMES = 2
+"""Frames on either side that a band's powers are averaged with."""
+WIDTH_FRAMES = 43
+"""Frames on either side, half a second, over which each octave keeps its ratio of side to mid."""
+LIMIT = 10 ** (12 / 20)
+"""The rest is turned up by at most this, and a channel predicted at no more than this times the mid. Nothing limits how
+far the rest is turned down: where the mid falls by 30 dB and the rest by 12, the song's own bass would be left over."""
+REST_SHARE = 0.01
+"""Of the rest's power that is added to the mid's: what is hardly in the mid is left at its level."""
+
+
+class StereoField(nn.Module):
+    """Makes the channels of a song from its stylized mid.
+
+    Args:
+        config: the front-end whose transform is used.
+
+    Shape:
+        samples (C, T * hop_length + 2 * context), the song with `config.context` samples on either side; mid, the same
+        for their mean, (1, ...); stylized (1, T * hop_length) -> (C, T * hop_length), whose mean over C is `stylized`.
+    """
+
+    bands: Tensor
+    octaves: Tensor
+
+    def __init__(self, config: MelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transform = ShortTimeTransform(config)
+        frequencies = np.linspace(0, config.sample_rate / 2, config.n_fft // 2 + 1)
+        mel = 2595 * np.log10(1 + frequencies / 700)
+        self.register_buffer("bands", _triangles(mel, np.linspace(0, mel[-1], BANDS)), persistent=False)
+        octave = np.log2(np.maximum(frequencies, 1.0))
+        centers = np.arange(np.log2(44.0), octave[-1])
+        self.register_buffer("octaves", _triangles(octave, centers), persistent=False)
+
+    @property
+    def context_frames(self) -> int:
+        """Frames on either side that an output frame can depend on: two windows and what is averaged."""
+        return 2 * -(-self.config.win_length // self.config.hop_length) + SMOOTHING_FRAMES + WIDTH_FRAMES
+
+    def forward(self, samples: Tensor, mid: Tensor, stylized: Tensor) -> Tensor:
+        """Give the channels of a stylized stretch."""
+        context = self.config.context
+        padded = nn.functional.pad(stylized[:, None], (context, context), mode="reflect")[:, 0]
+        before, after = self.transform.analyse(mid), self.transform.analyse(padded)
+        difference = self.transform.analyse(samples[:-1] - mid)  # the last channel's is what the others leave
+        spectrum = self._keep_width(before, after, difference, self._follow(before, after, difference))
+        wav = self.transform.synthesise(spectrum)[:, context : context + stylized.shape[-1]]
+        silent = torch.maximum(difference.abs().amax(dim=(0, 1)), before.abs().amax(dim=(0, 1))) <= self.config.floor
+        if silent.any():  # the windows of its neighbors reach into a silent frame
+            wav = wav * silence_gain(silent[None], self.config)
+        return stylized + torch.cat([wav, -wav.sum(dim=0, keepdim=True)])
+
+    def _follow(self, before: Tensor, after: Tensor, difference: Tensor) -> Tensor:
+        """What the channels differ by after the mid went from `before` to `after`: (C - 1, bins, T)."""
+        tiny = torch.finfo(torch.float32).tiny
+        power = _mean_over_time(self.bands.T @ before.abs().square(), SMOOTHING_FRAMES)
+        new_power = _mean_over_time(self.bands.T @ after.abs().square(), SMOOTHING_FRAMES)
+        rest = REST_SHARE * _mean_over_time(self.bands.T @ difference.abs().square(), SMOOTHING_FRAMES) + tiny
+        gain = self.bands @ ((new_power + rest) / (power + rest)).sqrt().clamp(max=LIMIT)
+        shared = _mean_over_time(self.bands.T @ (difference * before.conj()).real, SMOOTHING_FRAMES)
+        prediction = self.bands @ (shared / power.clamp(min=tiny)).clamp(-LIMIT, LIMIT)
+        return prediction * after + gain * (difference - prediction * before)
+
+    def _keep_width(self, before: Tensor, after: Tensor, difference: Tensor, result: Tensor) -> Tensor:
+        """Scale the differences so that each octave has the song's ratio of difference to mid.
+
+        A translation moves energy between frames and between bands, which are not all equally wide: without this,
+        bass that was in the center is left as wide as the little that surrounded it.
+        """
+
+        def power(spectrum: Tensor) -> Tensor:
+            return _mean_over_time(self.octaves.T @ spectrum.abs().square(), WIDTH_FRAMES)
+
+        mid, new_mid = power(before), power(after)
+        floor = 1e-3 * mid * new_mid + torch.finfo(torch.float32).tiny
+        scale = (power(difference) * new_mid + floor) / (power(result) * mid + floor)
+        return result * (self.octaves @ scale.sqrt().clamp(1 / LIMIT, LIMIT))
+
+
+def _triangles(positions: np.ndarray, centers: np.ndarray) -> Tensor:
+    """Triangles that overlap by half and add up to one at every position: (positions, centers)."""
+    return torch.from_numpy(np.stack([np.interp(positions, centers, row) for row in np.eye(len(centers))], 1)).float()
+
+
+def _mean_over_time(bands: Tensor, frames: int) -> Tensor:
+    """The mean over neighboring frames, with the first and last ones repeated: (C, bands, T) -> (C, bands, T)."""
+    padded = nn.functional.pad(bands, (frames, frames), mode="replicate")
+    return nn.functional.avg_pool1d(padded, 2 * frames + 1, stride=1)
