@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 REACH_SECONDS = 0.001
-"""The gain falls over twice so long before a peak, and rises again over as long after it. A rock song of -6.7 LUFS needs
-6.5 dB of limiting to be as loud with a ceiling of -1 dBTP; with a reach of 20 ms, 15 dB do not suffice, and its mel
-spectrogram is changed by 2.7 dB instead of 1.3."""
+"""The gain falls over twice so long before a peak, and rises again over as long after it. A rock song of -6.7 LUFS
+needs 6.5 dB of limiting to be as loud with a ceiling of -1 dBTP; with a reach of 20 ms, 15 dB do not suffice, and its
+mel spectrogram is changed by 2.7 dB instead of 1.3."""
 CEILING_DB = -1.0
 """Default ceiling of true peaks, dBTP (EBU R 128)."""
 FULL_SCALE = 1 - 2**-15
@@ -22,7 +22,7 @@ BETWEEN_SAMPLES = 1.5
 around it by more than this factor."""
 
 _OVERSAMPLING = 4
-_TAPS = 12  # samples on either side that an interpolated one depends on
+_TAPS = 24  # samples on either side that an interpolated one depends on
 _HEADROOM_DB = 0.05  # what interpolation by 4 may miss of a peak
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from data.limiter import BETWEEN_SAMPLES, CEILING_DB, PeakLimiter
+from data.limiter import BETWEEN_SAMPLES, CEILING_DB, PeakLimiter, true_peaks
 
 HOP_SECONDS = 0.1
 BLOCK_HOPS = 4  # a gating block of 0.4 s
@@ -137,26 +137,30 @@ class Mastering:
             ceiling_db: of true peaks, dBTP.
         """
         self._ceiling_db = ceiling_db
-        if self.loudness is None:
-            return
         meter = LoudnessMeter(sample_rate, channels)
         for block in blocks():
             meter.push(block)
         if meter.integrated is None:
             return
-        gain_db = self.loudness - meter.integrated
+        target = meter.integrated if self.loudness is None else self.loudness
+        gain_db = target - meter.integrated
         for _ in range(MAX_LIMITED_PASSES):
             gain_db = min(max(gain_db, -MAX_GAIN_DB), MAX_GAIN_DB)
             self.gain = 10 ** (gain_db / 20)
+            # The limiter's gain may raise peaks between samples where a signal reaches up to half of the rate.
             if meter.peak * self.gain * BETWEEN_SAMPLES <= 10 ** (ceiling_db / 20):
                 return
-            limited = LoudnessMeter(sample_rate, channels)
+            limited, peak = LoudnessMeter(sample_rate, channels), 0.0
             for block in self.apply(blocks(), sample_rate, channels):
                 limited.push(block)
-            missing = self.loudness - (ABSOLUTE_GATE if limited.integrated is None else limited.integrated)
-            if missing < TOLERANCE:
+                peak = max(peak, float(true_peaks(block).max(initial=0.0)))
+            overshoot = 20 * math.log10(max(peak, 1e-9)) - ceiling_db
+            missing = target - (ABSOLUTE_GATE if limited.integrated is None else limited.integrated)
+            if overshoot <= 0 and (missing < TOLERANCE or self.loudness is None):
                 return
-            gain_db += 1.5 * missing  # more gain is more limiting
+            self._ceiling_db -= max(overshoot, 0.0)
+            if self.loudness is not None:
+                gain_db += 1.5 * missing  # more gain is more limiting
 
     def apply(self, blocks: Iterable[np.ndarray], sample_rate: int, channels: int) -> Iterator[np.ndarray]:
         """Give the recording at its level, in blocks of other lengths but as long in all."""

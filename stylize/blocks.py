@@ -56,12 +56,14 @@ class BlockLayout:
         frame_multiple: int,
         network_contexts: tuple[int, ...],
         block_frames: int,
+        further_context: int = 0,
     ) -> BlockLayout:
         """The layout for networks that run one after the other.
 
         Args:
             network_contexts: frames that each network sees on either side, and never reflects more.
             block_frames: the wanted length of a block, rounded up to a multiple.
+            further_context: frames that what follows them sees on either side, without reflecting any.
         """
         if block_frames < 1:
             raise ValueError(f"block_frames must be at least 1, got {block_frames}")
@@ -70,7 +72,7 @@ class BlockLayout:
             hop_length=hop_length,
             mel_context=mel_context,
             frame_multiple=frame_multiple,
-            context_frames=round_up(sum(network_contexts), frame_multiple),
+            context_frames=round_up(sum(network_contexts) + further_context, frame_multiple),
             block_frames=round_up(block_frames, frame_multiple),
             minimum_frames=round_up(minimum, frame_multiple),
         )

@@ -127,13 +127,9 @@ class Stylizer:
             hop_length=self.mel_config.hop_length,
             mel_context=self.mel_config.context,
             frame_multiple=translator.frame_multiple,
-            network_contexts=(
-                translator.context_frames,
-                vocoder.context_frames,
-                ramp_frames(self.mel_config),
-                self.stereo.context_frames,
-            ),
+            network_contexts=(translator.context_frames, vocoder.context_frames),
             block_frames=block_frames,
+            further_context=ramp_frames(self.mel_config) + self.stereo.context_frames,
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data.errors import UserError
 from scripts.study_example import WEIGHTS, count_missed, measure, study, tone_colour
+from travelgan.translator import ExampleStyle
 from travelgan.validation import recognise
 
 
@@ -27,10 +28,10 @@ class Known:
     def style_of(self, mel: Tensor) -> Tensor:
         return torch.nn.functional.normalize(mel[0, :, 0], dim=0)
 
-    def style_by_example(self, mel: Tensor, named_weight: float) -> Tensor:
+    def style_by_example(self, mel: Tensor, named_weight: float) -> ExampleStyle:
         embedding = self.style_of(mel)
         named = torch.eye(3)[int(embedding.argmax())]
-        return torch.nn.functional.normalize(embedding + named_weight * named, dim=0)
+        return ExampleStyle(torch.nn.functional.normalize(embedding + named_weight * named, dim=0), {})
 
     def __call__(self, mels: Tensor, styles: Tensor) -> Tensor:
         return styles[:, :, None].expand(-1, -1, mels.shape[-1])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
+from data.limiter import true_peaks
 from data.mel import MelConfig
 from stylize import Stylizer
 from stylize.listening.stimuli import measure_loudness
@@ -273,7 +274,7 @@ def test_the_output_is_as_loud_as_the_song_or_as_asked(
     wanted = {"song": song_loudness, "off": own_loudness}.get(loudness, expected)
     assert measure_loudness(wav.T, rate) == pytest.approx(wanted, abs=0.5)
     assert (result.gain == 1.0) == (loudness == "off")
-    assert np.abs(soxr.resample(wav, rate, 4 * rate)).max() <= 10 ** (-0.95 / 20)
+    assert true_peaks(wav.T).max() <= 10 ** (-0.95 / 20)
 
 
 def test_the_result_says_what_changed(tiny_stylizer: Stylizer, songs: Songs, tmp_path: Path) -> None:
@@ -282,11 +283,10 @@ def test_the_result_says_what_changed(tiny_stylizer: Stylizer, songs: Songs, tmp
     changed = tiny_stylizer.stylize_file(source, tmp_path / "1.wav", like=source)
     assert unchanged.change_db == 0.0 and not unchanged.by_example
     assert unchanged.styles == {"jazz": pytest.approx(0.7), "metal": pytest.approx(0.3)}
-    (block,) = tiny_stylizer.blocks(
-        reader_of(soundfile.read(source, dtype="float32")[0][None]), 1, tiny_stylizer.style_like(source).vector
-    )
-    difference = 20 * float((block.mel_after - block.mel_before).abs().mean())
-    assert changed.change_db == pytest.approx(difference, rel=1e-3) and changed.by_example
+    song = soundfile.read(source, dtype="float32")[0][None]
+    (block,) = tiny_stylizer.blocks(reader_of(song), 1, tiny_stylizer.style_like(source).vector)
+    difference = 20 * float((block.mel_after - block.mel_before)[..., : 44_100 // HOP].abs().mean())
+    assert changed.change_db == pytest.approx(difference, rel=0.02) and changed.by_example
 
 
 def test_networks_of_different_mels_do_not_join() -> None:
