@@ -23,10 +23,11 @@ LEAST_CERTAINTY = 0.6
 
 
 def describe_result(result: Result) -> str:
-    """Path, style, change, duration and real-time factor in one line, and a line for each thing worth a note."""
+    """Path, duration, real-time factor, style and change in one line, and a line for each thing worth a note."""
     line = (
-        f"{result.path}: {describe_styles(result.styles)}, mel changed by {result.change_db:.1f} dB; "
-        f"{result.seconds:.1f} s of music in {result.elapsed:.1f} s, {result.real_time_factor:.1f}x real time"
+        f"{result.path}: {result.seconds:.1f} s of music in {result.elapsed:.1f} s, "
+        f"{result.real_time_factor:.1f}x real time; {describe_styles(result.styles)}, "
+        f"mel changed by {result.change_db:.1f} dB"
     )
     return "\n".join([line, *describe_notes(result)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ import soundfile
 
 from stylize import Stylizer
 from stylize.cli import main
+from stylize.pipeline import Result
+from stylize.report import describe_result
 
 if TYPE_CHECKING:
     from tests.conftest import RunModule, TinyModels
-    from tests.stylize.conftest import Run, Songs
+    from tests.stylize.conftest import Refused, Run, Songs
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,23 @@ def test_default_name_and_sample_rate(run: Run, songs: Songs, place: Path) -> No
     assert run(song, "--to", "jazz", "--sample-rate", 16000) == 0
     info = soundfile.info("song.jazz.wav")
     assert (info.frames, info.samplerate) == (16000, 16000)
+
+
+@pytest.mark.parametrize("loudness", ["loud", "-71", "0", "nan"])
+def test_loudness_that_is_none_is_refused(refused: Refused, songs: Songs, place: Path, loudness: str) -> None:
+    song = songs.write(place / "song.wav", 5000)
+    line = refused(song, "--to", "jazz", "--loudness", loudness)
+    assert f"got the loudness '{loudness}'; expected song, off, or -70 to -5 (LUFS)" in line
+
+
+def test_an_unsure_reference_and_a_song_that_hardly_changes_are_said() -> None:
+    result = Result(Path("out.wav"), 10.0, 1.0, {"jazz": 0.5, "blues": 0.47, "metal": 0.03}, by_example=True)
+    first, *notes = describe_result(result).splitlines()
+    assert first == "out.wav: 10.0 s of music in 1.0 s, 10.0x real time; 50 % jazz, 47 % blues, mel changed by 0.0 dB"
+    assert [note[:42] for note in notes] == [
+        "note: almost nothing changed (0.0 dB in th",
+        "note: the reference is near to no single s",
+    ]
 
 
 def test_precision_of_the_song_is_kept(run: Run, songs: Songs, place: Path) -> None:
@@ -110,12 +130,12 @@ def test_clipping_is_prevented_and_said(
         return block
 
     monkeypatch.setattr(Stylizer, "_stylize_window", louder)
-    assert run(song, "--to", "jazz", "-o", "out.wav") == 0
+    assert run(song, "--to", "jazz", "-o", "out.wav", "--loudness", "off") == 0
     printed = capsys.readouterr()
-    assert "note: peaks of up to 2.00 were turned down by up to 6.0 dB" in printed.out
+    assert re.search(r"\nnote: peaks were limited by up to (6\.\d|7\.\d) dB, to -1 dBTP\n", printed.out)
     assert not caplog.records
     assert printed.err == ""
-    assert np.abs(soundfile.read("out.wav")[0]).max() <= 1.0
+    assert np.abs(soundfile.read("out.wav")[0]).max() <= 10 ** (-1 / 20)
 
 
 def test_silent_song_stays_silent(run: Run, place: Path) -> None:

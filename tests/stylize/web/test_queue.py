@@ -80,7 +80,7 @@ class Slow:
             raise self.error
         progress(info.seconds)
         soundfile.write(output, np.zeros((info.frames, info.channels)), info.sample_rate)
-        return Result(output, info.seconds, 0.0, gain=0.5, peak=2.0)
+        return Result(output, info.seconds, 0.0, {"jazz": 1.0}, limited_db=6.0206)
 
 
 def test_the_queue_has_an_order_and_an_end(open_page: Any, bundled_stylizer: Any, encode: Any) -> None:
