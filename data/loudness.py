@@ -175,4 +175,4 @@ def describe_limiting(decibels: float) -> list[str]:
     """A line for the user where a limiter was busy, else none."""
     if decibels < LEAST_LIMITING_DB:
         return []
-    return [f"note: peaks were limited by up to {decibels:.1f} dB, to {CEILING_DB:g} dBTP"]
+    return [f"peaks were limited by up to {decibels:.1f} dB, to {CEILING_DB:g} dBTP"]

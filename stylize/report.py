@@ -29,7 +29,7 @@ def describe_result(result: Result) -> str:
         f"{result.real_time_factor:.1f}x real time; {describe_styles(result.styles)}, "
         f"mel changed by {result.change_db:.1f} dB"
     )
-    return "\n".join([line, *describe_notes(result)])
+    return "\n".join([line, *(f"note: {note}" for note in describe_notes(result))])
 
 
 def describe_styles(weights: Mapping[str, float]) -> str:
@@ -43,13 +43,15 @@ def describe_styles(weights: Mapping[str, float]) -> str:
 def describe_notes(result: Result) -> list[str]:
     """What a user should know about a result, a line each."""
     notes = []
+    if result.by_example:
+        unsure = max(result.styles.values()) < LEAST_CERTAINTY
+        doubt = "; it is near to no single style of this model, so name one if it is another" if unsure else ""
+        notes.append(f"the reference was taken for {describe_styles(result.styles)}{doubt}")
     if result.change_db < LEAST_CHANGE_DB and result.strength > 0:
         notes.append(
-            f"note: almost nothing changed ({result.change_db:.1f} dB in the mean over the mel spectrogram); "
+            f"almost nothing changed ({result.change_db:.1f} dB in the mean over the mel spectrogram); "
             "to this model the song is near that style already: try another style, or a mixture"
         )
-    if result.by_example and max(result.styles.values()) < LEAST_CERTAINTY:
-        notes.append("note: the reference is near to no single style of this model; --to names one")
     return notes + describe_limiting(result.limited_db)
 
 

@@ -187,7 +187,7 @@ def describe_result(result: OptimizeResult) -> str:
         converged = " until nothing fell any more" if result.stopped == "converged" else ""
         plural = "" if last.iteration == 1 else "s"
         line += f"; {last.iteration} iteration{plural}{converged}, {describe_losses(last)}"
-    return "\n".join([line, *describe_limiting(result.limited_db)])
+    return "\n".join([line, *(f"note: {note}" for note in describe_limiting(result.limited_db))])
 
 
 def describe_losses(step: Step) -> str:

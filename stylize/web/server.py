@@ -226,7 +226,7 @@ class Studio:
             "ahead": self.shelf.ahead_of(job),
             "progress": round(job.progress, 3),
             "seconds_left": round(self.shelf.seconds_left(job), 1),
-            "gain": round(job.gain, 4),
+            "notes": job.notes,
             "error": job.error,
             "song": _describe_song(job.song),
             "to": dict(job.request.weights) or None,

@@ -62,7 +62,7 @@ class Job(Entry):
         song: what is stylized.
         like: the example of the style, if there is one.
         course: of the work, once it has begun.
-        gain: what the result was multiplied by so that it does not clip.
+        notes: what its owner should know about the result, sentences.
         stop: set when nobody wants it any more.
     """
 
@@ -71,7 +71,7 @@ class Job(Entry):
     like: Song | None
     state: State = State.WAITING
     course: Course | None = None
-    gain: float = 1.0
+    notes: tuple[str, ...] = ()
     error: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 

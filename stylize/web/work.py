@@ -19,6 +19,7 @@ from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype
 from data.errors import UserError
 from data.mel import mel_filterbank
 from stylize.picture import MelHistory
+from stylize.report import describe_notes
 from stylize.request import Order
 from stylize.web.pace import Pace
 from stylize.web.shelf import Job, Shelf
@@ -142,7 +143,7 @@ def stylize_job(job: Job, stylizer: Stylizer, most_seconds: float) -> None:
         style = stylizer.style_for(order)
         check(0.0)
         result = making / "output.wav"
-        job.gain = 10 ** (-stylizer.convert(song, result, style, order, check).limited_db / 20)
+        job.notes = tuple(describe_notes(stylizer.convert(song, result, style, order, check)))
         _write_flac(result, making / "output.flac", song)
         _draw(stylizer, job.song.checked.playable, result, making)
         for name in RESULT_NAMES:

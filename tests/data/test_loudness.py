@@ -89,4 +89,4 @@ def test_without_a_loudness_only_peaks_are_limited_and_silence_stays() -> None:
 
 def test_limiting_is_said_where_it_is_heard() -> None:
     assert describe_limiting(2.9) == []
-    assert describe_limiting(4.04) == ["note: peaks were limited by up to 4.0 dB, to -1 dBTP"]
+    assert describe_limiting(4.04) == ["peaks were limited by up to 4.0 dB, to -1 dBTP"]

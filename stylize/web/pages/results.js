@@ -62,12 +62,10 @@ export class Results {
     this.job = job;
     const sides = [side(job, "input", "Before", job.song.name), side(job, "output", "After", describe(job))];
     this.player = new Player(job.song.seconds, sides, this.ticks);
-    const quieter = (-20 * Math.log10(job.gain)).toFixed(1);
-    const note = `Peaks too loud for a file were turned down by up to ${quieter} dB.`;
     this.stage.replaceChildren(
       this.player.element,
       make("div", { class: "row ends" }, download(job, "wav", "Download WAV"), download(job, "flac", "Download FLAC")),
-      ...(job.gain < 1 ? [make("p", { class: "quiet note", text: note })] : []),
+      ...job.notes.map((text) => make("p", { class: "quiet note", text })),
       make("p", { class: "quiet keys" }, ...KEYS.map((text, place) => (place % 2 ? text : make("kbd", { text })))),
     );
     for (const [id, { button, row }] of this.rows) {

@@ -12,6 +12,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from stylize.listening.stimuli import measure_loudness
+
 RATE = 22050
 
 
@@ -25,7 +27,9 @@ def test_a_result_has_the_length_rate_and_channels_of_the_song(visitor: Any, fin
         assert soundfile.info(io.BytesIO(reply.content)).subtype == "PCM_24"
     given, rate = visitor.hear(job, "input.flac")
     assert given.shape == (64000, 2) and rate == 32000
-    assert not np.allclose(given, visitor.hear(job)[0], atol=0.05)
+    output, _ = visitor.hear(job)
+    assert not np.allclose(given, output, atol=0.05)
+    assert measure_loudness(output.T, rate) == pytest.approx(measure_loudness(given.T, rate), abs=0.5)
 
 
 def test_pictures_show_both_mels(visitor: Any, finished: tuple[str, str], bundled_stylizer: Any) -> None:
@@ -56,7 +60,9 @@ def test_strength_0_and_another_song_as_example(visitor: Any, encode: Any) -> No
     styled, own = (visitor.hear(job)[0] for job in jobs)
     assert styled.shape == own.shape == (RATE, 1)
     assert np.abs(styled - own).max() > 0.01
-    assert visitor.get(f"/api/jobs/{jobs[0]}").json()["like"] == "wanted.ogg"
+    reply = visitor.get(f"/api/jobs/{jobs[0]}").json()
+    assert reply["like"] == "wanted.ogg"
+    assert reply["notes"][0].startswith("the reference was taken for ")
 
 
 def test_a_page_that_was_loaded_again_finds_its_songs_and_results(visitor: Any, encode: Any) -> None:
