@@ -147,7 +147,7 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """Within it, what `torch.empty` and `torch.randn` make, as layers do for their weights, has a shape and no memory."""
+    """Within it, what `torch.empty` and `torch.randn` make, as layers do for weights, has a shape and no memory."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Stand in for a function of PyTorch."""
@@ -236,7 +236,8 @@ def _check_finite(weights: Mapping[str, Tensor], folder: str | Path) -> None:
     variances = [value for name, value in weights.items() if name.endswith("running_var")]
     if not torch.isfinite(torch.nn.utils.get_total_norm(floating)) or any((value < 0).any() for value in variances):
         raise UserError(
-            f"the weights in {folder} hold NaN or infinite values or negative variances; fetch or export the model again"
+            f"the weights in {folder} hold NaN or infinite values, or negative variances; fetch or export the model "
+            "again"
         )
 
 
