@@ -20,7 +20,7 @@ from data.errors import UserError
 
 T = TypeVar("T")
 
-MOST_BYTES = 8 << 20
+MOST_BYTES = 2 << 20
 """Of a file with one document."""
 
 MOST_LINES_BYTES = 256 << 20
@@ -67,6 +67,8 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, which only line feeds end; errors as :func:`read_text`."""
     lines = read_text(path, MOST_LINES_BYTES).split("\n")
+    if any(len(line) > MOST_BYTES for line in lines):
+        raise ValueError(f"it has a line of more than {MOST_BYTES >> 20} MiB")
     return lines if lines[-1] else lines[:-1]
 
 
@@ -173,6 +175,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:
         UserError: a key is unknown or missing; a value has the wrong type, or is a number that is not finite.
     """
+    values = _mapping(values, where)
     hints = typing.get_type_hints(cls)
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in values:
@@ -200,7 +203,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         kinds = [argument for argument in arguments if argument is not type(None)]
         return _convert(kinds[0], value, where)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return build(kind, _mapping(value, where), where)
+        return build(kind, value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise UserError(f"{where} must be a list, got {show(value)}")
@@ -209,7 +212,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
                 raise UserError(f"{where} must have {len(arguments)} entries, got {show(value)}")
             return tuple(_convert(argument, item, where) for argument, item in zip(arguments, value, strict=True))
         return tuple(_convert(arguments[0], item, where) for item in value)
-    if origin is dict:
+    if origin in (dict, Mapping):
         items = _mapping(value, where).items()
         return {str(key): _convert(arguments[1], item, f"{where}.{str(key)[:100]}") for key, item in items}
     return _convert_plain(kind, value, where)

@@ -34,6 +34,9 @@ KINDS = ("vocoder", "translator", "classifier", "autoencoder", "random-network")
 MOST_VALUES = 100_000_000
 """In a weights file; the largest networks of the project have a twentieth."""
 
+SMALL = 1 << 14
+"""Values in a tensor that is made in memory before its weights are known to be there."""
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -147,14 +150,21 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """Within it, what `torch.empty` and `torch.randn` make, as layers do for weights, has a shape and no memory."""
+    """Within it, large tensors of `torch.empty` and `torch.randn`, which layers keep weights in, take no memory.
+
+    What is small is made as ever: PyTorch initialises it faster than it loads what it needs to initialise nothing.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Stand in for a function of PyTorch."""
         kwargs = kwargs or {}
         if func in (torch.empty, torch.randn):
-            kwargs = {name: value for name, value in kwargs.items() if name != "generator"} | {"device": "meta"}
-        return func(*args, **kwargs)
+            without_memory = {name: value for name, value in kwargs.items() if name != "generator"} | {"device": "meta"}
+            made = torch.empty(*args, **without_memory)
+            return made if made.numel() > SMALL else func(*args, **kwargs)
+        target = args[0] if args else kwargs.get("tensor")
+        initialises = func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__
+        return target if initialises and isinstance(target, Tensor) and target.is_meta else func(*args, **kwargs)
 
 
 def _read_weights_header(folder: str | Path) -> TensorFile:

@@ -204,7 +204,7 @@ def test_weights_that_do_not_fit_a_module_leave_it_as_it_was() -> None:
         ('{"a":' * 150 + "1" + "}" * 150, "nested"),
         ('{"format_version": ' + "1" * 6000 + "}", "a whole number of 6000 digits"),
         ('{"kind": "\\ud800"}', "half of a surrogate pair"),
-        ('"' + "x" * (9 << 20) + '"', "more than 8 MiB"),
+        ('"' + "x" * (9 << 20) + '"', "more than 2 MiB"),
     ],
 )
 def test_json_out_of_bounds(folder: Path, text: str, problem: str) -> None:
