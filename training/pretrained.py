@@ -7,6 +7,7 @@ pickle is never opened.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -34,8 +35,8 @@ KINDS = ("vocoder", "translator", "classifier", "autoencoder", "random-network")
 MOST_VALUES = 100_000_000
 """In a weights file; the largest networks of the project have a twentieth."""
 
-SMALL = 1 << 14
-"""Values in a tensor that is made in memory before its weights are known to be there."""
+SPARE_VALUES = 1 << 20
+"""A module may be made that is larger than its weights by so many, and twice as large, to say what does not fit."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -124,8 +125,7 @@ def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, 
 def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], M], part: str = "") -> M:
     """Build the module that a model folder describes, in evaluation mode, with the weights that lie there.
 
-    The module takes memory for its weights only once the header of their file is known to name all of them, in the
-    shapes that the configuration gives.
+    The header of the weights' file bounds what may be made, and is compared with it before the weights are read.
 
     Args:
         folder: the model folder.
@@ -140,7 +140,7 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
     config = read_model_config(folder, kind)
     header = _read_weights_header(folder)
     try:
-        with _WithoutWeights():
+        with _Bounded(2 * header.values + SPARE_VALUES):
             module = make(config)
     except (UserError, ValueError) as error:
         raise UserError(f"{folder}/{CONFIG_NAME}: {one_line(error)}") from None
@@ -149,22 +149,27 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
     return module.eval()
 
 
-class _WithoutWeights(TorchFunctionMode):
-    """Within it, large tensors of `torch.empty` and `torch.randn`, which layers keep weights in, take no memory.
+class _Bounded(TorchFunctionMode):
+    """Within it, layers can be made of so many weights, which are not initialised: they will be read.
 
-    What is small is made as ever: PyTorch initialises it faster than it loads what it needs to initialise nothing.
+    Args:
+        most: values in all that `torch.empty` and `torch.randn` make, as layers do for their weights.
     """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.left = most
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Stand in for a function of PyTorch."""
         kwargs = kwargs or {}
         if func in (torch.empty, torch.randn):
-            without_memory = {name: value for name, value in kwargs.items() if name != "generator"} | {"device": "meta"}
-            made = torch.empty(*args, **without_memory)
-            return made if made.numel() > SMALL else func(*args, **kwargs)
-        target = args[0] if args else kwargs.get("tensor")
-        initialises = func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__
-        return target if initialises and isinstance(target, Tensor) and target.is_meta else func(*args, **kwargs)
+            self.left -= math.prod(args[0] if isinstance(args[0], tuple | list) else args)
+            if self.left < 0:
+                raise ValueError(f"it describes a network of many more weights than {WEIGHTS_NAME} has")
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _read_weights_header(folder: str | Path) -> TensorFile:
