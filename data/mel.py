@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 from data.errors import UserError
+from data.plain import check_range, show
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class MelConfig:
     floor: float = 1e-5
 
     def __post_init__(self) -> None:
+        check_range(1, 1 << 20, sample_rate=self.sample_rate)
+        check_range(2, 1 << 15, n_fft=self.n_fft)
+        check_range(1, 512, n_mels=self.n_mels)
+        check_range(1e-30, 1, floor=self.floor)
         if not 0 < self.hop_length <= self.win_length <= self.n_fft:
             raise ValueError(
                 f"got hop_length {self.hop_length}, win_length {self.win_length}, n_fft {self.n_fft}; "
@@ -83,11 +88,11 @@ class MelConfig:
         names = {field.name for field in fields(cls)}
         unknown, missing = sorted(set(values) - names), sorted(names - set(values))
         if unknown or missing:
-            raise UserError(f"mel configuration with unknown keys {unknown} and missing keys {missing}")
+            raise UserError(f"mel configuration with unknown keys {show(unknown)} and missing keys {missing}")
         for field in fields(cls):
             kinds = (int,) if field.type == "int" else (int, float)
             if not isinstance(values[field.name], kinds) or isinstance(values[field.name], bool):
-                raise UserError(f"mel configuration with {field.name} {values[field.name]!r}, expected a number")
+                raise UserError(f"mel configuration with {field.name} {show(values[field.name])}, expected a number")
         try:
             return cls(**values)  # type: ignore[arg-type]
         except ValueError as error:

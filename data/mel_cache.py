@@ -5,20 +5,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import uuid
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save
 
 from data.audio import read_audio
 from data.errors import UserError
 from data.mel import LogMel, MelConfig
+from data.plain import one_line
+from data.tensor_files import read_header
 
-_FORMAT = 1
+logger = logging.getLogger(__name__)
+
+_FORMAT = 2
+_TENSOR, _MADE_OF = "mel", "audio and crc32"
 _BLOCK_SECONDS = 60
 _MAX_OPEN = 256  # memory maps kept open in a process; each holds a file descriptor
 
@@ -30,10 +38,11 @@ class MelCacheError(UserError):
 class MelCache:
     """Log-mels by content: the same samples under another name, or touched, are not computed again.
 
-    A mel lies in `FOLDER/CONFIG/mels/` under the SHA-256 of its audio file. So that a file need not be hashed
-    at every start, `FOLDER/CONFIG/index/` remembers the hash by path, size and modification time. Files are
-    written under a temporary name and renamed: several processes may share a folder, at worst they do the
-    same work twice.
+    A mel lies in `FOLDER/CONFIG/mels/` under the SHA-256 of its audio file: a safetensors file whose header says of
+    which audio it is, and the CRC-32 of the mel. Both are checked once in a process, at 2 ms for a minute of music, or
+    again when the file has changed; what does not agree is made again. So that an audio file need not be hashed at
+    every start, `FOLDER/CONFIG/index/` remembers the hash by path, size and modification time. Files are written under
+    a temporary name and renamed: several processes may share a folder, at worst they do the same work twice.
 
     Args:
         folder: where the mels are kept; made where it does not exist.
@@ -46,11 +55,12 @@ class MelCache:
         described = json.dumps({"format": _FORMAT, **mel_config.to_dict()}, sort_keys=True)
         self._home = self.folder / hashlib.sha256(described.encode()).hexdigest()[:16]
         self._open: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._checked: dict[tuple[str, int, int], tuple[int, tuple[int, ...]]] = {}
         self._log_mel: LogMel | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Worker processes open the maps they need themselves."""
-        return self.__dict__ | {"_open": OrderedDict(), "_log_mel": None}
+        return self.__dict__ | {"_open": OrderedDict(), "_checked": {}, "_log_mel": None}
 
     def load(self, path: Path) -> np.ndarray:
         """The log10 mel of a whole file, mixed to mono at the front-end's rate.
@@ -84,35 +94,60 @@ class MelCache:
         return self._home / "index" / name[:2] / f"{name}.txt"
 
     def _mel_file(self, digest: str) -> Path:
-        return self._home / "mels" / digest[:2] / f"{digest}.npy"
+        return self._home / "mels" / digest[:2] / f"{digest}.safetensors"
 
     def _load_indexed(self, signature: str) -> np.ndarray | None:
         """The mel of a file seen before, without reading its audio."""
+        path = self._index_file(signature)
         try:
-            digest = self._index_file(signature).read_text(encoding="ascii")
+            digest, _, name = path.read_text(encoding="ascii").partition(" ")
         except (OSError, UnicodeDecodeError):
             return None
-        return self._map(digest) if len(digest) == 64 and digest.isalnum() else None
+        # The second word tells a file of the index from one that was copied over it.
+        return self._map(digest) if len(digest) == 64 and digest.isalnum() and name == path.stem else None
 
     def _load_hashed(self, path: Path, signature: str) -> np.ndarray:
         digest = _content_digest(path)
         mel = self._map(digest)
         if mel is None:
-            _write_atomically(self._mel_file(digest), self.compute(path))
+            _write_atomically(self._mel_file(digest), _packed(self.compute(path), digest))
             mel = self._map(digest)
             if mel is None:
                 raise MelCacheError(f"the mel just written to {self._mel_file(digest)} cannot be read back")
-        _write_atomically(self._index_file(signature), digest)
+        index = self._index_file(signature)
+        _write_atomically(index, f"{digest} {index.stem}".encode())
         return mel
 
     def _map(self, digest: str) -> np.ndarray | None:
-        """Memory map of a stored mel; None where there is none or it is damaged."""
+        """Memory map of a stored mel; None where there is none, or with a warning where it is damaged or another's."""
+        path = self._mel_file(digest)
         try:
-            mel = np.load(self._mel_file(digest), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            status = path.stat()
+            version = digest, status.st_size, status.st_mtime_ns
+            if version not in self._checked:
+                self._checked[version] = self._check(path, digest)
+            offset, shape = self._checked[version]
+            return np.memmap(path, np.float16, "r", offset, shape)
+        except FileNotFoundError:
             return None
-        whole = mel.ndim == 2 and mel.shape[0] == self.mel_config.n_mels and mel.dtype == np.float16
-        return mel if whole else None
+        except (OSError, ValueError) as error:
+            logger.warning("the cached mel %s is damaged (%s); it is made again", path, one_line(error))
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+
+    def _check(self, path: Path, digest: str) -> tuple[int, tuple[int, ...]]:
+        """Where in a file the mel begins, and its shape; :class:`ValueError` where it is not what was written."""
+        header = read_header(path)
+        shape = header.shapes.get(_TENSOR, ())
+        if (len(header.shapes), header.dtypes.get(_TENSOR), shape[:1]) != (1, "F16", (self.mel_config.n_mels,)):
+            raise ValueError("it holds no mel of this front-end")
+        audio, _, crc = header.metadata.get(_MADE_OF, "").partition(" ")
+        if audio != digest:
+            raise ValueError("it is of another audio file")
+        if crc != _crc32(np.memmap(path, np.float16, "r", header.offset, shape)):
+            raise ValueError("its contents have changed")
+        return header.offset, shape
 
     def compute(self, path: Path) -> np.ndarray:
         """The mel of a file, past the cache; long files are transformed a minute at a time with true context.
@@ -151,16 +186,22 @@ def _content_digest(path: Path) -> str:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _write_atomically(path: Path, content: np.ndarray | str) -> None:
+def _crc32(mel: np.ndarray) -> str:
+    return f"{zlib.crc32(mel.reshape(-1).view(np.uint8).data):08x}"
+
+
+def _packed(mel: np.ndarray, digest: str) -> bytes:
+    """The file of a mel: what it is of and its CRC in the header."""
+    return save({_TENSOR: mel}, {_MADE_OF: f"{digest} {_crc32(mel)}"})
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
     """Write under a temporary name in the same folder, then rename: no half file under the final name."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            if isinstance(content, str):
-                file.write(content.encode("ascii"))
-            else:
-                np.save(file, content)
+            file.write(content)
         os.replace(temporary, path)
     except OSError as error:
         raise MelCacheError(

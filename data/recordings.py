@@ -18,6 +18,7 @@ import numpy as np
 from data.audio import AudioReader, AudioWriter, probe_audio
 from data.debian_packages import package_files, package_licence
 from data.errors import UserError
+from data.plain import build, one_line, parse_json, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -295,10 +296,9 @@ def read_manifest(output: Path) -> dict[str, Entry]:
     if not path.is_file():
         return {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        entries = [Entry(**json.loads(line)) for line in lines if line]
-    except (json.JSONDecodeError, TypeError) as error:
-        raise UserError(f"{path} is no manifest of recordings ({error}); remove it, start again") from error
+        entries = [build(Entry, parse_json(line), "a line") for line in read_lines(path) if line]
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(f"{path} is no manifest of recordings ({one_line(error)}); remove it, start again") from error
     return {entry.file: entry for entry in entries}
 
 

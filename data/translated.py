@@ -26,6 +26,7 @@ from torch.utils.data import Dataset
 from data.audio import AudioInfo
 from data.errors import UserError
 from data.mel import MelConfig
+from data.plain import build, one_line, parse_json, read_json, read_lines
 from data.segments import AudioSegments, probe_all, read_crop, take_readable
 from data.sources import EvenDraw, Source, spread
 
@@ -99,18 +100,18 @@ class TranslatedFolder:
         """
         root = Path(root)
         try:
-            document = json.loads((root / DESCRIPTION).read_text(encoding="utf-8"))
+            document = read_json(root / DESCRIPTION)
             if document["format_version"] != FORMAT_VERSION:
                 raise UserError(f"{root} has format version {document['format_version']}, expected {FORMAT_VERSION}")
-            lines = (root / MANIFEST).read_text(encoding="utf-8").splitlines() if (root / MANIFEST).is_file() else []
-            entries = [TranslatedMel(**json.loads(line)) for line in lines if line]
+            lines = read_lines(root / MANIFEST) if (root / MANIFEST).is_file() else []
+            entries = [build(TranslatedMel, parse_json(line), MANIFEST) for line in lines if line]
             mel_config, translator = MelConfig.from_dict(document["mel"]), str(document["translator"])
         except FileNotFoundError:
             raise UserError(
                 f"no translated mels in {root} (no {DESCRIPTION}); make them with scripts.translate_for_vocoder"
             ) from None
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{root} is damaged ({' '.join(str(error).split())}); make it again") from None
+            raise UserError(f"{root} is damaged ({one_line(error)}); make it again") from None
         return cls(root, mel_config, translator, {entry.file: entry for entry in entries})
 
     def is_finished(self, file: str, audio: Path) -> bool:

@@ -35,6 +35,9 @@ WANDER_TERMS = 3
 WANDER_TURNS = 1.6 / (2 * math.pi)
 """Height of each of them. Of the pure tone remains the Bessel function J0(1.6) to the third power, a tenth."""
 
+MOST_SAMPLES = 1 << 23
+"""Of the tones on all lines, by which they are measured: a hundred megabytes."""
+
 SLOWEST_WANDER = 0.3
 """Rates of these sines are drawn between this share of the fastest and the fastest."""
 
@@ -89,6 +92,8 @@ class Carriers(nn.Module):
         ]
         self.register_buffer("interpolation", interpolation.contiguous(), persistent=False)
         lines = line_frequencies(config, mel_config.sample_rate / 2)
+        if len(lines) * mel_config.n_fft > MOST_SAMPLES:
+            raise ValueError(f"{len(lines)} carriers are too many for n_fft {mel_config.n_fft}; raise carrier_cents")
         response = tone_response(lines, mel_config)
         # A band counts by the energy that it holds of the tone.
         shares = response**2 * (response > 3e-3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from data.plain import check_range
+
 LAST_FACTORS = {"waveform": None, "istft": "istft_hop_length", "carriers": "istft_hop_length", "subbands": "subbands"}
 """What a generator can end in, and what that multiplies the rate by after the upsampling stages."""
 
@@ -61,6 +63,7 @@ class GeneratorConfig:
     low_bands: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_ranges()
         if any(len(pair) != 2 or pair[0] < 2 or pair[1] < 1 for pair in self.low_bands):
             raise ValueError(
                 "low_bands must be pairs of a factor, at least 2, and iterations, at least 1; "
@@ -94,6 +97,25 @@ class GeneratorConfig:
             raise ValueError(
                 f"istft_n_fft {self.istft_n_fft} must be a multiple of twice istft_hop_length {self.istft_hop_length}"
             )
+
+    def _check_ranges(self) -> None:
+        """Bounds of what a network of this family is built and run with, generous, so that none takes gigabytes."""
+        if len(self.ratios) > 8 or len(self.low_bands) > 8:
+            raise ValueError("ratios and low_bands have at most 8 entries")
+        check_range(1, 512, n_mels=self.n_mels)
+        check_range(1, 1 << 15, hop_length=self.hop_length)
+        check_range(1, 1 << 13, width=self.width)
+        check_range(1, 64, ratios=self.ratios)
+        check_range(0, 64, frame_layers=self.frame_layers, subbands=self.subbands)
+        check_range(0, 8, residual_layers=self.residual_layers)
+        check_range(1, 1 << 12, istft_n_fft=self.istft_n_fft, istft_hop_length=self.istft_hop_length)
+        check_range(1, 1e5, carrier_lowest=self.carrier_lowest, carrier_wander_hz=self.carrier_wander_hz)
+        check_range(0.1, 1e4, carrier_hz=self.carrier_hz)
+        check_range(1, 1200, carrier_cents=self.carrier_cents)
+        check_range(0, 1e4, carrier_sharpness=self.carrier_sharpness)
+        check_range(0, 100, carrier_wander=self.carrier_wander)
+        iterations = {f"low_bands {index}": pair for index, pair in enumerate(self.low_bands)}
+        check_range(0, 1000, refine_iterations=self.refine_iterations, **iterations)
 
     @property
     def frame_dilations(self) -> tuple[int, ...]:

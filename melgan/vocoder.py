@@ -7,14 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from data.errors import UserError
 from data.mel import MelConfig
 from melgan.config import GeneratorConfig
 from melgan.generator import Generator
 from melgan.layers import plain_state_dict
 from melgan.refinement import MelRefinement
 from training.config import build, to_plain
-from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+from training.pretrained import load_module, read_mel_config, save_pretrained
 
 KIND = "vocoder"
 
@@ -62,14 +61,11 @@ class Vocoder(nn.Module):
         Raises:
             UserError: the folder is missing, corrupted, or holds another kind of model.
         """
-        config, weights = load_pretrained(folder, KIND)
-        generator_config = build(GeneratorConfig, config["model"], f"{folder}/config.json")
-        try:
-            vocoder = cls(generator_config, read_mel_config(config))
-        except ValueError as error:
-            raise UserError(f"{folder}/config.json: {error}") from None
-        load_weights(vocoder.generator, weights, folder)
-        return vocoder.eval().requires_grad_(False)
+        return load_module(folder, KIND, cls._from_config, part="generator").requires_grad_(False)
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> Vocoder:
+        return cls(build(GeneratorConfig, config["model"], "model"), read_mel_config(config))
 
     def save_pretrained(self, folder: str | Path, training: dict[str, Any], half: bool = True) -> None:
         """Write a model folder; `training` says what made the weights."""

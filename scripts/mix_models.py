@@ -8,13 +8,13 @@ arXiv 2203.05482).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from data.errors import UserError
+from data.plain import read_json
 from scripts.command_line import run_command
 
 
@@ -53,7 +53,7 @@ def mix(
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError):
         raise UserError(f"{path} cannot be read; expected a model folder") from None
     if not isinstance(document, dict) or document.get("kind") not in ("translator", "vocoder"):

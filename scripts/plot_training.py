@@ -5,7 +5,6 @@ python -m scripts.plot_training RUN... -o curves.png [--only valid/]
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.errors import UserError
+from data.plain import one_line, parse_json, read_lines
 from scripts.command_line import run_command
 
 if TYPE_CHECKING:
@@ -60,9 +60,13 @@ def read_curves(run: Path) -> dict[str, Curve]:
     if not path.is_file():
         raise UserError(f"{run} has no metrics.jsonl: expected the folder of a training run")
     curves: dict[str, Curve] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    try:
+        lines = read_lines(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)})") from None
+    for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             step = int(record.pop("step"))
             values = {str(name): float(value) for name, value in record.items()}
         except (ValueError, TypeError, KeyError, AttributeError):

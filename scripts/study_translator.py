@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.errors import UserError
+from data.plain import read_json
 from scripts.command_line import run_command
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, dict[st
         accelerator = make_accelerator(resolved.loop, "cpu")
         Trainer(TranslatorExperiment(resolved), resolved.loop, folder, accelerator, to_plain(resolved)).run()
         found.write_text(json.dumps(measure(folder / "best", resolved.data)))
-    measured: dict[str, dict[str, float]] = json.loads(found.read_text())
+    measured: dict[str, dict[str, float]] = read_json(found)
     return measured
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,16 +75,14 @@ def describe_model(folder: Path) -> str:
 
 def _count_weights(path: Path) -> tuple[int, int]:
     """Number of values and bytes, from the file's header alone."""
-    from safetensors import SafetensorError, safe_open
+    from data.tensor_files import read_header
 
     if not path.is_file():
         raise UserError(f"{path} not found; export the model again")
     try:
-        with safe_open(path, framework="np") as weights:
-            values = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        return read_header(path).values, path.stat().st_size
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is no safetensors file or corrupted ({error}); export it again") from None
-    return values, path.stat().st_size
 
 
 def _flatten(values: Any, prefix: str = "") -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from melgan import Generator, GeneratorConfig, Vocoder
 from melgan.layers import plain_state_dict
 from stylize.benchmark import summarise_speed, time_in_turns
 from stylize.vocoder_quality import Method
+from training.pretrained import read_training_record
 
 PAPER = "the paper's generator"
 
@@ -90,7 +90,7 @@ def measure_costs(
 
 def read_training(folder: Path) -> dict[str, float]:
     """Steps of training and steps in an hour, as far as the model's card tells them."""
-    training = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("training", {})
+    training = read_training_record(folder)
     step, minutes = training.get("step"), training.get("minutes")
     known: dict[str, float] = {}
     if isinstance(step, int):

@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
+import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +24,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data.errors import UserError
+from data.plain import build, check_range, one_line, read_json, show
+from data.tensor_files import read_header
 from training.average import MovingAverage
 
+logger = logging.getLogger(__name__)
+
 FORMAT_VERSION = 1
+STATE_NAME, TENSORS_NAME = "state.json", "tensors.safetensors"
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint that is not what was written; the one before it may be whole."""
 
 
 @dataclass
@@ -57,11 +70,8 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
         UserError: the disk is full; older checkpoints are untouched.
     """
     parent = run_folder / "checkpoints"
-    parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"step-{state.step:08d}"
-    tensors = {f"module/{name}/{key}": value for name, module in state.modules.items()
-               for key, value in module.state_dict().items()}  # fmt: skip
-    tensors |= {f"average/{key}": value for key, value in state.average.weights.items()}
+    tensors = _named_weights(state)
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "step": state.step,
@@ -78,63 +88,195 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
         document["optimizers"][name] = values["param_groups"]
         for index, entries in values["state"].items():
             tensors |= {f"optimizer/{name}/{index}/{key}": torch.as_tensor(v) for key, v in entries.items()}
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
+    temporary = None
     try:
-        save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()},
-                  temporary / "tensors.safetensors")  # fmt: skip
-        (temporary / "state.json").write_text(json.dumps(document), encoding="utf-8")
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=parent))
+        save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary / TENSORS_NAME)
+        (temporary / STATE_NAME).write_text(json.dumps(document), encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
         os.replace(temporary, final)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write the checkpoint {final} ({error}); earlier checkpoints are intact") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    for old in [*list_checkpoints(run_folder)[:-keep], *parent.glob(".writing-*")]:  # the latter from a killed run
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    # Later ones are of a time that the run went back from; .writing- is from a killed run.
+    written = [folder for folder in list_checkpoints(run_folder) if step_of(folder) <= state.step]
+    for old in [*written[:-keep], *parent.glob(".writing-*")]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
 def list_checkpoints(run_folder: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    return sorted((run_folder / "checkpoints").glob("step-*"))
+    """Checkpoints of a run, oldest first: folders with the exact names that a run gives, and no copies of them."""
+    folders = [folder for folder in (run_folder / "checkpoints").glob("step-*") if folder.is_dir()]
+    return sorted((folder for folder in folders if step_of(folder) >= 0), key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    """The step that the name of a checkpoint says; -1 for another name."""
+    match = re.fullmatch("step-([0-9]{8,15})", folder.name)
+    return int(match[1]) if match and folder.name == f"step-{int(match[1]):08d}" else -1
+
+
+def load_newest(folders: Sequence[Path], state: TrainingState) -> Path:
+    """Put the last checkpoint that is whole into `state`; each damaged one is passed over with a warning.
+
+    Args:
+        folders: checkpoints, oldest first; at least one.
+        state: of the run.
+
+    Raises:
+        UserError: none is whole, or one was made with other networks or by a newer version of this program.
+    """
+    reasons = []
+    for folder in reversed(folders):
+        try:
+            load_checkpoint(folder, state)
+        except DamagedCheckpointError as error:
+            logger.warning("%s; it is passed over", error)
+            reasons.append(str(error))
+        else:
+            return folder
+    raise UserError(f"{reasons[0]}, and there is no older one that can; name another run folder to start again")
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What `state.json` says; checkpoints of the first versions do not name rollbacks."""
+
+    step: int
+    minutes: float
+    average_updates: int
+    config: dict[str, Any]
+    optimizers: dict[str, Any]
+    best: float | None
+    rollbacks: int = 0
+    rolled_back_to: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range(0, 1e15, step=self.step, minutes=self.minutes)
+        check_range(0, 1e15, average_updates=self.average_updates, rollbacks=self.rollbacks)
+        if not all(
+            isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
+            for groups in self.optimizers.values()
+        ):
+            raise ValueError("optimizers must hold a list of parameter groups each")
 
 
 def load_checkpoint(folder: Path, state: TrainingState) -> None:
     """Put a checkpoint into `state`: networks, optimizers, average, step, best value, minutes.
 
+    All of it is checked before any of it is changed. Settings of the optimizers stay those of the run's configuration.
+
     Raises:
-        UserError: the checkpoint is damaged or of another version, or was made with other networks.
+        DamagedCheckpointError: a file is missing or damaged.
+        UserError: the checkpoint is of another version, or was made with other networks.
     """
     try:
-        document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "tensors.safetensors", device="cpu")
+        document = _read_document(folder)
+        tensors = _read_tensors(folder, state)
+        entries = {
+            name: _optimizer_entries(name, optimizer, document, tensors) for name, optimizer in state.optimizers.items()
+        }
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"the checkpoint {folder} cannot be read ({error}); delete it to go on from the one before") \
-            from None  # fmt: skip
-    version = document.get("format_version") if isinstance(document, dict) else None
+        raise DamagedCheckpointError(f"the checkpoint {folder} cannot be read ({one_line(error)})") from None
+    except LookupError as error:
+        raise UserError(
+            f"{folder} was made with other networks ({one_line(error)}); choose another run folder"
+        ) from None
+    for name, module in state.modules.items():
+        module.load_state_dict(_below(tensors, f"module/{name}/"), strict=True)
+    for name, optimizer in state.optimizers.items():
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": entries[name], "param_groups": groups})
+    average = _below(tensors, "average/")
+    state.average.weights = {key: average[key].to(value.device) for key, value in state.average.weights.items()}
+    state.average.updates = document.average_updates
+    state.step, state.best, state.minutes = document.step, document.best, document.minutes
+    state.rollbacks, state.rolled_back_to = document.rollbacks, document.rolled_back_to
+
+
+def _read_document(folder: Path) -> _Document:
+    """Read and check `state.json`; :class:`ValueError` where it is not what was written."""
+    values = read_json(folder / STATE_NAME)
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(f"{folder} has format version {version}, expected {FORMAT_VERSION}; update this program")
     if version != FORMAT_VERSION:
-        raise UserError(f"{folder} has format version {version}, expected {FORMAT_VERSION}")
+        raise ValueError(f"{STATE_NAME} has format version {show(version)}, expected {FORMAT_VERSION}")
+    if isinstance(best := values.get("best"), float) and not math.isfinite(best):
+        logger.warning("%s has a best value of %s, which is none: the next validation is the best so far", folder, best)
+        values["best"] = None
+    known = {field.name for field in fields(_Document)}
     try:
-        for name, module in state.modules.items():
-            module.load_state_dict(_below(tensors, f"module/{name}/"), strict=True)
-        for name, optimizer in state.optimizers.items():
-            groups = document["optimizers"][name]
-            entries: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(tensors, f"optimizer/{name}/").items():
-                index, field = key.split("/")
-                entries.setdefault(int(index), {})[field] = value
-            optimizer.load_state_dict({"state": entries, "param_groups": groups})
-        average = _below(tensors, "average/")
-        state.average.weights = {key: average[key].to(value.device) for key, value in state.average.weights.items()}
-        state.average.updates = document["average_updates"]
-        state.step, state.best, state.minutes = document["step"], document["best"], document["minutes"]
-        # Checkpoints of the first versions name neither.
-        state.rollbacks, state.rolled_back_to = document.get("rollbacks", 0), document.get("rolled_back_to")
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder} was made with other networks ({reason}); choose another run folder") from None
+        document = build(_Document, {name: value for name, value in values.items() if name in known}, STATE_NAME)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if document.step != step_of(folder):
+        raise ValueError(f"{STATE_NAME} is of step {document.step}")
+    return document
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _named_weights(state: TrainingState) -> dict[str, Tensor]:
+    """Networks and their average under the names of a checkpoint."""
+    weights = {
+        f"module/{name}/{key}": value
+        for name, module in state.modules.items()
+        for key, value in module.state_dict().items()
+    }
+    return weights | {f"average/{key}": value for key, value in state.average.weights.items()}
+
+
+def _read_tensors(folder: Path, state: TrainingState) -> dict[str, Tensor]:
+    """Read and check the tensors of a checkpoint; the names and shapes of its header come first.
+
+    Raises:
+        ValueError: damaged, or not finite.
+        LookupError: not of these networks.
+    """
+    header, own = read_header(folder / TENSORS_NAME), _named_weights(state)
+    stored = {name: shape for name, shape in header.shapes.items() if not name.startswith("optimizer/")}
+    for name in [*own, *stored]:
+        if name not in own or tuple(own[name].shape) != stored.get(name):
+            raise LookupError(f"{show(name)[1:-1]} is missing, new, or of another shape")
+    tensors = load_file(folder / TENSORS_NAME, device="cpu")
+    for name, value in own.items():
+        if tensors[name].is_floating_point() != value.is_floating_point():
+            raise ValueError(f"{name} is of type {header.dtypes[name]}")
+    if not torch.isfinite(torch.nn.utils.get_total_norm([v for v in tensors.values() if v.is_floating_point()])):
+        raise ValueError("it holds NaN or infinite values")
+    return tensors
+
+
+def _optimizer_entries(
+    name: str, optimizer: torch.optim.Optimizer, document: _Document, tensors: Mapping[str, Tensor]
+) -> dict[int, dict[str, Tensor]]:
+    """What an optimizer knows of each parameter, by its number.
+
+    Raises:
+        ValueError: damaged.
+        LookupError: not of this optimizer's parameters.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    stored = document.optimizers.get(name)
+    if stored is None or [group.get("params") for group in stored] != [group["params"] for group in own]:
+        raise LookupError(f"the optimizer {name} has other parameters")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in _below(tensors, f"optimizer/{name}/").items():
+        index, _, field = key.partition("/")
+        if not re.fullmatch("[0-9]{1,9}", index) or not field or not value.is_floating_point():
+            raise ValueError(f"the optimizer {name} has an entry {show(key)}")
+        if int(index) >= len(parameters) or (value.ndim and value.shape != parameters[int(index)].shape):
+            raise LookupError(f"the optimizer {name} has parameters of other shapes")
+        entries.setdefault(int(index), {})[field] = value
+    if len({frozenset(entry) for entry in entries.values()}) > 1:
+        raise ValueError(f"the optimizer {name} lacks a part of its state")
+    return entries
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

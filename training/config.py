@@ -5,20 +5,25 @@ A file may name a `base:` file whose values it overrides, so that an experiment 
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import re
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from data.errors import UserError
+from data.plain import build, check_bounds, one_line, read_text, to_plain
+
+__all__ = ["build", "load_config", "read_yaml", "to_plain"]
 
 T = TypeVar("T")
+
+MOST_BYTES = 64 << 10
+"""Of a file; a configuration takes a tenth of it."""
+
+MOST_VALUES = 10_000
+"""In a document, those that an alias repeats counted each time: aliases of aliases can make billions."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,21 +64,61 @@ def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -
             if not isinstance(node, dict):
                 raise UserError(f"override {override!r}: {parent} is a value, it has no keys below it")
         try:
-            node[last] = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"override {override!r} is not valid YAML: {' '.join(str(error).split())}") from None
+            node[last] = _parse_yaml(text)
+        except ValueError as error:
+            raise UserError(f"override {override!r} is not valid YAML: {error}") from None
     return build(cls, values, str(path))
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise UserError(f"{path}: its base files name each other in a circle")
+def _parse_yaml(text: str) -> Any:
+    """A YAML document of plain values.
+
+    Raises:
+        ValueError: it is no YAML, larger than `MOST_VALUES`, too deep, or refers to itself; in one line.
+    """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        check_bounds(node, _parts, MOST_VALUES)
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ValueError(one_line(error, 500)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (TypeError, AttributeError, LookupError, ArithmeticError):  # of scalars that are not what their tag says
+        raise ValueError("a value is not of the type that its tag names") from None
+
+
+def _parts(node: Any) -> Iterable[Any]:
+    """Children of a node, and the text of a scalar."""
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    if isinstance(node, yaml.ScalarNode):
+        return [node.value]
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML document of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no YAML of plain values, too large, too deep, or refers to itself; in one line.
+    """
+    return _parse_yaml(read_text(path, MOST_BYTES))
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    try:
+        values = read_yaml(path)
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {one_line(error, 500)}") from None
+    if path.resolve() in seen:
+        raise UserError(f"{path}: its base files name each other in a circle")
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold keys and values, got {type(values).__name__}")
@@ -91,81 +136,3 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
-
-
-def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Build a dataclass from plain values; see :func:`load_config` for what is refused.
-
-    Args:
-        cls: the dataclass.
-        values: keys and values, nested.
-        where: what to call the place in error messages.
-    """
-    hints = typing.get_type_hints(cls)
-    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name in values:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-            raise UserError(f"{where}: unknown key {name!r}; {advice}")
-    arguments = {}
-    for name, field in known.items():
-        if name in values:
-            arguments[name] = _convert(hints[name], values[name], f"{where}: {name}")
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise UserError(f"{where}: the key {name!r} is missing")
-    try:
-        return cls(**arguments)
-    except ValueError as error:
-        raise UserError(f"{where}: {error}") from None
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        kinds = [argument for argument in arguments if argument is not type(None)]
-        return _convert(kinds[0], value, where)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where} must hold keys and values, got {value!r}")
-        return build(kind, value, where)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{where} must be a list, got {value!r}")
-        return tuple(_convert(arguments[0], item, where) for item in value)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where} must hold keys and values, got {value!r}")
-        return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    return _convert_plain(kind, value, where)
-
-
-def _convert_plain(kind: Any, value: Any, where: str) -> Any:
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-        try:
-            return float(value)
-        except ValueError:
-            raise UserError(f"{where} must be a number, got {value!r}") from None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, bool):
-        raise UserError(f"{where} must be a whole number, got {value!r}")
-    if kind in (int, float, str, bool) and not isinstance(value, kind):
-        name = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
-        raise UserError(f"{where} must be {name}, got {value!r}")
-    return value
-
-
-def to_plain(config: Any) -> dict[str, Any]:
-    """A dataclass as plain values for YAML and JSON; tuples become lists."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(item) for item in value]
-        return value
-
-    return plain(dataclasses.asdict(config))

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from data.errors import UserError
-from training.checkpoint import TrainingState, list_checkpoints, load_checkpoint
+from training.checkpoint import TrainingState, list_checkpoints, load_newest, step_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,19 +56,20 @@ def roll_back(
         accelerator: all processes take part.
 
     Raises:
-        UserError: the run went back `most_rollbacks` times already, or the checkpoint cannot be read.
+        UserError: the run went back `most_rollbacks` times already, or no checkpoint can be read.
     """
     if state.rollbacks >= most_rollbacks:
         raise UserError(
             f"{reason} at step {state.step}, after going back {state.rollbacks} times to an earlier state; start again "
             "with a smaller learning rate or gradient clip, or allow more with loop.most_rollbacks"
         )
-    checkpoints = list_checkpoints(run_folder)
+    checkpoints = [folder for folder in list_checkpoints(run_folder) if step_of(folder) <= state.step]
     accelerator.wait_for_everyone()  # before one process changes what another one is listing
     step, rollbacks, best, minutes = state.step, state.rollbacks, state.best, state.minutes
     again = len(checkpoints) > 1 and checkpoints[-1].name == state.rolled_back_to
-    good = checkpoints[-2 if again else -1]
-    load_checkpoint(good, state)
+    if not checkpoints:
+        raise UserError(f"{reason} at step {state.step}, and {run_folder} has no checkpoint to go back to")
+    good = load_newest(checkpoints[:-1] if again else checkpoints, state)
     state.rollbacks, state.best, state.minutes, state.rolled_back_to = rollbacks + 1, best, minutes, good.name
     logger.warning("step %d: %s; went back to %s (%d of %d times)", step, reason, good, state.rollbacks, most_rollbacks)
     accelerator.wait_for_everyone()  # nobody may change a checkpoint while another one reads it

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from data.errors import UserError
 from data.folder import Clip
 from data.mel import MelConfig
 from data.mel_cache import MelCache, MelCacheError
-from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+from data.plain import check_names, check_range
+from training.config import build
+from training.pretrained import load_module, read_mel_config, save_pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -107,13 +110,27 @@ class GenreClassifier(nn.Module):
         Raises:
             UserError: the folder is missing, damaged, or holds something else.
         """
-        config, state_dict = load_pretrained(folder, "classifier")
-        try:
-            classifier = cls(mel_config=read_mel_config(config), **config["model"])
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{folder} describes no genre classifier ({error}); train it again") from None
-        load_weights(classifier, state_dict, folder)
-        return classifier.eval()
+        return load_module(folder, "classifier", cls._from_config)
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> GenreClassifier:
+        model = build(_ClassifierConfig, config["model"], "model")
+        return cls(model.genres, read_mel_config(config), model.width, model.embedding_size, model.dropout)
+
+
+@dataclass(frozen=True)
+class _ClassifierConfig:
+    """What a model folder says of a :class:`GenreClassifier`."""
+
+    genres: tuple[str, ...]
+    width: int = 256
+    embedding_size: int = 256
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_names("genre", self.genres)
+        check_range(1, 1 << 16, width=self.width, embedding_size=self.embedding_size)
+        check_range(0, 1, dropout=self.dropout)
 
 
 def _column_stage(channels: int, width: int, kernel_size: int, stride: int) -> list[nn.Module]:

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from data.errors import UserError
 from training.average import MovingAverage
-from training.checkpoint import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
+from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
 from training.experiment import Experiment
 from training.pretrained import read_training_record
@@ -180,8 +180,8 @@ class Trainer:
         self._write_or_check_config(resolved)
         checkpoints = list_checkpoints(run_folder)
         if checkpoints:
-            load_checkpoint(checkpoints[-1], self.state)
-            logger.info("resumed from %s (step %d)", checkpoints[-1], self.state.step)
+            loaded = load_newest(checkpoints, self.state)
+            logger.info("resumed from %s (step %d)", loaded, self.state.step)
         self.has_checkpoint = bool(checkpoints)
         accelerator.wait_for_everyone()  # all have looked before the first one writes
 

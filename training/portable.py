@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data.errors import UserError
+from data.plain import check_range, one_line, read_json
 from training.checkpoint import list_checkpoints
 from training.pretrained import CONFIG_NAME, WEIGHTS_NAME
 
@@ -115,7 +116,7 @@ def import_state(folder: str | Path, run_folder: str | Path) -> Path:
     temporary = None
     try:
         tensors = _joined(folder, document)
-        step = json.loads((folder / "state.json").read_bytes())["step"]
+        step = _step(folder / "state.json")
         run_folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{run_folder.name}.", dir=run_folder.parent))
         os.chmod(temporary, 0o755)
@@ -203,9 +204,9 @@ def _joined(folder: Path, document: dict[str, Any]) -> dict[str, Tensor]:
 def _read_checked(folder: Path) -> dict[str, Any]:
     """`portable.json`, once all files that it names are found to be what was written."""
     try:
-        document: Any = json.loads((folder / "portable.json").read_text(encoding="utf-8"))
+        document: Any = read_json(folder / "portable.json")
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is no exported run ({error})") from None
+        raise UserError(f"{folder} is no exported run ({one_line(error)})") from None
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION or not isinstance(document.get("files"), dict):
         raise UserError(f"{folder} has format version {version}, expected {FORMAT_VERSION}")
@@ -215,6 +216,15 @@ def _read_checked(folder: Path) -> dict[str, Any]:
         if Path(name).name != name or not path.is_file() or _sha256(path) != expected:
             raise UserError(f"{path} is missing or damaged; copy the whole of {folder} again")
     return document
+
+
+def _step(path: Path) -> int:
+    try:
+        step = read_json(path)["step"]
+        check_range(0, 1e15, step=step)
+        return int(step)
+    except (ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{path} does not say of which step it is ({one_line(error)})") from None
 
 
 def _sha256(path: Path) -> str:

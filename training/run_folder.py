@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data.errors import UserError
-from training.config import build, to_plain
+from data.plain import one_line
+from training.config import build, read_yaml, to_plain
 
 CONFIG_NAME = "config.yaml"
 
@@ -31,13 +30,17 @@ def check_same_run(
     Raises:
         UserError: the folder was started with another configuration, or its file is damaged.
     """
+    if run_folder.exists() and not run_folder.is_dir():
+        raise UserError(f"the run folder {run_folder} is a file; name a folder with --run")
     path = run_folder / CONFIG_NAME
     if not path.exists():
         return
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f"{path} is damaged; name another run folder with --run") from None
+        before = read_yaml(path)
+        if not isinstance(before, dict):
+            raise ValueError("it holds no keys and values")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({one_line(error)}); name another run folder with --run") from None
     changed = sorted(_differences(_with_defaults(before, kinds), _with_defaults(resolved, kinds)))
     if fixed := [name for name in changed if name not in free]:
         raise UserError(

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from data.errors import UserError
+from data.plain import build, parse_json, read_lines
 from training.experiment import Sample
 
 LEAST_SECONDS = 0.5
@@ -76,10 +78,10 @@ def compare(step: int, original: Sample, output: Sample) -> Comparison:
 def read_comparisons(path: Path) -> list[Comparison]:
     """All comparisons of a run; half a line, left by a kill, is left out. A step that came again counts once."""
     found: dict[tuple[int, str], Comparison] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(path):
         try:
-            comparison = Comparison(**json.loads(line))
-        except (ValueError, TypeError):
+            comparison = build(Comparison, parse_json(line), path.name)
+        except (ValueError, UserError):
             continue
         found[comparison.step, comparison.name] = comparison
     return sorted(found.values(), key=lambda each: each.step)

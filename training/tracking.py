@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import UserError
+from data.plain import parse_json
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
 
@@ -218,7 +219,7 @@ def artifacts_staged_in(folder: Path) -> Iterator[None]:
 def _step_of(line: str) -> float:
     """The step of a line of metrics; infinite where a kill or a full disk left half a line."""
     try:
-        return float(json.loads(line)["step"])
+        return float(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from data.plain import check_names, check_range
+
+LARGEST_SIZE, LONGEST_KERNEL, MOST_LAYERS = 1 << 16, 63, 32
+"""Bounds of what a network is built of: far more than any needs, and too little for one to take hours or gigabytes."""
+
 GENERATOR_NORMALISATIONS = ("frame", "weight", "spectral", "none")
 """What the generator allows: nothing that looks along time, or block-wise output would differ from whole."""
 
@@ -21,12 +26,16 @@ def _check_positive(owner: str, **values: int | tuple[int, ...]) -> None:
         numbers = value if isinstance(value, tuple) else (value,)
         if not numbers or min(numbers) < 1:
             raise ValueError(f"{owner}.{name} must be positive, got {value}")
+        if len(numbers) > MOST_LAYERS:
+            raise ValueError(f"{owner}.{name} has {len(numbers)} entries, expected at most {MOST_LAYERS}")
+        check_range(1, LARGEST_SIZE, **{f"{owner}.{name}": numbers})
 
 
 def _check_odd(owner: str, **values: int) -> None:
     for name, value in values.items():
         if value < 1 or value % 2 == 0:
             raise ValueError(f"{owner}.{name} must be odd, to see as far ahead as back; got {value}")
+        check_range(1, LONGEST_KERNEL, **{f"{owner}.{name}": value})
 
 
 def _check_stride(owner: str, kernel: int, stride: int) -> None:
@@ -72,6 +81,9 @@ class GeneratorConfig:
         )
         if self.down_kernel < 2 or self.down_kernel % 2:
             raise ValueError(f"generator.down_kernel must be even and at least 2, got {self.down_kernel}")
+        check_range(2, LONGEST_KERNEL + 1, **{"generator.down_kernel": self.down_kernel})
+        check_range(1, 12, **{"the number of generator.widths": len(self.widths)})
+        check_range(1, 256, **{"generator.dilations": self.dilations})
         _check_normalisation("generator", self.normalisation, GENERATOR_NORMALISATIONS)
 
     @property
@@ -184,4 +196,5 @@ class TranslatorConfig:
             raise ValueError(
                 f"a translator needs two styles or more, each named once; got {list(self.styles)}"
             )
+        check_names("style", self.styles)
         _check_positive("translator", segment_frames=self.segment_frames)

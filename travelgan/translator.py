@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.mel import MelConfig
 from training.config import build, to_plain
-from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+from training.pretrained import load_module, read_mel_config, save_pretrained
 from travelgan.config import TranslatorConfig
 from travelgan.generator import Generator
 from travelgan.siamese import Siamese
@@ -188,8 +188,8 @@ class Translator(nn.Module):
         Raises:
             UserError: no such folder, another kind of model, corrupted or foreign weights.
         """
-        document, weights = load_pretrained(folder, "translator")
-        config = build(TranslatorConfig, document["model"], f"{folder}: model")
-        translator = cls(config, read_mel_config(document))
-        load_weights(translator, weights, folder)
-        return translator.eval()
+        return load_module(folder, "translator", cls._from_config)
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> Translator:
+        return cls(build(TranslatorConfig, config["model"], "model"), read_mel_config(config))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import soundfile
 from data.corpus.renderer import MANIFEST_NAME
 from data.corpus.songs import BEATS_PER_BAR
 from data.errors import UserError
+from data.plain import one_line, parse_json, read_lines
 
 _FLUX_HOP = 128
 _LARGEST_LAG_SECONDS = 0.1
@@ -86,8 +86,11 @@ def check_corpus(root: Path, songs: int = 12) -> tuple[set[int], tuple[float, fl
     path = root / MANIFEST_NAME
     if not path.is_file():
         raise UserError(f"no {MANIFEST_NAME} in {root}; render a corpus there first")
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    chosen = list(dict.fromkeys(record["song"] for record in records))[:songs]
+    try:
+        records = [parse_json(line) for line in read_lines(path)]
+        chosen = list(dict.fromkeys(record["song"] for record in records))[:songs]
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{path} is no manifest of a rendered corpus ({one_line(error)})") from None
     if len(chosen) < 2:
         raise UserError(f"{root} holds {len(chosen)} song, at least 2 are needed for a comparison")
     checks = [check_file(root, record) for record in records if record["song"] in chosen]

@@ -19,6 +19,7 @@ from data.corpus.genres import STYLES
 from data.corpus.songs import Song, song_numbers, split_of, write_song
 from data.corpus.synthesis import SAMPLE_RATE, render
 from data.errors import UserError
+from data.plain import one_line, parse_json, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -224,11 +225,14 @@ def _read_manifest(root: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     path = root / MANIFEST_NAME
     if not path.exists():
         return
-    lines = path.read_text().splitlines()
+    try:
+        lines = read_lines(path)
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)}); repair it or choose another folder") from None
     for line_number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = parse_json(line)
+        except ValueError:
             if line_number == len(lines):  # an interruption can cut the last line; its file is made again
                 return
             record = None

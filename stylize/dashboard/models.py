@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from data.plain import read_json
 from stylize.listening.trial import Trial
 from training.run_folder import CONFIG_NAME
 
@@ -46,7 +46,7 @@ def weights_sha256(folder: Path) -> str | None:
 
 def _training_block(folder: Path) -> dict[str, Any] | None:
     try:
-        card = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        card = read_json(folder / "config.json")
     except (OSError, ValueError):
         return None
     training = card.get("training") if isinstance(card, dict) else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
 from data.folder import MANIFEST_NAME, list_audio
+from data.plain import one_line, parse_json, read_lines
 
 SEEN_SPLITS = ("train", "valid")
 """What models learn from, and what is looked at while they do."""
@@ -29,11 +29,15 @@ def read_records(folder: Path) -> list[Record]:
     if not path.is_file():
         return []
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = read_lines(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({one_line(error)}); make the folder again") from None
+    for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-            complete = {"file", "split"} <= set(record)
-        except (ValueError, TypeError):
+            record = parse_json(line)
+            complete = all(isinstance(record[name], str) for name in ("file", "split"))
+        except (ValueError, TypeError, LookupError):
             complete = False
         if not complete:
             raise UserError(f"{path} line {number} is no record with file and split; make the folder again")

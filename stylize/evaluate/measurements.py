@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import UserError
+from data.plain import build, parse_json, read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +59,10 @@ class Row:
             ValueError: it is no such line.
         """
         try:
-            values: dict[str, Any] = json.loads(line)
+            values: dict[str, Any] = parse_json(line)
             vector = np.frombuffer(base64.b64decode(values.pop("embedding"), validate=True), dtype="<f4")
-            return cls(**values, embedding=vector)
-        except (KeyError, TypeError, AttributeError) as error:
+            return build(cls, values | {"embedding": vector}, "a measurement")
+        except (KeyError, TypeError, AttributeError, UserError) as error:
             raise ValueError(str(error)) from None
 
 
@@ -81,10 +82,9 @@ class Measurements:
         if not path.exists():
             return
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            lines = read_lines(path)
+        except (OSError, ValueError):
             raise UserError(f"cannot read {path}; choose another --work folder") from None
-        lines = text.splitlines()
         for number, line in enumerate(lines, start=1):
             try:
                 row = Row.from_json(line)

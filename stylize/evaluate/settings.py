@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from data.errors import UserError
 from data.folder import list_audio
+from data.plain import read_json
 from stylize.evaluate.exchange import check_export_folder
 from stylize.evaluate.leaks import assert_no_leak, assert_unseen_files
 from stylize.evaluate.material import LEAST_SECONDS, REAL_TIER, RENDERED_TIERS
@@ -251,7 +251,7 @@ def _training_folders(model: Path) -> list[Path]:
     The record has the configuration, and the records of the models that it started from or was mixed of.
     """
     try:
-        values = _strings(json.loads((model / "config.json").read_text(encoding="utf-8")).get("training"))
+        values = _strings(read_json(model / "config.json").get("training"))
     except (OSError, ValueError, AttributeError):
         return []
     return [Path(value) for value in values if value and (Path(value) / "manifest.jsonl").is_file()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from data.audio import AudioInfo, probe_audio
 from data.errors import UserError
 from data.folder import Clip, index_folder, list_audio
+from data.plain import read_json
 from stylize.listening.methods import (
     HIDDEN,
     MOST_STIMULI,
@@ -265,7 +265,7 @@ def _kind_of(folder: Path) -> str:
         list_audio(folder)
         return FOLDER
     try:
-        kind = json.loads(config.read_text(encoding="utf-8"))["kind"]
+        kind = read_json(config)["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{config} does not say what model it is; give a model folder or one with sounds") from None
     if kind not in ("translator", "vocoder"):

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.plain import build, one_line, read_json, show
 from stylize.listening.methods import HIDDEN, METHODS, PAIRED, QUESTIONS, Question, question_of, shuffled
 
 FORMAT, VERSION = "stylize listening trial", 1
+MOST_BYTES = 8 << 20
+"""Of a manifest, which takes 300 for each sound."""
+
 MANIFEST_NAME, AUDIO_FOLDER, ANSWERS_NAME = "manifest.json", "audio", "answers.sqlite3"
 ORIGINAL, STYLE, REFERENCE_EXAMPLE = "original", "style", "reference"
 """Roles of sounds that are played beside the rated ones, and named for what they are."""
@@ -216,19 +220,21 @@ class Trial:
         if not path.is_file():
             raise UserError(f"{folder} is no trial: {path} is not there; make one with `stylize listen build`")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path, MOST_BYTES)
             if values.pop("format") != FORMAT:
                 raise ValueError("another format")
             version = values.pop("version")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is no manifest of a listening trial ({error}); build the trial again") from None
+            raise UserError(
+                f"{path} is no manifest of a listening trial ({one_line(error)}); build the trial again"
+            ) from None
         if version != VERSION:
-            raise UserError(f"{path} has version {version}, expected {VERSION}; build the trial again")
+            raise UserError(f"{path} has version {show(version)}, expected {VERSION}; build the trial again")
         try:
-            trial = _parse(values)
+            trial = build(cls, values, "trial")
             _check(trial)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise UserError(f"{path} is damaged ({error}); build the trial again") from None
+        except (UserError, ValueError, KeyError) as error:
+            raise UserError(f"{path} is damaged ({one_line(error)}); build the trial again") from None
         for stimulus in trial.stimuli:
             if not audio_file(folder, stimulus.id).is_file():
                 raise UserError(f"{audio_file(folder, stimulus.id)} is missing; build the trial again")
@@ -238,26 +244,6 @@ class Trial:
 def audio_file(folder: Path, identity: str) -> Path:
     """Where a stimulus lies in a trial's folder."""
     return folder / AUDIO_FOLDER / f"{identity}.wav"
-
-
-def _parse(values: dict[str, Any]) -> Trial:
-    parts: dict[str, Any] = {
-        "questions": tuple(values.pop("questions")),
-        "systems": tuple(System(**entry) for entry in values.pop("systems")),
-        "songs": tuple(Song(**entry) for entry in values.pop("songs")),
-        "stimuli": tuple(Stimulus(**entry) for entry in values.pop("stimuli")),
-        "screens": tuple(
-            Screen(
-                **entry
-                | {
-                    "stimuli": tuple(entry["stimuli"]),
-                    "examples": tuple((role, identity) for role, identity in entry["examples"]),
-                }
-            )
-            for entry in values.pop("screens")
-        ),
-    }
-    return Trial(**values, **parts)
 
 
 def _check(trial: Trial) -> None:

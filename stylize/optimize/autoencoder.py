@@ -19,9 +19,10 @@ from torch.nn.functional import leaky_relu
 
 from data.errors import UserError
 from data.mel import MEL_PRESETS, MelConfig
+from data.plain import check_range
 from stylize.optimize.feature_network import FeatureNetwork
 from training.config import build, to_plain
-from training.pretrained import load_pretrained, load_weights, read_mel_config, save_pretrained
+from training.pretrained import load_module, read_mel_config, save_pretrained
 from travelgan.layers import LEAK, ColumnConv, reflect_pad, scale_mel, unscale_mel
 
 KIND = "autoencoder"
@@ -51,12 +52,15 @@ class AutoencoderConfig:
                 f"widths {list(self.widths)}, kernels {list(self.kernels)} and strides {list(self.strides)} must name "
                 "the same number of layers, at least one"
             )
+        check_range(1, 12, **{"the number of layers": len(self.widths)})
         if any(kernel % 2 == 0 for kernel in self.kernels):
             raise ValueError(f"kernels must be odd, got {list(self.kernels)}")
         if min(self.widths) < 1 or min(self.strides) < 1:
             raise ValueError(f"widths and strides must be positive, got {list(self.widths)} and {list(self.strides)}")
         if any(kernel < stride for kernel, stride in zip(self.kernels, self.strides, strict=True)):
             raise ValueError(f"kernels {list(self.kernels)} must not be smaller than the strides {list(self.strides)}")
+        check_range(1, 1 << 16, widths=self.widths)
+        check_range(1, 255, kernels=self.kernels, strides=self.strides)
 
     @property
     def frames_per_code(self) -> int:
@@ -157,15 +161,11 @@ class Autoencoder(nn.Module):
         Raises:
             UserError: the folder is missing, corrupted, or holds another kind of model.
         """
-        config, weights = load_pretrained(folder, KIND)
-        try:
-            autoencoder = cls(
-                build(AutoencoderConfig, config["model"], f"{folder}/config.json"), read_mel_config(config)
-            )
-        except ValueError as error:
-            raise UserError(f"{folder}/config.json: {error}") from None
-        load_weights(autoencoder, weights, folder)
-        return autoencoder.eval().requires_grad_(False)
+        return load_module(folder, KIND, cls._from_config).requires_grad_(False)
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any]) -> Autoencoder:
+        return cls(build(AutoencoderConfig, config["model"], "model"), read_mel_config(config))
 
 
 def _standardise(layer: nn.Module, x: Tensor) -> Tensor:

@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from data.plain import check_range
 from stylize.optimize.feature_network import FeatureNetwork
 from training.config import build, to_plain
-from training.pretrained import load_pretrained, load_weights, save_pretrained
+from training.pretrained import load_module, save_pretrained
 from travelgan.layers import reflect_pad
 
 KIND = "random-network"
+MOST_WEIGHTS = 1 << 28
+"""A gigabyte of them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class RandomNetworkConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} of a random network must be positive, got {value}")
+        check_range(1, 64, **{"layers of a random network": self.layers})
+        inputs = self.in_channels + (self.layers - 1) * self.filters
+        if (values := inputs * self.filters * self.extent**self.dimensions) > MOST_WEIGHTS:
+            raise ValueError(f"a random network has at most {MOST_WEIGHTS / 1e6:.0f} million weights, got {values:.3g}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed of a random network must be from 0 to 2^63 - 1, got {self.seed}")
 
@@ -137,10 +144,7 @@ class RandomNetwork(FeatureNetwork):
         Raises:
             UserError: the folder is missing, corrupted, or holds another kind of model.
         """
-        document, weights = load_pretrained(folder, KIND)
-        network = cls(build(RandomNetworkConfig, document["model"], f"{folder}/config.json"))
-        load_weights(network, weights, folder)
-        return network
+        return load_module(folder, KIND, lambda config: cls(build(RandomNetworkConfig, config["model"], "model")))
 
 
 def save_network(network: FeatureNetwork, folder: str | Path) -> None:

@@ -19,6 +19,7 @@ import soundfile
 from data.audio import read_audio
 from data.errors import UserError
 from data.folder import Clip, index_folder
+from data.plain import parse_json, read_lines
 from stylize.likeness import Likeness, Sound, harmony_similarity, rhythm_similarity, timbre_distance
 from stylize.optimize.order import OptimizeOrder
 from stylize.optimize.run import stylize_by_optimization
@@ -156,8 +157,11 @@ class Study:
         self._file = work / "measurements.jsonl"
         self._known: dict[tuple[str, str], Measurement] = {}
         if self._file.exists():
-            for line in self._file.read_text().splitlines():
-                measurement = Measurement(**json.loads(line))
+            for number, line in enumerate(read_lines(self._file), start=1):
+                try:
+                    measurement = Measurement(**parse_json(line))
+                except (ValueError, TypeError):
+                    raise UserError(f"line {number} of {self._file} is no measurement; remove it") from None
                 self._known[measurement.key, measurement.pair] = measurement
 
     def run(self, cases: Iterable[Case]) -> None:

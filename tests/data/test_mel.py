@@ -139,6 +139,12 @@ def test_the_shortest_signals_pass() -> None:
         {"n_fft": 2047},
         {"f_max": 12000.0},
         {"f_min": 500.0, "f_max": 400.0},
+        {"f_min": float("nan")},
+        {"n_mels": 10**9},
+        {"n_fft": 2**40},
+        {"sample_rate": 10**19},
+        {"floor": 0.0},
+        {"floor": float("inf")},
     ],
 )
 def test_impossible_front_ends_are_refused(values: dict[str, float]) -> None:

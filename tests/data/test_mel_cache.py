@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.numpy import save
 
 from data import mel_cache as module
 from data.errors import UserError
@@ -120,30 +121,84 @@ def test_configurations_do_not_share_mels(cache: MelCache, tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize("damage", ["half", "empty", "other shape", "pickle"])
-def test_damaged_mels_are_made_again(damage: str, cache: MelCache, tmp_path: Path) -> None:
+def damaged(content: bytes, other: bytes, how: str) -> bytes:
+    """A cached mel that is not what was written; `other` is a whole one of a shorter file."""
+    return {
+        "half": content[: len(content) // 2],
+        "empty": b"",
+        "longer": content + b"more",
+        "pickle": pickle.dumps(np.ones(3)),
+        "bit": content[:-7] + bytes([content[-7] ^ 1]) + content[-6:],
+        "zeros": content[:-400] + bytes(400),
+        "header": (1 << 60).to_bytes(8, "little") + content[8:],
+        "shorter song": other,
+        "other shape": save({"mel": np.zeros((3, 5), np.float16)}),
+        "other type": save({"mel": np.zeros((16, 5), np.float32)}),
+        "other name": save({"noise": np.zeros((16, 5), np.float16)}),
+        "no metadata": save({"mel": np.zeros((16, 5), np.float16)}),
+    }[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["half", "empty", "longer", "pickle", "bit", "zeros", "header", "shorter song", "other shape", "other type",
+     "other name", "no metadata"],
+)  # fmt: skip
+def test_damaged_mels_are_made_again(how: str, cache: MelCache, tmp_path: Path, caplog) -> None:
     write_noise(tmp_path / "a.wav")
+    write_noise(tmp_path / "b.wav", samples=3000, seed=1)
     good = np.array(cache.load(tmp_path / "a.wav"))
-    (stored,) = (tmp_path / "cache").rglob("*.npy")
+    (stored,) = (tmp_path / "cache").rglob("*.safetensors")
+    cache.load(tmp_path / "b.wav")
+    (other,) = {*(tmp_path / "cache").rglob("*.safetensors")} - {stored}
     content = stored.read_bytes()
-    if damage == "other shape":
-        np.save(stored, np.zeros((3, 5), np.float16))
-    else:
-        stored.write_bytes(
-            {"half": content[: len(content) // 2], "empty": b"", "pickle": pickle.dumps(good)}[damage]
-        )
+    stored.write_bytes(damaged(content, other.read_bytes(), how))
     np.testing.assert_array_equal(MelCache(tmp_path / "cache", CONFIG).load(tmp_path / "a.wav"), good)
     assert stored.read_bytes() == content
+    (line,) = caplog.messages
+    assert str(stored) in line and "is damaged" in line and "made again" in line
+
+
+def test_an_index_that_was_copied_over_another_is_not_believed(cache: MelCache, tmp_path: Path) -> None:
+    write_noise(tmp_path / "a.wav")
+    expected = np.array(cache.load(tmp_path / "a.wav"))
+    (index,) = (tmp_path / "cache").rglob("*.txt")
+    write_noise(tmp_path / "b.wav", samples=3000, seed=1)
+    cache.load(tmp_path / "b.wav")
+    (other,) = {*(tmp_path / "cache").rglob("*.txt")} - {index}
+    for content in (other.read_bytes(), index.read_bytes()[:64], b"\xff", b""):
+        index.write_bytes(content)
+        np.testing.assert_array_equal(MelCache(tmp_path / "cache", CONFIG).load(tmp_path / "a.wav"), expected)
+
+
+def test_a_mel_is_read_through_once_in_a_process(cache: MelCache, tmp_path: Path, monkeypatch) -> None:
+    """However often it is opened; unless it changes."""
+    monkeypatch.setattr(module, "_MAX_OPEN", 1)
+    for name in ("a", "b"):
+        write_noise(tmp_path / f"{name}.wav", seed=ord(name))
+        cache.load(tmp_path / f"{name}.wav")
+    monkeypatch.setattr(module, "_crc32", lambda mel: pytest.fail("read through again"))
+    for name in ("a", "b", "a", "b"):
+        cache.load(tmp_path / f"{name}.wav")
+    os.utime(next((tmp_path / "cache").rglob("*.safetensors")), (1, 1))
+    with pytest.raises(pytest.fail.Exception):
+        for name in ("a", "b", "a"):
+            cache.load(tmp_path / f"{name}.wav")
+
+
+def test_mels_of_the_format_before_are_left_alone(cache: MelCache, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_FORMAT", 1)
+    old = MelCache(tmp_path / "cache", CONFIG)
+    assert old._home != cache._home
 
 
 def test_failed_writing_leaves_nothing(cache: MelCache, tmp_path: Path, monkeypatch) -> None:
     write_noise(tmp_path / "a.wav")
 
-    def fill_disk(file, array) -> None:
-        file.write(b"half")
+    def fill_disk(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.np, "save", fill_disk)
+    monkeypatch.setattr(module.os, "replace", fill_disk)
     with pytest.raises(MelCacheError, match="No space left on device"):
         cache.load(tmp_path / "a.wav")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
@@ -194,5 +249,5 @@ def test_processes_can_fill_one_cache_together(cache: MelCache, tmp_path: Path) 
         answers = list(pool.map(_load_all, [cache] * 2, [paths] * 2))
     expected = [float(expected_mel(wav).astype(np.float16).astype(np.float64).sum()) for wav in wavs]
     assert answers[0] == answers[1] == pytest.approx(expected, rel=1e-4)
-    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 6
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 6
     assert not list((tmp_path / "cache").rglob("*.tmp"))

@@ -24,6 +24,14 @@ from melgan import DiscriminatorConfig, GeneratorConfig
             {"ratios": (8,), "head": "istft", "istft_n_fft": 96},
             "istft_n_fft 96 must be a multiple of twice istft_hop_length 32",
         ),
+        ({"frame_layers": 10**9}, "frame_layers must be from 0 to 64, got 1000000000"),
+        ({"frame_layers": -1}, "frame_layers must be from 0 to 64, got -1"),
+        ({"ratios": (-8, -8, 2, 2)}, "ratios must be from 1 to 64, got -8"),
+        ({"ratios": (1,) * 1000}, "at most 8 entries"),
+        ({"width": 2**40}, "width must be from 1 to 8192"),
+        ({"carrier_hz": 0.0}, "carrier_hz must be from 0.1 to 10000"),
+        ({"carrier_cents": float("nan")}, "carrier_cents must be from 1 to 1200, got nan"),
+        ({"low_bands": ((8, 10**9),), "refine_iterations": 2}, "low_bands 0 must be from 0 to 1000"),
     ],
 )
 def test_impossible_generators_are_refused(values: dict[str, object], problem: str) -> None:

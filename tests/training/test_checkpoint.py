@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data.errors import UserError
@@ -164,35 +166,169 @@ def damage(folder: Path, how: str) -> None:
         state.write_text(state.read_text()[:40])
     elif how == "no json":
         state.unlink()
+    elif how == "empty folder":
+        tensors.unlink()
+        state.unlink()
+    elif how == "nan":
+        stored = load_file(tensors)
+        stored["module/pupil/weight"][0, 0] = float("nan")
+        save_file(stored, tensors)
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "no tensors", "half json", "no json"])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_usable(
-    trainer: Trainer, make_trainer: Any, how: str
+def rewrite(folder: Path, **changes: object) -> None:
+    document = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(document | changes))
+
+
+def resumed_from_the_first(
+    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, problem: str
 ) -> None:
+    """With one warning about the newest checkpoint, which stays; and in the state of the one before, whole."""
     older, newest = list_checkpoints(trainer.run_folder)
-    damage(newest, how)
-    with pytest.raises(UserError, match="cannot be read .*delete it to go on from the one before") as caught:
-        make_trainer(steps=4)
-    assert str(newest) in str(caught.value) and "\n" not in str(caught.value)
-    for path in (*newest.iterdir(), newest):
-        path.unlink() if path.is_file() else path.rmdir()
-    assert make_trainer(steps=4).state.step == 2 and older.exists()
+    before = {path.name: path.read_bytes() for path in newest.iterdir()}
+    resumed = make_trainer(steps=4)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert str(newest) in warning and problem in warning and "\n" not in warning and len(warning) < 500
+    assert {path.name: path.read_bytes() for path in newest.iterdir()} == before
+    stored = load_file(older / "tensors.safetensors")
+    assert resumed.state.step == resumed.state.average.updates == 2
+    assert torch.equal(resumed.experiment.pupil.weight.detach(), stored["module/pupil/weight"])
+    state = resumed.experiment.optimizers["judge"].state_dict()["state"]
+    assert torch.equal(state[0]["exp_avg"], stored["optimizer/judge/0/exp_avg"])
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
+    "how", ["truncated", "empty", "no tensors", "half json", "no json", "empty folder", "nan"]
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_gone_on_from(
+    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    damage(list_checkpoints(trainer.run_folder)[-1], how)
+    resumed_from_the_first(trainer, make_trainer, caplog, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
     [
-        (lambda document: document | {"format_version": 2}, "has format version 2, expected 1"),
-        (lambda document: [], "has format version None"),
-        (lambda document: {k: v for k, v in document.items() if k != "average_updates"}, "average_updates"),
-        (lambda document: document | {"optimizers": {}}, "made with other networks"),
+        ({"format_version": "1"}, "format version '1', expected 1"),
+        ({"step": "4"}, "step must be a whole number, got '4'"),
+        ({"step": 2}, "state.json is of step 2"),
+        ({"step": True}, "step must be a whole number"),
+        ({"step": -4}, "step must be from 0"),
+        ({"minutes": "long"}, "minutes must be a number, got 'long'"),
+        ({"minutes": None}, "minutes must be a number"),
+        ({"minutes": float("nan")}, "minutes must be a finite number"),
+        ({"best": [1]}, "best must be a number"),
+        ({"average_updates": 1.5}, "average_updates must be a whole number"),
+        ({"rollbacks": "no"}, "rollbacks must be a whole number"),
+        ({"rolled_back_to": 3}, "rolled_back_to must be text"),
+        ({"config": []}, "config must hold keys and values"),
+        ({"optimizers": []}, "optimizers must hold keys and values"),
+        ({"optimizers": {"pupil": 1, "judge": 2}}, "optimizers must hold a list of parameter groups"),
+        ({"optimizers": {"pupil": ["lr"], "judge": []}}, "optimizers must hold a list of parameter groups"),
     ],
 )
-def test_foreign_documents(trainer: Trainer, make_trainer: Any, change: Any, problem: str) -> None:
-    path = list_checkpoints(trainer.run_folder)[-1] / "state.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    with pytest.raises(UserError, match=problem):
+def test_a_wrong_type_in_the_state_is_damage(
+    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, changes: dict[str, object], problem: str
+) -> None:
+    rewrite(list_checkpoints(trainer.run_folder)[-1], **changes)
+    resumed_from_the_first(trainer, make_trainer, caplog, problem)
+
+
+def test_hostile_json_in_the_state_is_damage(
+    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (list_checkpoints(trainer.run_folder)[-1] / "state.json").write_text("[" * 100_000)
+    resumed_from_the_first(trainer, make_trainer, caplog, "nested")
+
+
+def test_settings_of_an_optimizer_are_those_of_the_run(trainer: Trainer, make_trainer: Any) -> None:
+    newest = list_checkpoints(trainer.run_folder)[-1]
+    optimizers = json.loads((newest / "state.json").read_text())["optimizers"]
+    optimizers["judge"][0] |= {"betas": "fast", "lr": [], "eps": None}
+    rewrite(newest, optimizers=optimizers)
+    resumed = make_trainer(steps=6)
+    assert resumed.experiment.optimizers["judge"].param_groups[0]["betas"] == (0.9, 0.999)
+    resumed.run()
+    assert resumed.state.step == 6
+
+
+@pytest.mark.parametrize("best", [float("nan"), float("inf")])
+def test_a_best_value_that_is_no_number_is_none(
+    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, best: float
+) -> None:
+    rewrite(list_checkpoints(trainer.run_folder)[-1], best=best)
+    resumed = make_trainer(steps=6)
+    assert (resumed.state.step, resumed.state.best) == (4, None)
+    assert "the next validation is the best so far" in caplog.text
+    resumed.run()
+    assert resumed.state.best == 1.0
+
+
+def test_no_whole_checkpoint_is_one_line(trainer: Trainer, make_trainer: Any) -> None:
+    for folder in list_checkpoints(trainer.run_folder):
+        damage(folder, "truncated")
+    with pytest.raises(UserError, match=r"step-00000004 cannot be read .*there is no older one that can") as caught:
+        make_trainer(steps=4)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_fit_changes_nothing(trainer: Trainer) -> None:
+    """Neither networks nor optimizers, though the damage is found in the last of them."""
+    newest = list_checkpoints(trainer.run_folder)[-1]
+    stored = load_file(newest / "tensors.safetensors")
+    stored["module/pupil/weight"] += 1
+    del stored["optimizer/judge/0/exp_avg"]
+    stored["optimizer/judge/x/exp_avg"] = torch.ones(1, 1)
+    save_file(stored, newest / "tensors.safetensors")
+    before = everything(trainer)
+    with pytest.raises(UserError, match="the optimizer judge has an entry 'x/exp_avg'"):
+        load_checkpoint(newest, trainer.state)
+    after = everything(trainer)
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+COPIES = ("step-00000004 (copy)", "step-00000004.bak", "step-99999999-old", "step-9", "step-00000008.old", "kept")
+
+
+def test_copies_of_checkpoints_are_neither_loaded_nor_removed(trainer: Trainer, make_trainer: Any) -> None:
+    older, newest = list_checkpoints(trainer.run_folder)
+    for name in COPIES:
+        shutil.copytree(older, newest.with_name(name))
+    newest.with_name("step-00000009").write_text("a file")
+    resumed = make_trainer(steps=8)
+    assert resumed.state.step == 4
+    resumed.run()
+    assert set(names(trainer)) == {"step-00000004", "step-00000008", "step-00000009", *COPIES}
+
+
+def test_a_damaged_checkpoint_does_not_push_out_the_whole_ones(
+    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(list_checkpoints(trainer.run_folder)[-1], "truncated")
+    resumed = make_trainer(steps=4)
+    resumed.state.step = 3
+    save_checkpoint(trainer.run_folder, resumed.state, keep=1)
+    assert names(trainer) == ["step-00000003", "step-00000004"]
+    assert make_trainer(steps=4).state.step == 3
+
+
+def test_a_run_folder_that_is_a_file_is_one_line(tmp_path: Path, make_trainer: Any) -> None:
+    (tmp_path / "run").write_text("something")
+    with pytest.raises(UserError, match="run is a file; name a folder with --run"):
+        make_trainer(steps=1)
+    assert (tmp_path / "run").read_text() == "something"
+
+
+def test_checkpoints_of_a_newer_program_are_not_passed_over(trainer: Trainer, make_trainer: Any) -> None:
+    rewrite(list_checkpoints(trainer.run_folder)[-1], format_version=2)
+    with pytest.raises(UserError, match="has format version 2, expected 1"):
+        make_trainer(steps=4)
+
+
+def test_checkpoints_without_an_optimizer_are_refused(trainer: Trainer, make_trainer: Any) -> None:
+    rewrite(list_checkpoints(trainer.run_folder)[-1], optimizers={})
+    with pytest.raises(UserError, match="made with other networks"):
         make_trainer(steps=4)
 
 

@@ -118,6 +118,51 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, problem: s
     assert str(tmp_path / "config.yaml") in str(caught.value) and "\n" not in str(caught.value)
 
 
+LAUGHS = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+MERGES = "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a0: &a0 [1]\n" + LAUGHS, "more than 10000 values"),
+        ("a0: &a0 {b: 1}\n" + MERGES, "more than 10000 values"),
+        ("steps: &a [*a]", "nested more than 100 deep"),
+        ("steps: &a {b: *a}", "nested more than 100 deep"),
+        ("steps: " + "[" * 30_000, "nested too deeply"),
+        ("steps: " + "9" * 6000, "Exceeds the limit"),
+        ("steps: " + "9" * 30, "steps must be below 2^64"),
+        ("steps: 2001-99-99", "month must be in 1..12"),
+        ("steps: !!int ''", "not of the type that its tag names"),
+        ("steps: !!timestamp x", "not of the type that its tag names"),
+        ("steps: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("{[1]: 2}", "unhashable key"),
+        ("steps: 3\n5: 6", "unknown key 5"),
+        ("steps: 3\n\tmode: x", "cannot start any token"),
+        ('steps: "\\uD800"', "half of a surrogate pair"),
+        ("steps: 3\ninner: {rate: .nan}", "rate must be a finite number, got nan"),
+        ("steps: 3\ninner: {rate: 1e999}", "rate must be a finite number"),
+        ("steps: 3\nmode: [" + "x, " * 3000 + "]", "mode must be text, got ['x', 'x'"),
+        ("# " + "x" * 70_000, "more than 0.0625 MiB"),
+    ],
+)
+def test_hostile_files_are_one_short_line(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    message = str(caught.value)
+    assert problem in message and "\n" not in message and len(message) < 800
+
+
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"\xef\xbb\xbfsteps: 3")
+    assert load_config(tmp_path / "config.yaml", Outer) == Outer(3)
+
+
+def test_a_base_that_is_no_path(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="null byte"):
+        load(tmp_path, 'base: "a\\0b"')
+
+
 def test_a_missing_file_and_a_binary_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the configuration .*No such file"):
         load_config(tmp_path / "no.yaml", Outer)

@@ -147,14 +147,25 @@ def test_save_and_load_give_the_same_verdict(tmp_path):
     torch.testing.assert_close(loaded(mel), classifier(mel), atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize("change", [{"layers": 3}, {"genres": ["alone"]}])
-def test_foreign_description_is_a_user_error(tmp_path, change):
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"layers": 3}, "unknown key 'layers'"),
+        ({"genres": ["alone"]}, "two genres at least"),
+        ({"genres": ["jazz", "a\x1b[2Jb"]}, "characters that can be printed"),
+        ({"width": True}, "width must be a whole number"),
+        ({"width": 1e9}, "width must be a whole number"),
+        ({"width": 10**9}, "width must be from 1 to 65536, got 1000000000"),
+        ({"dropout": float("nan")}, "dropout must be a finite number"),
+    ],
+)
+def test_foreign_description_is_a_user_error(tmp_path, change, problem):
     small().save(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
     config = json.loads(path.read_text())
     config["model"].update(change)
     path.write_text(json.dumps(config))
-    with pytest.raises(UserError, match="no genre classifier"):
+    with pytest.raises(UserError, match=problem):
         GenreClassifier.from_pretrained(tmp_path / "model")
 
 

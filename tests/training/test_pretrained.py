@@ -13,13 +13,38 @@ from safetensors.torch import save_file
 from data.errors import UserError
 from data.mel import MelConfig
 from training import pretrained
-from training.pretrained import load_pretrained, load_weights, read_mel_config, read_model_config, save_pretrained
+from training.pretrained import load_module, load_weights, read_mel_config, read_model_config, save_pretrained
 
 CONFIG = {"mel": MelConfig().to_dict(), "model": {"width": 4}, "training": {}}
 
 
 def weights() -> dict[str, torch.Tensor]:
     return {"layer.weight": torch.randn(3, 4), "count": torch.tensor([3, 400_000])}
+
+
+class Holder(torch.nn.Module):
+    """Holds tensors of the given names and shapes, each below nothing but dots."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        super().__init__()
+        self.built = torch.zeros(2)
+        for name, shape in shapes.items():
+            *parents, last = name.split(".")
+            owner: torch.nn.Module = self
+            for parent in parents:
+                owner.add_module(parent, torch.nn.Module())
+                owner = owner.get_submodule(parent)
+            if last == "count":
+                owner.register_buffer(last, torch.zeros(shape, dtype=torch.int64))
+            else:
+                owner.register_parameter(last, torch.nn.Parameter(torch.empty(shape)))
+
+
+SHAPES: dict[str, tuple[int, ...]] = {"layer.weight": (3, 4), "count": (2,)}
+
+
+def load(folder: Path, kind: str = "vocoder", shapes: dict[str, tuple[int, ...]] = SHAPES) -> dict[str, torch.Tensor]:
+    return load_module(folder, kind, lambda config: Holder(shapes)).state_dict()
 
 
 @pytest.fixture
@@ -30,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 
 def load_error(folder: Path, kind: str = "vocoder") -> str:
     with pytest.raises(UserError) as caught:
-        load_pretrained(folder, kind)
+        load(folder, kind)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -38,7 +63,9 @@ def load_error(folder: Path, kind: str = "vocoder") -> str:
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     stored = weights()
     save_pretrained(tmp_path / "a" / "b", "vocoder", CONFIG, stored, half=False)
-    config, loaded = load_pretrained(tmp_path / "a" / "b", "vocoder")
+    loaded = load(tmp_path / "a" / "b")
+    assert loaded.keys() == stored.keys()
+    config = read_model_config(tmp_path / "a" / "b")
     assert config == {"format_version": 1, "kind": "vocoder", **CONFIG}
     assert all(torch.equal(loaded[name], stored[name]) for name in stored)
     assert read_mel_config(config) == MelConfig()
@@ -48,7 +75,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 def test_half_precision_is_for_floating_point_only(tmp_path: Path) -> None:
     stored = weights()
     save_pretrained(tmp_path / "half", "vocoder", CONFIG, stored)
-    _, loaded = load_pretrained(tmp_path / "half", "vocoder")
+    loaded = load(tmp_path / "half")
     assert torch.equal(loaded["count"], stored["count"])
     assert loaded["layer.weight"].dtype == torch.float32
     torch.testing.assert_close(loaded["layer.weight"], stored["layer.weight"], atol=2e-3, rtol=0)
@@ -58,13 +85,13 @@ def test_half_precision_is_for_floating_point_only(tmp_path: Path) -> None:
 def test_weights_that_share_memory_can_be_saved(tmp_path: Path) -> None:
     table = torch.randn(4, 4)
     save_pretrained(tmp_path / "model", "vocoder", CONFIG, {"one": table, "same": table, "view": table.T})
-    _, loaded = load_pretrained(tmp_path / "model", "vocoder")
+    loaded = load(tmp_path / "model", shapes={"one": (4, 4), "same": (4, 4), "view": (4, 4)})
     torch.testing.assert_close(loaded["view"], table.T, atol=2e-3, rtol=0)
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(folder: Path) -> None:
     save_pretrained(folder, "translator", CONFIG, {"other": torch.ones(2)})
-    assert load_pretrained(folder, "translator")[1].keys() == {"other"}
+    assert load(folder, "translator", {"other": (2,)}).keys() == {"other"}
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
@@ -88,7 +115,7 @@ def test_a_safetensors_header_may_look_like_a_pickle(folder: Path) -> None:
         save_file({"n" * length: torch.ones(1)}, folder / "weights.safetensors")
         if (folder / "weights.safetensors").read_bytes()[0] == 0x80:
             lookalikes.add(length)
-            assert load_pretrained(folder, "vocoder")[1].keys() == {"n" * length}
+            assert load(folder, shapes={"n" * length: (1,)}).keys() == {"n" * length}
     assert lookalikes
 
 
@@ -168,3 +195,72 @@ def test_weights_that_do_not_fit_a_module_leave_it_as_it_was() -> None:
         with pytest.raises(UserError, match="FOLDER"):
             load_weights(module, broken, "FOLDER")
         assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" * 100_000, "nested"),
+        ('{"a":' * 150 + "1" + "}" * 150, "nested"),
+        ('{"format_version": ' + "1" * 6000 + "}", "a whole number of 6000 digits"),
+        ('{"kind": "\\ud800"}', "half of a surrogate pair"),
+        ('"' + "x" * (9 << 20) + '"', "more than 2 MiB"),
+    ],
+)
+def test_json_out_of_bounds(folder: Path, text: str, problem: str) -> None:
+    (folder / "config.json").write_text(text)
+    message = load_error(folder)
+    assert problem in message and len(message) < 400
+
+
+def test_a_module_that_is_larger_than_its_weights_takes_no_memory(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.json: it describes a network of many more weights than weights\."):
+        load_module(folder, "vocoder", lambda config: torch.nn.Linear(1 << 20, 1 << 20))  # 4 TiB
+    with pytest.raises(UserError, match="many more weights"):
+        endless = (torch.nn.Linear(99, 9) for _ in range(1 << 40))
+        load_module(folder, "vocoder", lambda config: torch.nn.ModuleList(endless))
+
+
+def test_the_weights_decide_before_they_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "load_file", lambda *arguments, **others: pytest.fail("read"))
+    shapes = [{"layer.weight": (3, 4)}, {**SHAPES, "more": (0,)}, {"layer.weight": (4, 3), "count": (2,)}]
+    for wrong, problem in zip(shapes, ["1 unexpected", "1 missing", "1 of another shape"], strict=True):
+        with pytest.raises(UserError, match=problem):
+            load(folder, shapes=wrong)
+    save_file({"layer.weight": torch.ones(3, 4, dtype=torch.int64), "count": torch.ones(2, dtype=torch.int64)},
+              folder / "weights.safetensors")  # fmt: skip
+    assert "layer.weight in" in load_error(folder) and "is of type I64, expected F16 or" in load_error(folder)
+    save_file({"layer.weight": torch.ones(3, 4), "count": torch.ones(2)}, folder / "weights.safetensors")
+    assert "is of type F32, expected I64" in load_error(folder)
+
+
+@pytest.mark.parametrize("length", [1 << 62, 1 << 30, 0])
+def test_a_header_that_lies_about_its_length(folder: Path, length: int) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + path.read_bytes()[8:])
+    assert "is corrupted" in load_error(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e30])
+def test_values_that_no_network_can_have(folder: Path, value: float) -> None:
+    stored = weights()
+    stored["layer.weight"][1, 2] = value
+    save_file(stored, folder / "weights.safetensors")
+    assert "hold NaN or infinite values" in load_error(folder)
+
+
+def test_variances_are_not_negative(folder: Path) -> None:
+    stored = torch.nn.BatchNorm1d(3).state_dict()
+    stored["running_var"][1] = -0.25
+    save_file(stored, folder / "weights.safetensors")
+    with pytest.raises(UserError, match="NaN or infinite values"):
+        load_module(folder, "vocoder", lambda config: torch.nn.BatchNorm1d(3))
+
+
+def test_loaded_weights_do_not_hang_on_their_file(folder: Path) -> None:
+    save_file(weights(), folder / "weights.safetensors")
+    loaded = load(folder)
+    before = {name: value.clone() for name, value in loaded.items()}
+    path = folder / "weights.safetensors"
+    path.write_bytes(bytes(path.stat().st_size))
+    assert all(torch.equal(value, before[name]) for name, value in loaded.items())

@@ -32,6 +32,13 @@ def test_the_generator_refuses_normalisation_over_time() -> None:
         (SiameseConfig, {"normalisation": "batch"}, "got 'batch'"),
         (TranslatorConfig, {"styles": ("jazz",)}, "two styles or more"),
         (TranslatorConfig, {"styles": ("jazz", "jazz")}, "each named once"),
+        (TranslatorConfig, {"styles": ("jazz", " ")}, "1 to 100 characters that can be printed, got ' '"),
+        (TranslatorConfig, {"styles": ("jazz", "me\ntal")}, "characters that can be printed"),
+        (SiameseConfig, {"style_size": 10**19}, r"siamese\.style_size must be from 1 to 65536, got 1000000"),
+        (GeneratorConfig, {"widths": (1,) * 10**6}, "has 1000000 entries, expected at most 32"),
+        (GeneratorConfig, {"widths": (2,) * 20}, "number of generator.widths must be from 1 to 12, got 20"),
+        (GeneratorConfig, {"dilations": (1, 1000)}, "dilations must be from 1 to 256"),
+        (GeneratorConfig, {"edge_kernel": 10**6 + 1}, "edge_kernel must be from 1 to 63"),
     ],
 )
 def test_impossible_values_are_refused(config: type, values: dict[str, object], message: str) -> None:

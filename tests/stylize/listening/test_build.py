@@ -336,6 +336,10 @@ def test_the_command_builds_what_was_ordered(
         (lambda text: text.replace('"system": "other"', '"system": "nobody"'), "unknown system"),
         (lambda text: re.sub(r'"id": "[0-9a-f]{32}"', '"id": "../../etc/passwd"', text, count=1), "impossible id"),
         (lambda text: text.replace('"seed": 0', '"seed": 0, "extra": 1'), "is damaged"),
+        (lambda text: text.replace('"seed": 0', '"seed": "no"'), "seed must be a whole number, got 'no'"),
+        (lambda text: re.sub(r'"peak": [-0-9.e]+', '"peak": NaN', text, count=1), "peak must be a finite number"),
+        (lambda text: text.replace('"seed": 0', '"seed": "\\ud800"'), "half of a surrogate pair"),
+        (lambda text: "[" * 100_000, "nested"),
         (lambda text: "[]", "is no manifest"),
     ],
 )
