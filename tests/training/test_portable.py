@@ -53,6 +53,11 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def flat(tensors: dict[str, Tensor]) -> Tensor:
+    """All weights of the networks, one after the other."""
+    return torch.cat([tensors[name].flatten() for name in sorted(tensors) if name.startswith("module/")])
+
+
 def relative_error(found: Tensor, wanted: Tensor) -> float:
     return float(((found - wanted) / wanted).abs().max())
 
@@ -171,10 +176,13 @@ def test_training_goes_on_elsewhere(
     best = [Vocoder.from_pretrained(run / "best").state_dict() for run in (stayed, moved)]
     torch.testing.assert_close(best[0], best[1], rtol=0, atol=0)
 
-    expected, found = (train(values, run, 12) for run in (stayed, moved))
-    assert [line["step"] for line in found] == [line["step"] for line in expected] == list(range(1, 13))
+    held = {run: tensors_of(run) for run in (stayed, moved)}
+    expected, found = (train(values, run, 9) for run in (stayed, moved))
+    assert [line["step"] for line in found] == [line["step"] for line in expected] == list(range(1, 10))
     assert found[:8] == expected[:8] and found[8:] != expected[8:]
-    # A difference grows from step to step, the more so the smaller the network; a mistake would show at once.
-    for tolerance, here, there in zip((2e-3, 0.02, 0.03, 0.03), expected[8:], found[8:], strict=True):
-        for name in ("stft", "mel", "discriminator"):
-            assert there[name] == pytest.approx(here[name], rel=tolerance), name
+    # One step only: after some, the rounding of half precision, or of another processor, has grown to anything.
+    for name in ("stft", "mel", "discriminator"):
+        assert found[8][name] == pytest.approx(expected[8][name], rel=0.01), name
+    # Without the optimizers' state the step would be another one, as long in every weight.
+    steps = [flat(tensors_of(run)) - flat(held[run]) for run in (stayed, moved)]
+    assert 0 < float((steps[1] - steps[0]).norm() / steps[0].norm()) < 0.25
