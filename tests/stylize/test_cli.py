@@ -216,7 +216,8 @@ def test_help_shows_commands_and_options(capsys: pytest.CaptureFixture[str]) -> 
 def test_real_process(run_module: RunModule, tiny_models: TinyModels, songs: Songs, tmp_path: Path) -> None:
     song = songs.write(tmp_path / "song.wav", 5000)
     models = ("--model", tiny_models.translator, "--vocoder", tiny_models.vocoder)
-    good = run_module("stylize.cli", song, "--to", "jazz", "-o", tmp_path / "out.wav", *models)
+    command = [sys.executable, "-m", "stylize.cli", song, "--to", "jazz", "-o", tmp_path / "out.wav", *models]
+    good = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (good.returncode, good.stderr) == (0, "")
     bad = run_module("stylize.cli", tmp_path / "missing.wav", "--to", "jazz", "-o", tmp_path / "other.wav")
     assert (bad.returncode, bad.stdout) == (2, "")
