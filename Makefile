@@ -1,7 +1,7 @@
 # Every target makes and uses the environment in .venv/; a second run installs nothing.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo translator test lint types unit-tests system-packages clean
+.PHONY: help setup demo translator test test-portable lint types unit-tests system-packages clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,7 +31,11 @@ types: setup ## mypy
 	$(PYTHON) -m mypy
 
 unit-tests: setup system-packages ## pytest alone
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+test-portable: setup system-packages ## the unit tests as on processors with AVX2 only, and with neither (slow)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) unit-tests
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(MAKE) unit-tests
 
 system-packages:
 	@bash scripts/system_packages.sh

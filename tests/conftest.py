@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import runpy
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,19 +79,20 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     return TinyModels(folder / "translator", folder / "vocoder", styles)
 
 
-@pytest.fixture(scope="session")
-def run_module() -> RunModule:
-    """Run `python -m MODULE ARGUMENTS` as a user does; stdout and stderr as text."""
+@pytest.fixture
+def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunModule:
+    """Run `python -m MODULE ARGUMENTS`, but within this process, where PyTorch is imported already."""
 
-    def run(module: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", module, *map(str, arguments)],
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+    def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [module, *map(str, arguments)]
+        monkeypatch.setattr("sys.argv", command)
+        capsys.readouterr()
+        with warnings.catch_warnings():  # that the module is imported already is as it should be here
+            warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_module(module, run_name="__main__")
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(command, int(ended.value.code or 0), captured.out, captured.err)
 
     return run
 
@@ -173,6 +175,15 @@ def translator_values(tone_corpus: Path) -> dict[str, Any]:
         "mel": _tiny_mel(),
         "weights": {"pair": 10.0, "feature_matching": 2.0},
     }
+
+
+@pytest.fixture
+def quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validations without what takes long and has tests of its own: harmony and rhythm are 0.5, pictures are empty."""
+    for place in ("melgan.experiment", "travelgan.validation", "training.measures"):
+        monkeypatch.setattr(f"{place}.chroma_cosine", lambda *arguments: 0.5)
+    monkeypatch.setattr("training.measures.onset_correlation", lambda *arguments: 0.5)
+    monkeypatch.setattr("training.tracking.plot_mels", lambda mels, path: path.touch())
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_mel_is_log_mel_of_the_whole_file(cache: MelCache, tmp_path: Path) -> No
 def test_long_files_in_blocks_equal_the_whole(cache: MelCache, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "_BLOCK_SECONDS", 1)
     wav = write_noise(tmp_path / "a.wav", samples=3 * 8000 + 100)
-    np.testing.assert_array_equal(cache.load(tmp_path / "a.wav"), expected_mel(wav).astype(np.float16))
+    np.testing.assert_allclose(cache.load(tmp_path / "a.wav"), expected_mel(wav), atol=5e-3)  # half precision
 
 
 def test_stereo_is_averaged_and_resampled(cache: MelCache, tmp_path: Path) -> None:

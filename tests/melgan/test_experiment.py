@@ -31,7 +31,7 @@ def some_cosine(wav: Tensor, reference: Tensor, sample_rate: int) -> float:
 
 
 @pytest.fixture(autouse=True)
-def quick_chroma(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_chroma(quick_validation: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("melgan.experiment.chroma_cosine", some_cosine)
 
 

@@ -14,7 +14,7 @@ from melgan import GeneratorConfig, Vocoder
 from scripts.study_refinement import PLANS, study
 
 
-def test_a_row_for_each_plan(tmp_path: Path) -> None:
+def test_a_row_for_each_plan(tmp_path: Path, quick_validation: None) -> None:
     config = GeneratorConfig(n_mels=192, width=8, ratios=(), head="carriers", istft_n_fft=1024, istft_hop_length=256)
     Vocoder(config, MelConfig()).save_pretrained(tmp_path / "model", {})
     time = np.arange(4 * 22050) / 22050

@@ -31,8 +31,7 @@ def test_every_run_changes_something_the_configuration_knows() -> None:
     assert all(one != other for one, other in itertools.combinations(seen, 2))
 
 
-def test_a_row_for_each_run(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("travelgan.validation.chroma_cosine", lambda *arguments: 0.5)
+def test_a_row_for_each_run(config: Path, tmp_path: Path, quick_validation: None) -> None:
     output, work = tmp_path / "table.md", tmp_path / "runs"
     given: dict[str, Any] = {"steps": 2, "batch_size": 2, "work": work, "output": output}
     study(config, only=["identity"], **given)

@@ -19,10 +19,10 @@ COMMANDS = {"vocoder": train_melgan, "translator": train_travelgan}
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fresh_accelerate: None) -> Any:
+def start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fresh_accelerate: None, quick_validation: None
+) -> Any:
     """A command within this process, which spares a start; returns exit code, stdout and stderr."""
-    for place in ("melgan.experiment", "travelgan.validation"):
-        monkeypatch.setattr(f"{place}.chroma_cosine", lambda *arguments: 0.5)  # slow, and not the subject
 
     def start(kind: str, *arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["train", *map(str, arguments)])
@@ -97,9 +97,8 @@ def test_an_unknown_tracker_mode_is_said(start: Any, config: Any, tmp_path: Path
     check_refused(start("vocoder", path, "--run", tmp_path / "run", "loop.wandb=of"), "wandb mode 'of' is unknown")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vocoder", "translator"])
-def test_as_a_process_of_its_own(run_module: Any, config: Any, tmp_path: Path, kind: str) -> None:
+def test_as_a_module(run_module: Any, config: Any, tmp_path: Path, kind: str) -> None:
     module = {"vocoder": "scripts.train_melgan", "translator": "scripts.train_travelgan"}[kind]
     change, problem = {
         "vocoder": ("data.folders=[/no/such/corpus]", "no such folder: /no/such/corpus"),

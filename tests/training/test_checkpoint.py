@@ -55,12 +55,9 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("kind", ["vocoder", "translator"])
 def test_ten_steps_and_ten_more_are_twenty(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_accelerate: None, monkeypatch: pytest.MonkeyPatch
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_accelerate: None, quick_validation: None
 ) -> None:
     """Whatever comes between: a validation, and a process that reads the data."""
-    for place in ("melgan.experiment", "travelgan.validation"):
-        monkeypatch.setattr(f"{place}.chroma_cosine", lambda *arguments: 0.5)  # slow, and not the subject
-    monkeypatch.setattr("training.tracking.plot_mels", lambda mels, path: path.touch())
     values = request.getfixturevalue(f"{kind}_values")
     if kind == "vocoder":
         values |= {"pretrain_steps": 5, "refine_iterations": 1}

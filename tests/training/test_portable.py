@@ -53,6 +53,11 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def flat(tensors: dict[str, Tensor]) -> Tensor:
+    """All weights of the networks, one after the other."""
+    return torch.cat([tensors[name].flatten() for name in sorted(tensors) if name.startswith("module/")])
+
+
 def relative_error(found: Tensor, wanted: Tensor) -> float:
     return float(((found - wanted) / wanted).abs().max())
 
@@ -156,11 +161,9 @@ def train(values: dict[str, Any], run: Path, steps: int) -> list[dict[str, float
 
 
 def test_training_goes_on_elsewhere(
-    vocoder_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None, monkeypatch: pytest.MonkeyPatch
+    vocoder_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None, quick_validation: None
 ) -> None:
     """With losses that hardly differ from those without the move; the files hold the same state to the bit if asked."""
-    monkeypatch.setattr("melgan.experiment.chroma_cosine", lambda *arguments: 0.5)
-    monkeypatch.setattr("training.tracking.plot_mels", lambda mels, path: path.touch())
     values = vocoder_values | {"pretrain_steps": 4}
     stayed, moved, exact = (tmp_path / name for name in ("stayed", "moved", "exact"))
     train(values, stayed, 8)
@@ -171,10 +174,13 @@ def test_training_goes_on_elsewhere(
     best = [Vocoder.from_pretrained(run / "best").state_dict() for run in (stayed, moved)]
     torch.testing.assert_close(best[0], best[1], rtol=0, atol=0)
 
-    expected, found = (train(values, run, 12) for run in (stayed, moved))
-    assert [line["step"] for line in found] == [line["step"] for line in expected] == list(range(1, 13))
+    held = {run: tensors_of(run) for run in (stayed, moved)}
+    expected, found = (train(values, run, 9) for run in (stayed, moved))
+    assert [line["step"] for line in found] == [line["step"] for line in expected] == list(range(1, 10))
     assert found[:8] == expected[:8] and found[8:] != expected[8:]
-    # A difference grows from step to step, the more so the smaller the network; a mistake would show at once.
-    for tolerance, here, there in zip((2e-3, 0.02, 0.03, 0.03), expected[8:], found[8:], strict=True):
-        for name in ("stft", "mel", "discriminator"):
-            assert there[name] == pytest.approx(here[name], rel=tolerance), name
+    # One step only: after some, the rounding of half precision, or of another processor, has grown to anything.
+    for name in ("stft", "mel", "discriminator"):
+        assert found[8][name] == pytest.approx(expected[8][name], rel=0.01), name
+    # Without the optimizers' state the step would be another one, as long in every weight.
+    steps = [flat(tensors_of(run)) - flat(held[run]) for run in (stayed, moved)]
+    assert 0 < float((steps[1] - steps[0]).norm() / steps[0].norm()) < 0.25

@@ -1,23 +1,30 @@
-"""Started by `accelerate launch`: the real commands in every process, which then write down what they hold.
+"""Starts two processes as `accelerate launch` does: the real commands in both, which then write down what they hold.
 
-accelerate launch --multi_gpu --num_processes 2 two_processes.py OUT NAME=CONFIG ...
+python two_processes.py OUT NAME=CONFIG ...
+
+The two are forked when all is imported: importing takes longer than their training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
+import socket
 import sys
 from pathlib import Path
 
 sys.path.insert(0, os.getcwd())
 
+import torch._dynamo  # by the first optimizer otherwise  # noqa: F401
 from safetensors.torch import save_file
 from torch import Tensor
 
 import melgan.experiment
+import training.measures
 import training.tracking
+import travelgan.experiment
 import travelgan.validation
 from scripts.train_melgan import train_melgan
 from scripts.train_travelgan import train_travelgan
@@ -39,7 +46,9 @@ def tensors_of(state: TrainingState) -> dict[str, Tensor]:
 
 def main(out: Path, runs: list[str]) -> None:
     # Slow to start, and not the subject.
-    melgan.experiment.chroma_cosine = travelgan.validation.chroma_cosine = lambda *arguments: 0.5  # type: ignore
+    for place in (melgan.experiment, travelgan.validation, training.measures):
+        place.chroma_cosine = lambda *arguments: 0.5  # type: ignore[attr-defined]
+    training.measures.onset_correlation = lambda *arguments: 0.5
     training.tracking.plot_mels = lambda mels, path: path.touch()
     finished = []
     original = Trainer.run
@@ -63,5 +72,20 @@ def main(out: Path, runs: list[str]) -> None:
         (out / f"{name}.{rank}.json").write_text(json.dumps(report))
 
 
-if __name__ == "__main__":
+def start(rank: int, port: int) -> None:
+    """What a launcher sets, and the commands."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     main(Path(sys.argv[1]), sys.argv[2:])
+
+
+if __name__ == "__main__":
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [multiprocessing.get_context("fork").Process(target=start, args=(rank, port)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(max(abs(process.exitcode or 0) for process in processes))

@@ -31,10 +31,7 @@ from travelgan.validation import Translation, translate_all
 Make = Callable[..., tuple[Trainer, TranslatorExperiment]]
 
 
-@pytest.fixture(autouse=True)
-def quick_chroma(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of a constant-Q transform, which takes a while and has tests of its own."""
-    monkeypatch.setattr("travelgan.validation.chroma_cosine", lambda *arguments: 0.5)
+pytestmark = pytest.mark.usefixtures("quick_validation")
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ class TestCtrlC:
         process = start_process("--iterations", "3000", "--optimizer", "adam", "--history", "h.csv")
         read_until(process, " 10 %")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert process.returncode == 130
         assert out == ""
         last = err.splitlines()[-1]
@@ -208,7 +208,7 @@ class TestCtrlC:
         )
         read_until(process, "block 2 of 5")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 130
         last = err.splitlines()[-1]
         assert " of 5" in last
@@ -226,7 +226,7 @@ class TestCtrlC:
                 break
             threading.Event().wait(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 130, err
         assert err.splitlines()[-1] == "stopped; nothing unfinished was kept"
         assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav"}
