@@ -435,7 +435,7 @@ def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, translator_val
 def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[str, Any], tmp_path: Path) -> None:
     data = translator_values["data"]
     for change, problem in (
-        ({"styles": ["jazz", "reggae"]}, "no readable clip of style 'reggae'"),
+        ({"styles": ["jazz", "reggae"]}, "has no style 'reggae'. It has jazz, metal; "),
         ({"folder": str(tmp_path / "gone")}, "no such folder"),
         ({"classifier": str(tmp_path / "gone")}, "model folder not found"),
     ):
