@@ -45,6 +45,7 @@ from travelgan.siamese import Siamese
 from travelgan.training_config import TranslatorTraining
 from travelgan.translator import Translator
 from travelgan.validation import (
+    Sounds,
     Translation,
     recognition_measures,
     translate_all,
@@ -106,6 +107,7 @@ class TranslatorExperiment(Experiment):
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
         self.real_songs = self._listen_to(validation) if self.classifier else None
         self.translations: list[Translation] = []
+        self.sounds = Sounds(config.mel)
         self.heard: dict[str, float] = {}
 
     def _listen_to(self, validation: MelSegments) -> RealSongs:
@@ -293,7 +295,9 @@ class TranslatorExperiment(Experiment):
         if not (self.heard and self.config.style_head_only and self.classifier):
             with evaluating(self.translator):
                 self.translations = translate_all(self.translator, batch)
-            self.heard = validation_measures(self.translator, self.translations, self.classifier, self.real_songs)
+            self.heard = validation_measures(
+                self.translator, self.translations, self.classifier, self.real_songs, self.sounds
+            )
         with evaluating(self.translator):
             measures = self.heard | recognition_measures(self.translator, batch)
         measures["valid/score"] += measures["valid/recognised"]
@@ -301,7 +305,7 @@ class TranslatorExperiment(Experiment):
 
     def samples(self) -> Sequence[Sample]:
         """Four of the translations, before and after, through Griffin-Lim."""
-        return validation_samples(self.translator, self.translations)
+        return validation_samples(self.translator, self.translations, self.sounds)
 
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the translator's model folder."""

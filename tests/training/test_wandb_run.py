@@ -115,7 +115,7 @@ def test_what_is_wrong_is_said_in_one_line_and_training_goes_on(
         monkeypatch.setenv(name, value)
     run, place = open_wandb_run("auto", dir=str(tmp_path))
     assert place.startswith(said) and "\n" not in place
-    assert (run is None) == place.startswith("W&B: off")
+    assert (run is None) == place.startswith("W&B: off (")
     if run is not None:
         run.finish()
 
