@@ -60,10 +60,8 @@ def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
     launched = "LOCAL_RANK" in os.environ
     cpu = device == "cpu" or (launched and not torch.cuda.is_available())
     available = [kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available() and not cpu]
-    precision, reason = choose_precision(config.mixed_precision, available[0] if available else "cpu")
+    precision, _ = choose_precision(config.mixed_precision, available[0] if available else "cpu")
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
-    if accelerator.is_main_process:
-        logger.info("mixed precision: %s (%s)", precision, reason)
     if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ and accelerator.num_processes == 1:
         logger.warning("accelerate launch was asked for several processes, started one: add --multi_gpu, on CPUs too")
     return accelerator
@@ -159,6 +157,8 @@ class Trainer:
             SystemExit: SIGINT, SIGTERM or SIGHUP came; there is a checkpoint, and the status is 128 + its number.
         """
         main = self.accelerator.is_main_process
+        if main:
+            logger.info("mixed precision: %s (%s)", *choose_precision(self.config.mixed_precision, self.accelerator.device))
         tracker = Tracker(self.run_folder, self.state.config, self.config.wandb, main, self.state.step)
         with (
             StopSignals(main, self.accelerator.num_processes > 1) as signals,

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from training import precision
-from training.loop import LoopConfig, make_accelerator
 from training.precision import choose_precision
 
 
@@ -60,10 +59,12 @@ def test_a_cpu_of_another_make_is_measured(monkeypatch: pytest.MonkeyPatch, gain
     assert choose_precision("auto", "cpu") == (chosen, f"bf16 is {gain:.1f} times as fast as float32 on this CPU")
 
 
-def test_a_run_says_which_it_is(cpu: Any, fresh_accelerate: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_says_which_it_is(cpu: Any, make_trainer: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     cpu(bf16=False, amx=False)
-    assert make_accelerator(LoopConfig(steps=1), "cpu").mixed_precision == "no"
+    trainer = make_trainer(steps=1)
+    trainer.run()
+    assert trainer.accelerator.mixed_precision == "no"
     assert "mixed precision: no (this CPU has neither AVX512_BF16 nor AMX)" in caplog.text
 
 
