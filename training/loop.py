@@ -158,7 +158,8 @@ class Trainer:
         """
         main = self.accelerator.is_main_process
         if main:
-            logger.info("mixed precision: %s (%s)", *choose_precision(self.config.mixed_precision, self.accelerator.device))
+            precision = choose_precision(self.config.mixed_precision, self.accelerator.device)
+            logger.info("mixed precision: %s (%s)", *precision)
         tracker = Tracker(self.run_folder, self.state.config, self.config.wandb, main, self.state.step)
         with (
             StopSignals(main, self.accelerator.num_processes > 1) as signals,
