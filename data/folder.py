@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +19,16 @@ from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
 __all__ = [
     "AUDIO_SUFFIXES",
     "GENRES",
+    "SPLITS",
     "Clip",
+    "choose_styles",
     "existing_folder",
     "find_genre_root",
     "index_folder",
     "is_hidden",
     "list_audio",
+    "loose_files",
+    "split_by_hash",
     "walk_audio",
 ]
 
@@ -36,6 +42,12 @@ AUDIO_SUFFIXES: frozenset[str] = frozenset(
 MANIFEST_NAME = "manifest.jsonl"
 LAYOUTS = ("Data/genres_original", "genres_original", "genres", ".")
 """Where the genre folders lie below the folder that was given; the first that holds audio counts."""
+
+SPLITS = ("train", "valid", "test")
+MOST_STRAYS = 0.05
+"""Share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it."""
+MOST_FAULTY = 0.2
+"""Share that these lists may leave out; of GTZAN's own genres it is 0 to 16 %."""
 
 _NUMBERED = re.compile(r"(?P<genre>.+)\.(?P<song>\d{5})")
 
@@ -110,9 +122,10 @@ def find_genre_root(root: Path) -> Path:
 def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
     """List the clips of a folder tree `GENRE/...` with their splits, sorted by path.
 
-    Splits come from `manifest.jsonl` where the corpus renderer left one, from GTZAN's fault-filtered lists
-    when the files are named as GTZAN's (files in no list and the unreadable `jazz.00054` are left out), and
-    else from a hash of each file's name: 80 % train, 10 % valid, 10 % test, always whole files.
+    Splits come from `manifest.jsonl` where the corpus renderer left one. In other folders each style is split by
+    itself: by GTZAN's fault-filtered lists where its files are named as GTZAN's and the lists divide them sensibly
+    (see :func:`_gtzan_split`; files in no list and the unreadable `jazz.00054` are left out), and else by a hash of
+    the files' names (see :func:`split_by_hash`), always whole files.
 
     Args:
         root: the folder with the genre folders, or one above it (`genres/`, `Data/genres_original/`).
@@ -126,9 +139,80 @@ def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
     for manifest in dict.fromkeys((genre_root / MANIFEST_NAME, Path(root) / MANIFEST_NAME)):
         if manifest.is_file():
             return _index_corpus(paths, genre_root, manifest)
-    if _is_gtzan(paths, genre_root):
-        return _index_gtzan(paths, genre_root)
-    return _index_by_hash(paths, genre_root, seed)
+    of_style: dict[str, list[Path]] = {}
+    for path in paths:
+        of_style.setdefault(_style_of(path, genre_root), []).append(path)
+    clips: list[Clip] = []
+    listed: list[str] = []
+    for style, own in of_style.items():
+        split_of = _gtzan_split(own)
+        if split_of is None:
+            names = [path.relative_to(genre_root).with_suffix("").as_posix() for path in own]
+            split_of = dict(zip(own, split_by_hash(names, seed), strict=True))
+        else:
+            listed.append(style)
+            _warn_left_out([path for path in own if path not in split_of], "not in GTZAN's fault-filtered lists")
+        clips += [_clip(path, genre_root, split) for path, split in split_of.items()]
+    by_hash = f"split by a hash of their names (seed {seed})" if len(listed) < len(of_style) else ""
+    by_list = f"split by GTZAN's fault-filtered lists: {', '.join(listed)}" if listed else ""
+    logger.info("%s: %d clips, %s", genre_root, len(clips), "; ".join(filter(None, (by_list, by_hash))))
+    return clips
+
+
+def split_by_hash(names: Sequence[str], seed: int, held_out: float = 0.1) -> list[str]:
+    """Splits of the files of one style, by a hash of each name: about `held_out` in `valid`, as much in `test`.
+
+    Each name has a fixed place in [0, 1). Places below `held_out` and the lowest place are `valid`, places from
+    `1 - held_out` on and the highest one are `test`, the others `train`; where that leaves nothing to train on, the
+    place nearest the middle is `train`. So three files or more have all splits, two have `train` and `valid`, one has
+    `train`.
+
+    A file that is added to three or more never moves another one from `train` to `valid` or `test`, unless that one was
+    `train` for want of a place in the middle (so it is in one style of three files in 18, and of ten in one in ten
+    million). It may move one from `valid` or `test` to `train`, whose place at the edge it takes.
+
+    Args:
+        names: of the files, without their endings, so that a conversion changes no split.
+        seed: gives other places.
+        held_out: share of each of the two small splits.
+    """
+    if len(names) < 2:
+        return ["train"] * len(names)
+    places = [_hash_place(name, seed) for name in names]
+    splits = ["valid" if place < held_out else "test" if place >= 1 - held_out else "train" for place in places]
+    order = sorted(range(len(names)), key=lambda index: (places[index], names[index]))
+    splits[order[0]], splits[order[-1]] = "valid", "test"
+    if "train" not in splits:
+        middle = min(order[1:-1] or order, key=lambda index: abs(places[index] - 0.5))
+        splits[middle] = "train"
+    if len(names) == 2:
+        splits = ["train" if split == "train" else "valid" for split in splits]
+    return splits
+
+
+def choose_styles(clips: Sequence[Clip], wanted: Sequence[str], root: str | Path) -> tuple[str, ...]:
+    """The styles to learn: those that are wanted, or all that a folder has, sorted; warns of audio that has no style.
+
+    Raises:
+        UserError: the folder lacks a style; the nearest name and the list of those found are given.
+    """
+    found = sorted({clip.genre for clip in clips})
+    for style in wanted:
+        if style not in found:
+            folded = {name.casefold(): name for name in found}
+            close = difflib.get_close_matches(style.casefold(), folded, n=1)
+            advice = f"; did you mean {folded[close[0]]!r}?" if close else "."
+            raise UserError(
+                f"{root} has no style {style!r}{advice} It has {', '.join(found)}; data.styles=[] takes all of these"
+            )
+    _warn_left_out(loose_files(find_genre_root(Path(root))), "in no folder of a style")
+    return tuple(wanted) or tuple(found)
+
+
+def loose_files(folder: Path) -> list[Path]:
+    """Audio files right in a folder, sorted, without those in the folders below it."""
+    names = [path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
+    return sorted(path for path in names if path.is_file() and not is_hidden(path.relative_to(folder)))
 
 
 def existing_folder(root: Path) -> Path:
@@ -148,43 +232,44 @@ def _clip_paths(genre_root: Path) -> Iterator[Path]:
             yield path
 
 
+def _style_of(path: Path, genre_root: Path) -> str:
+    """Name of a clip's folder; bytes that are no UTF-8 are replaced, since names go into configurations."""
+    return os.fsencode(path.relative_to(genre_root).parts[0]).decode("utf-8", "replace")
+
+
 def _clip(path: Path, genre_root: Path, split: str = "") -> Clip:
-    relative = path.relative_to(genre_root)
-    genre = relative.parts[0]
     numbered = _NUMBERED.fullmatch(path.stem)
-    inside = relative.relative_to(genre).with_suffix("").as_posix()
-    return Clip(path, genre, numbered["song"] if numbered else inside, split)
+    inside = Path(*path.relative_to(genre_root).parts[1:]).with_suffix("").as_posix()
+    return Clip(path, _style_of(path, genre_root), numbered["song"] if numbered else inside, split)
 
 
-def _gtzan_name(path: Path, genre_root: Path) -> str | None:
-    """`GENRE.NNNNN` of a file that can be one of GTZAN's thousand, else None."""
+def _is_gtzan_name(path: Path) -> bool:
+    """Whether a file `GENRE/GENRE.NNNNN` can be one of GTZAN's thousand."""
     numbered = _NUMBERED.fullmatch(path.stem)
-    genre = path.relative_to(genre_root).parts[0]
-    if not numbered or numbered["genre"] != genre or genre not in GENRES or int(numbered["song"]) > 99:
+    return bool(
+        numbered
+        and numbered["genre"] == path.parent.name
+        and numbered["genre"] in GENRES
+        and int(numbered["song"]) < 100
+    )
+
+
+def _gtzan_split(paths: Sequence[Path]) -> dict[Path, str] | None:
+    """Splits of a style by GTZAN's lists; None where the lists do not fit.
+
+    They fit where all but a few files are named as GTZAN's, the lists leave out no more than of GTZAN itself, put the
+    most into `train` and some into each of the others, as far as there are enough files. That holds for the whole of
+    GTZAN and for most parts of it, and for hardly any songs of a user's own that are numbered from `jazz.00000` on.
+    """
+    named = [path for path in paths if _is_gtzan_name(path)]
+    if len(paths) - len(named) > MOST_STRAYS * len(paths):
         return None
-    return path.stem
-
-
-def _is_gtzan(paths: Sequence[Path], genre_root: Path) -> bool:
-    """Whether most files carry GTZAN's names: parts of it or a few stray files do not matter."""
-    return 2 * sum(_gtzan_name(path, genre_root) is not None for path in paths) > len(paths)
-
-
-def _index_gtzan(paths: Sequence[Path], genre_root: Path) -> list[Clip]:
-    split_of = {name: split for split, names in GTZAN_SPLIT.items() for name in names}
-    clips: list[Clip] = []
-    strays: list[Path] = []
-    for path in paths:
-        name = _gtzan_name(path, genre_root)
-        if name is None:
-            strays.append(path)
-        elif name in split_of and name not in UNREADABLE:
-            clips.append(_clip(path, genre_root, split_of[name]))
-    _warn_left_out(strays, "not named as GTZAN's files are")
-    if not clips:
-        raise UserError(f"no file in {genre_root} is in GTZAN's fault-filtered lists")
-    logger.info("%s: %d clips with GTZAN's fault-filtered split", genre_root, len(clips))
-    return clips
+    split_of = {name: split for split, names in GTZAN_SPLIT.items() for name in names if name not in UNREADABLE}
+    listed = {path: split_of[path.stem] for path in named if path.stem in split_of}
+    counts = Counter(listed.values())
+    has_all = all(counts[split] for split in SPLITS[: len(paths)])
+    fits = has_all and counts["train"] == max(counts.values()) and len(named) - len(listed) <= MOST_FAULTY * len(named)
+    return listed if fits else None
 
 
 def _read_manifest(manifest: Path) -> dict[Path, str]:
@@ -236,27 +321,8 @@ def _index_corpus(paths: Sequence[Path], genre_root: Path, manifest: Path) -> li
     return clips
 
 
-def _index_by_hash(paths: Sequence[Path], genre_root: Path, seed: int) -> list[Clip]:
-    """Split by a hash of `GENRE/NAME` without its ending: converted or added files change no other's split.
-
-    Folders so small that a split stayed empty give it the training file (then the validation file) that came
-    nearest.
-    """
-    clips = [_clip(path, genre_root) for path in paths]
-    places = [_hash_place(path.relative_to(genre_root).with_suffix("").as_posix(), seed) for path in paths]
-    splits = ["train" if place < 0.8 else "valid" if place < 0.9 else "test" for place in places]
-    for wanted in ("train", "valid", "test")[: len(clips)]:
-        if wanted not in splits:
-            crowded = max(("train", "valid", "test"), key=splits.count)
-            candidates = [index for index, split in enumerate(splits) if split == crowded]
-            chosen = max(candidates, key=lambda index: places[index])
-            splits[chosen] = wanted
-    logger.info("%s: %d clips, split by a hash of their names", genre_root, len(clips))
-    return [replace(clip, split=split) for clip, split in zip(clips, splits, strict=True)]
-
-
 def _hash_place(name: str, seed: int) -> float:
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    digest = hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.audio import AudioInfo, probe_audio
+from data.audio import AudioInfo, probe_audio, read_audio
 from data.errors import UserError
 from data.folder import Clip
 from data.mel_cache import MelCache, MelCacheError
-from data.sources import EvenDraw, Source
+from data.sources import EvenDraw, Source, spread
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +144,7 @@ def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
             infos.append(probe_audio(path))
         except UserError as error:
             logger.warning("recording left out: %s", error)
+    _warn_of_loss(len(files) - len(infos), len(files))
     if not infos:
         raise UserError(f"none of {len(files)} recordings can be read: expected at least one")
     others = [info for info in infos if info.sample_rate != sample_rate]
@@ -153,6 +154,29 @@ def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
             f"({others[0].path} is at {others[0].sample_rate} Hz)"
         )
     return infos
+
+
+def read_clips(files: Sequence[Path], sample_rate: int, samples: int) -> list[Tensor]:
+    """The beginnings of recordings, mono, ended with silence where they are shorter; warns about unreadable files.
+
+    Shape: each (samples,), float32.
+
+    Raises:
+        UserError: none can be read.
+    """
+    clips: list[Tensor] = []
+    for path in files:
+        try:
+            wav, _ = read_audio(path, sample_rate=sample_rate, mono=True)
+        except UserError as error:
+            logger.warning("recording left out: %s", error)
+            continue
+        wav = wav.reshape(-1)[:samples]
+        clips.append(torch.from_numpy(np.pad(wav, (0, samples - len(wav)))))
+    _warn_of_loss(len(files) - len(clips), len(files))
+    if not clips:
+        raise UserError(f"none of {len(files)} recordings for validation can be read: expected at least one")
+    return clips
 
 
 def read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
@@ -240,7 +264,11 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         self._mels = {style: [mel for mel in mels if mel.clip.genre == style] for style in self.styles}
         for style, of_style in self._mels.items():
             if not of_style:
-                raise UserError(f"no readable clip of style {style!r}: every style needs some")
+                count = sum(clip.genre == style for clip in clips)
+                raise UserError(
+                    f"no readable clip of style {style!r}: none of its {count} recordings for "
+                    f"{'training' if train else 'validation'} can be read; check them or leave the style out"
+                )
         self.unlabelled_share = unlabelled_share if train else 0.0
         strangers = [Clip(path, "", str(path), "train") for path in unlabelled] if self.unlabelled_share else []
         self._unlabelled = _measure_all(strangers, mel_cache)
@@ -319,8 +347,43 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         return crop
 
 
+def choose_validation(clips: Sequence[Clip], styles: Sequence[str], mel_cache: MelCache, count: int) -> list[Clip]:
+    """Readable recordings to validate on, the same ones each time: `count` at most, but one of each style at least.
+
+    They are spread evenly over the styles and over the split `valid` of each. A style without a readable one there, as
+    with a single song, has one that it is trained on, with a warning.
+
+    Args:
+        clips: of a whole folder.
+        styles: names of the styles.
+        mel_cache: filled with the mels of what is chosen.
+        count: how many are wanted.
+    """
+    valid = {style: [clip for clip in clips if (clip.genre, clip.split) == (style, "valid")] for style in styles}
+    sources = [Source(style, tuple(clip.path for clip in own), 1 / len(styles)) for style, own in valid.items()]
+    wanted = set(spread(sources, max(count, len(styles))))
+    chosen: list[Clip] = []
+    for style, own in valid.items():
+        found = [mel.clip for mel in _measure_all([clip for clip in own if clip.path in wanted], mel_cache)]
+        if not found:
+            found = _first_readable([clip for clip in own if clip.path not in wanted], mel_cache)
+        if not found:
+            trained_on = [clip for clip in clips if (clip.genre, clip.split) == (style, "train")]
+            found = _first_readable(trained_on, mel_cache)
+            logger.warning(
+                "style %r has no recording to keep back: validation hears one that is trained on, its measures flatter",
+                style,
+            )
+        chosen += found
+    return chosen
+
+
+def _first_readable(clips: Sequence[Clip], mel_cache: MelCache) -> list[Clip]:
+    return next(([clip] for clip in clips if _measure_all([clip], mel_cache)), [])
+
+
 def _measure_all(clips: Sequence[Clip], mel_cache: MelCache) -> list[_Mel]:
-    """Clips with their numbers of frames, computing mels that are new; warns about unreadable files."""
+    """Clips with their numbers of frames, computing mels that are new; names and counts unreadable files."""
     mels: list[_Mel] = []
     for clip in clips:
         try:
@@ -329,7 +392,13 @@ def _measure_all(clips: Sequence[Clip], mel_cache: MelCache) -> list[_Mel]:
             raise
         except UserError as error:
             logger.warning("clip left out: %s", error)
+    _warn_of_loss(len(clips) - len(mels), len(clips))
     return mels
+
+
+def _warn_of_loss(lost: int, of: int) -> None:
+    if lost and of > 1:
+        logger.warning("%d of %d recordings cannot be read and are left out", lost, of)
 
 
 def _crop_turns(mels: Sequence[_Mel], frames: int) -> list[_Mel]:

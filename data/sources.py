@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import UserError
-from data.folder import index_folder, list_audio
+from data.folder import index_folder, list_audio, loose_files, split_by_hash
 from data.recordings import read_manifest
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT = 0.05
+"""Share of the recordings without a style that are `valid`, and of those that are `test`."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +36,17 @@ class Source:
     share: float
 
 
-def list_split(folder: str | Path, split: str) -> list[Path]:
+def list_split(folder: str | Path, split: str, seed: int = 0) -> list[Path]:
     """Audio files of a split.
 
-    A rendered corpus and GTZAN have their splits by song, prepared recordings theirs by source; in any other folder a
-    file belongs to `valid` or `test` by a hash of its name (one in twenty each), else to `train`. Where a folder is
-    so small that none fell into `valid` or `test`, the file that came nearest does.
+    A rendered corpus has its splits by song, prepared recordings theirs by source. Any other folder is split by style
+    as :func:`data.folder.index_folder` does; files in no folder of a style are split by
+    :func:`data.folder.split_by_hash`, one in twenty each for `valid` and `test`.
 
     Args:
         folder: a genre tree, the output of `scripts.prepare_recordings`, or any folder with audio.
         split: `train`, `valid`, `test`, or in a rendered corpus also `test_groove` and `test_soundfont`.
+        seed: of the split by hash.
 
     Raises:
         UserError: the folder is missing or has no audio.
@@ -49,27 +55,34 @@ def list_split(folder: str | Path, split: str) -> list[Path]:
     kind = _manifest_kind(folder)
     if kind == "recordings":
         return sorted(folder / entry.file for entry in read_manifest(folder).values() if entry.split == split)
-    if kind == "corpus":
-        return [clip.path for clip in index_folder(folder) if clip.split == split]
     try:
-        return [clip.path for clip in index_folder(folder) if clip.split == split]
+        clips = index_folder(folder, seed=seed)
     except UserError:
-        return _split_by_name(folder, list_audio(folder), split)
+        if kind == "corpus":
+            raise
+        clips, others = [], list_audio(folder)
+    else:
+        others = [] if kind == "corpus" else loose_files(folder)
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in others]
+    splits = dict(zip(others, split_by_hash(names, seed, HELD_OUT), strict=True))
+    return [clip.path for clip in clips if clip.split == split] + [path for path in others if splits[path] == split]
 
 
-def list_splits(folders: Sequence[str | Path], split: str) -> list[Path]:
+def list_splits(folders: Sequence[str | Path], split: str, seed: int = 0) -> list[Path]:
     """Audio files of a split of several folders, see :func:`list_split`.
 
     Raises:
         UserError: none of the folders has any.
     """
-    files = [path for folder in folders for path in list_split(folder, split)]
+    files = [path for folder in folders for path in list_split(folder, split, seed)]
     if not files:
         raise UserError(f"no audio of split {split!r} in {', '.join(map(str, folders))}")
     return files
 
 
-def list_sources(folders: Sequence[str | Path], split: str, weights: Mapping[str, float] | None = None) -> list[Source]:
+def list_sources(
+    folders: Sequence[str | Path], split: str, weights: Mapping[str, float] | None = None, seed: int = 0
+) -> list[Source]:
     """The same files as :func:`list_splits` by where they come from.
 
     A rendered corpus, GTZAN or any folder is one source, whatever its genres or soundfonts; in prepared recordings
@@ -79,6 +92,7 @@ def list_sources(folders: Sequence[str | Path], split: str, weights: Mapping[str
         folders: as for :func:`list_splits`; those without audio of the split are left out.
         split: as for :func:`list_split`.
         weights: of the folders, relative to each other, any positive numbers; 1 for those that are not named.
+        seed: as for :func:`list_split`.
 
     Raises:
         UserError: none of the folders has any; a weight is of no folder, or is not a positive number.
@@ -91,13 +105,33 @@ def list_sources(folders: Sequence[str | Path], split: str, weights: Mapping[str
             raise UserError(f"the weight of {name!r} is {weight}, expected a positive number")
     sources: list[Source] = []
     for folder in folders:
-        groups = _by_source(Path(folder), list_split(folder, split))
+        groups = _by_source(Path(folder), list_split(folder, split, seed))
         weight = weights.get(str(folder), 1.0)
         sources += [Source(name, tuple(files), weight / len(groups)) for name, files in groups.items()]
     if not sources:
         raise UserError(f"no audio of split {split!r} in {', '.join(map(str, folders))}")
     total = sum(source.share for source in sources)
     return [replace(source, share=source.share / total) for source in sources]
+
+
+def validation_files(folders: Sequence[str | Path], count: int, seed: int = 0) -> list[Path]:
+    """`count` recordings to validate on, spread evenly over the sources of the split `valid`, see :func:`spread`.
+
+    Where the folders hold so few recordings that none is left for `valid`, those that are trained on are taken, with a
+    warning.
+
+    Raises:
+        UserError: there is no audio to train on either.
+    """
+    try:
+        sources = list_sources(folders, "valid", seed=seed)
+    except UserError:
+        sources = list_sources(folders, "train", seed=seed)
+        logger.warning(
+            "%s: too few recordings to keep one back; validation hears what is trained on, its measures flatter",
+            ", ".join(map(str, folders)),
+        )
+    return spread(sources, count)
 
 
 def spread(sources: Sequence[Source], count: int) -> list[Path]:
@@ -175,13 +209,3 @@ def _manifest_kind(folder: Path) -> str | None:
         return "corpus" if "genre" in dict(json.loads(first or "{}")) else "recordings"
     except (ValueError, TypeError):
         raise UserError(f"{manifest} is damaged: its first line is no JSON; make the folder again") from None
-
-
-def _split_by_name(folder: Path, paths: Sequence[Path], split: str) -> list[Path]:
-    hashes = {path: int(hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest(), 16) for path in paths}
-    splits = {path: {0: "test", 1: "valid"}.get(number % 20, "train") for path, number in hashes.items()}
-    for wanted in ("valid", "test"):
-        spare = [path for path in paths if splits[path] == "train"]
-        if wanted not in splits.values() and len(spare) > 1:
-            splits[min(spare, key=hashes.__getitem__)] = wanted
-    return [path for path in paths if splits[path] == split]

@@ -16,11 +16,10 @@ from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data.audio import read_audio
 from data.mel import LogMel, MelConfig
 from data.mel_augmentation import MelAugmentation, augment_mel
-from data.segments import AudioSegments
-from data.sources import list_sources, spread
+from data.segments import AudioSegments, read_clips
+from data.sources import list_sources, validation_files
 from data.translated import MixedSegments, TranslatedSegments
 from melgan.config import DiscriminatorConfig, GeneratorConfig
 from melgan.discriminator import MultiScaleDiscriminator
@@ -48,6 +47,7 @@ class VocoderData:
         folders: genre trees, prepared recordings or any folders with audio at the mel's sample rate. Each gets the
             same part of the segments; within prepared recordings each package does.
         weights: of the folders, relative to each other, where the parts are not to be the same.
+        split_seed: of the split by hash, see :func:`data.sources.list_split`.
         segment_frames: length of a training segment, mel frames.
         gain_db: random gain of a segment, at most this, decibels.
         validation_clips: number of fixed clips, spread evenly over the same sources whatever the weights.
@@ -61,6 +61,7 @@ class VocoderData:
     """
 
     folders: tuple[str, ...]
+    split_seed: int = 0
     segment_frames: int = 64
     gain_db: float = 6.0
     validation_clips: int = 12
@@ -73,6 +74,8 @@ class VocoderData:
     def __post_init__(self) -> None:
         if not 0 <= self.translated_share <= 1:
             raise ValueError(f"translated_share must be in [0, 1], got {self.translated_share}")
+        if self.translated and self.split_seed:
+            raise ValueError(f"split_seed is {self.split_seed}, but translated mels are split with seed 0")
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,11 @@ class VocoderExperiment(Experiment):
         data = config.data
         self.segments = self._make_segments()
         self.pairs = self._make_pairs(self.segments) if data.translated else None
-        self.validation_wavs = self._read_validation(spread(list_sources(data.folders, "valid"), data.validation_clips))
+        self.validation_wavs = read_clips(
+            validation_files(data.folders, data.validation_clips, data.split_seed),
+            config.mel.sample_rate,
+            data.validation_frames * config.mel.hop_length,
+        )
         self.validation_pairs: list[tuple[Tensor, Tensor]] = []
         if data.translated:
             self.validation_pairs = self._read_pairs("valid", data.validation_frames).fixed(data.validation_clips)
@@ -205,7 +212,7 @@ class VocoderExperiment(Experiment):
     def _make_segments(self) -> AudioSegments:
         data, mel = self.config.data, self.config.mel
         return AudioSegments(
-            list_sources(data.folders, "train", data.weights),
+            list_sources(data.folders, "train", data.weights, data.split_seed),
             sample_rate=mel.sample_rate,
             segment_samples=data.segment_frames * mel.hop_length,
             seed=self.config.loop.seed,
@@ -227,14 +234,6 @@ class VocoderExperiment(Experiment):
             seed=self.config.loop.seed,
             gain_db=data.gain_db,
         )
-
-    def _read_validation(self, files: Sequence[Path]) -> list[Tensor]:
-        samples = self.config.data.validation_frames * self.config.mel.hop_length
-        wavs = []
-        for file in files:
-            wav, _ = read_audio(file, sample_rate=self.config.mel.sample_rate)
-            wavs.append(nn.functional.pad(torch.from_numpy(wav[0, :samples]), (0, max(0, samples - wav.shape[1]))))
-        return wavs
 
     @property
     def dataset(self) -> Dataset[Any]:

@@ -106,7 +106,7 @@ def evaluate(
         return
     report = run_benchmark(settings, say)
     typer.echo(report["markdown"])
-    log_to_wandb(settings, report)
+    say(log_to_wandb(settings, report))
 
 
 def _default_name(models: list[str] | None) -> str | None:

@@ -108,14 +108,16 @@ def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, dict[st
     """Train one run to its end, or go on with it, and measure what came out."""
     from training.config import load_config, to_plain
     from training.loop import Trainer, make_accelerator
-    from travelgan.experiment import TranslatorExperiment
+    from training.run_folder import locked
+    from travelgan.experiment import TranslatorExperiment, with_styles
     from travelgan.training_config import TranslatorTraining
 
     found = folder / "measured.json"
-    resolved = load_config(config, TranslatorTraining, overrides)
+    resolved = with_styles(load_config(config, TranslatorTraining, overrides))
     if not found.is_file():
         accelerator = make_accelerator(resolved.loop, "cpu")
-        Trainer(TranslatorExperiment(resolved), resolved.loop, folder, accelerator, to_plain(resolved)).run()
+        with locked(folder, accelerator):
+            Trainer(TranslatorExperiment(resolved), resolved.loop, folder, accelerator, to_plain(resolved)).run()
         found.write_text(json.dumps(measure(folder / "best", resolved.data)))
     measured: dict[str, dict[str, float]] = read_json(found)
     return measured
@@ -134,7 +136,7 @@ def measure(model: Path, data: TranslatorData) -> dict[str, dict[str, float]]:
     translator = Translator.from_pretrained(model)
     classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
     cache = MelCache(Path(data.cache), translator.mel_config)
-    clips = [clip for clip in index_folder(Path(data.folder)) if clip.split == "valid"]
+    clips = [clip for clip in index_folder(Path(data.folder), seed=data.split_seed) if clip.split == "valid"]
     mels = {(clip.song, clip.genre): cache.load(clip.path) for clip in clips}
     windows = [
         (song, source, target, data.validation_frames * window)

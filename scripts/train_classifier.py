@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 
 from data.errors import UserError
-from data.folder import Clip, index_folder
+from data.folder import Clip, choose_styles, index_folder
 from data.mel import MEL_PRESETS
 from data.mel_cache import MelCache
+from data.segments import choose_validation
 from training.genre import (
     Accuracy,
     ClassifierTraining,
@@ -23,6 +25,7 @@ from training.genre import (
     load_split,
     train,
 )
+from training.precision import PRECISIONS
 
 SEGMENT_FRAMES = 256
 
@@ -46,7 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of the mel cache")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: cuda if any")
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--no-autocast", action="store_true", help="convolve in float32, not in bfloat16")
+    parser.add_argument("--split-seed", type=int, default=0, help="of the split of folders without a manifest")
+    parser.add_argument("--validation-clips", type=int, default=80, help="clips that validations hear, of all genres")
+    parser.add_argument(
+        "--mixed-precision", choices=PRECISIONS, default=defaults.mixed_precision, help="auto: as the hardware has it"
+    )
     return parser
 
 
@@ -90,26 +97,26 @@ def run(options: argparse.Namespace) -> None:
         minutes=options.minutes,
         steps=options.steps,
         batch_size=options.batch_size,
-        autocast=not options.no_autocast,
+        mixed_precision=options.mixed_precision,
         seed=options.seed,
     )
-    splits: dict[str, list[Clip]] = {}
-    for clip in index_folder(options.corpus):
-        splits.setdefault(clip.split, []).append(clip)
-    genres = sorted({clip.genre for clip in splits.get("train", [])})
+    clips = index_folder(options.corpus, seed=options.split_seed)
+    genres = choose_styles([clip for clip in clips if clip.split == "train"], (), options.corpus)
     if len(genres) < 2:
         raise UserError(f"{options.corpus} has training clips of {len(genres)} genres, 2 are needed at least")
     device = choose_device(options.device)
     mel_config = MEL_PRESETS[options.preset]
     cache = MelCache(options.cache, mel_config)
+    splits: dict[str, list[Clip]] = {}
+    for clip in clips:
+        splits.setdefault(clip.split, []).append(clip)
+    splits["valid"] = choose_validation(clips, genres, cache, options.validation_clips)
     loaded = {name: load_split(clips, genres, cache) for name, clips in sorted(splits.items())}
     torch.manual_seed(settings.seed)
     classifier = GenreClassifier(genres, mel_config).to(device)
     parameters = sum(parameter.numel() for parameter in classifier.parameters())
     print(f"{len(loaded['train'])} training clips, {parameters:,} parameters")
-    for report in train(
-        classifier, loaded["train"], loaded.get("valid", load_split([], genres, cache)), settings
-    ):
+    for report in train(classifier, loaded["train"], loaded["valid"], settings):
         print(format_report(report), flush=True)
     accuracies = {
         name: evaluate(classifier, split, SEGMENT_FRAMES)
@@ -128,6 +135,7 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and turn what the user can fix into one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = build_parser().parse_args(arguments)
     try:
         run(options)

@@ -6,30 +6,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from scripts.command_line import run_command
+from scripts.train import ConfigPath, Device, MaxMinutes, Overrides, RunFolder, train
 
 
 def train_melgan(
-    config: Annotated[Path, typer.Argument(help="YAML configuration, see configs/.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Values to change, such as loop.steps=100.")] = None,
-    run: Annotated[Path, typer.Option(help="Run folder; an existing one is gone on with.")] = Path("runs/vocoder"),
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    config: ConfigPath,
+    overrides: Overrides = None,
+    run: RunFolder = Path("runs/vocoder"),
+    max_minutes: MaxMinutes = None,
+    device: Device = "auto",
 ) -> None:
     """Train a vocoder; checkpoints, metrics, samples and the best model are left in the run folder."""
     from melgan.experiment import VocoderExperiment, VocoderTraining
-    from training.config import load_config, to_plain
-    from training.loop import Trainer, make_accelerator
 
-    resolved = load_config(config, VocoderTraining, overrides or [])
-    accelerator = make_accelerator(resolved.loop, device)
-    trainer = Trainer(VocoderExperiment(resolved), resolved.loop, run, accelerator, to_plain(resolved))
-    measures = trainer.run(max_minutes)
-    typer.echo(f"{run}: step {trainer.state.step}, {measures}; best model in {run / 'best'}")
+    train(config, VocoderTraining, VocoderExperiment, overrides, run, max_minutes, device)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from data.mel import MelConfig
 from data.mel_cache import MelCache, MelCacheError
 from data.plain import check_names, check_range
 from training.config import build
+from training.precision import choose_precision
 from training.pretrained import load_module, read_mel_config, save_pretrained
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class ClassifierTraining:
         frames_min: shortest crop, mel frames.
         frames_max: longest crop, mel frames.
         validate_every: steps between validations.
-        autocast: convolve in bfloat16, several times faster where the processor has matrix units for it.
+        mixed_precision: `auto`, `no` or `bf16`, see :mod:`training.precision`.
         seed: changes every random choice.
     """
 
@@ -166,7 +167,7 @@ class ClassifierTraining:
     frames_min: int = 128
     frames_max: int = 512
     validate_every: int = 200
-    autocast: bool = True
+    mixed_precision: str = "auto"
     seed: int = 0
 
 
@@ -331,6 +332,8 @@ def train(
         if not len(split):
             raise UserError(f"the {name} split has no readable clip; expected some of every genre")
     device = next(classifier.parameters()).device
+    precision, reason = choose_precision(settings.mixed_precision, device)
+    logger.info("mixed precision: %s (%s)", precision, reason)
     optimizer = torch.optim.AdamW(
         classifier.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -347,7 +350,7 @@ def train(
         frames = int(crops.integers(settings.frames_min, settings.frames_max + 1))
         mel, label = random_batch(train_split, settings.batch_size, frames, crops)
         mel = augment(mel, floor, noises).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.autocast):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = classifier(mel)
         loss = criterion(logits, label.to(device))
         optimizer.zero_grad()
@@ -357,7 +360,7 @@ def train(
         step += 1
         progress = min(1.0, max(step / settings.steps, (time.monotonic() - began) / (60 * settings.minutes)))
         if step % settings.validate_every == 0 or progress == 1.0:
-            valid = evaluate(classifier, valid_split, autocast=settings.autocast)
+            valid = evaluate(classifier, valid_split, autocast=precision == "bf16")
             better = valid.loss < least
             if better:
                 least, best = valid.loss, _weights(classifier)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,86 +27,21 @@ from training.average import MovingAverage
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
 from training.experiment import Experiment
+from training.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
+from training.loop_config import FREE_SETTINGS, LoopConfig, learning_rate_scale
+from training.precision import choose_precision
 from training.pretrained import read_training_record
 from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
 from training.sampler import StepSampler
 from training.tracking import Tracker
 
+__all__ = ["FREE_SETTINGS", "LoopConfig", "Trainer", "learning_rate_scale", "make_accelerator"]
+
 logger = logging.getLogger(__name__)
 
-FREE_SETTINGS = (
-    "steps", "log_every", "validate_every", "checkpoint_minutes", "keep_checkpoints", "wandb", "workers",
-    "most_rollbacks",
-)  # fmt: skip
-"""Of the loop: how long, how often and where to report may change between resumes; what is trained may not."""
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and how a run goes, whatever the model.
-
-    Args:
-        steps: steps in the whole run, over all resumes.
-        batch_size: items in a step, over all processes.
-        seed: of everything random.
-        mixed_precision: `no` or `bf16`; on CPUs with AMX and on GPUs bf16 is several times faster.
-        workers: processes that read data.
-        warmup_steps: over which the learning rates grow from 0.
-        decay_steps: over which they then fall along a cosine; 0 for never.
-        final_lr_scale: what they fall to, relative to the configured ones.
-        gradient_clip: largest norm of an optimizer's gradients; 0 for no limit.
-        average_decay: of the moving average of weights.
-        log_every: steps between two lines of metrics.
-        validate_every: steps between two validations.
-        checkpoint_minutes: minutes between two checkpoints.
-        keep_checkpoints: how many of the newest are kept.
-        wandb: `auto`, `online`, `offline` or `off`.
-        rollback_after: updates of an optimizer that were left out in a row, because their gradients were not finite,
-            after which the run goes back to its newest checkpoint. It does so at once where weights are not finite.
-        rollback_lr_scale: what each going back multiplies the learning rates by, for the rest of the run.
-        most_rollbacks: how often a run may go back; what goes wrong after that ends it.
-    """
-
-    steps: int
-    batch_size: int = 16
-    seed: int = 0
-    mixed_precision: str = "no"
-    workers: int = 1
-    warmup_steps: int = 0
-    decay_steps: int = 0
-    final_lr_scale: float = 0.1
-    gradient_clip: float = 0.0
-    average_decay: float = 0.999
-    log_every: int = 20
-    validate_every: int = 1000
-    checkpoint_minutes: float = 5.0
-    keep_checkpoints: int = 2
-    wandb: str = "auto"
-    rollback_after: int = 20
-    rollback_lr_scale: float = 0.5
-    most_rollbacks: int = 4
-
-    def __post_init__(self) -> None:
-        if self.mixed_precision not in ("no", "bf16"):
-            raise ValueError(f"mixed_precision must be no or bf16, got {self.mixed_precision!r}")
-        for name in ("steps", "batch_size", "log_every", "validate_every", "keep_checkpoints", "rollback_after"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.most_rollbacks < 0:
-            raise ValueError(f"most_rollbacks must be at least 0, got {self.most_rollbacks}")
-        if not 0 < self.rollback_lr_scale <= 1:
-            raise ValueError(f"rollback_lr_scale must be above 0 and at most 1, got {self.rollback_lr_scale}")
-
-
-def learning_rate_scale(config: LoopConfig, step: int) -> float:
-    """What the learning rates are multiplied by at a step: linear warm-up, then a cosine to `final_lr_scale`."""
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    if not config.decay_steps:
-        return 1.0
-    progress = min((step - config.warmup_steps) / config.decay_steps, 1.0)
-    return config.final_lr_scale + (1 - config.final_lr_scale) * 0.5 * (1 + math.cos(math.pi * progress))
+LARGE_SHARE = 0.3
+"""Validations that take more of a run's time are pointed out."""
 
 
 def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
@@ -123,7 +59,9 @@ def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
         raise UserError(f"device {device!r} is unknown; choose auto or cpu (CUDA_VISIBLE_DEVICES picks a GPU)")
     launched = "LOCAL_RANK" in os.environ
     cpu = device == "cpu" or (launched and not torch.cuda.is_available())
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=cpu)
+    available = [kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available() and not cpu]
+    precision, _ = choose_precision(config.mixed_precision, available[0] if available else "cpu")
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
     if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ and accelerator.num_processes == 1:
         logger.warning("accelerate launch was asked for several processes, started one: add --multi_gpu, on CPUs too")
     return accelerator
@@ -168,6 +106,9 @@ class Trainer:
             name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in experiment.optimizers.items()
         }
         self.skipped = dict.fromkeys(experiment.optimizers, 0)
+        self.measures: dict[str, float] = {}
+        self.validated_at = -1
+        self.started, self.validating, self.validations = time.monotonic(), 0.0, 0
         self.watched = [
             tensor
             for module in experiment.modules.values()
@@ -211,46 +152,68 @@ class Trainer:
 
         Returns:
             the measures of the last validation.
+
+        Raises:
+            SystemExit: SIGINT, SIGTERM or SIGHUP came; there is a checkpoint, and the status is 128 + its number.
         """
         main = self.accelerator.is_main_process
+        if main:
+            precision = choose_precision(self.config.mixed_precision, self.accelerator.device)
+            logger.info("mixed precision: %s (%s)", *precision)
         tracker = Tracker(self.run_folder, self.state.config, self.config.wandb, main, self.state.step)
-        started = time.monotonic()
-        last_checkpoint, minutes_before = started, self.state.minutes
-        measures: dict[str, float] = {}
-        validated_at = -1
-        if not self.has_checkpoint:
-            self._checkpoint()  # what to go back to
-        with StepProgress(self.state.step, self.config.steps, max_minutes, active=main) as progress:
-            batches = self._batches()
-            while self.state.step < self.config.steps:
-                now = time.monotonic()
-                over = max_minutes is not None and now - started > 60 * max_minutes
-                checkpoint_due = now - last_checkpoint > 60 * self.config.checkpoint_minutes
-                over, checkpoint_due = self._on_any_process(over, checkpoint_due)
-                if checkpoint_due and not over:
-                    self._checkpoint()
-                    last_checkpoint = now
-                if over:
-                    break
-                try:
-                    losses = self.step(next(batches))
-                except DivergedError as reason:
-                    self._roll_back(str(reason), tracker)
-                    batches = self._batches()
-                    continue
-                self.state.minutes = minutes_before + (time.monotonic() - started) / 60
-                if self.state.step % self.config.log_every == 0 or self.state.step == 1:
-                    values = self._gather(losses)
-                    tracker.metrics(self.state.step, values)
-                    progress.report(self.state.step, values)
-                if self.state.step % self.config.validate_every == 0:
-                    measures = self._validate(tracker, progress)
-                    validated_at = self.state.step
-            if validated_at != self.state.step:
-                measures = self._validate(tracker, progress)
+        with (
+            StopSignals(main, self.accelerator.num_processes > 1) as signals,
+            StepProgress(self.state.step, self.config.steps, max_minutes, active=main) as progress,
+        ):
+            if not self.has_checkpoint:
+                self._checkpoint()  # what to go back to
+            stopped_by = self._train(tracker, progress, signals, max_minutes)
+            if stopped_by is None and self.validated_at != self.state.step:
+                self._validate(tracker, progress)
             self._checkpoint()
         tracker.close()
-        return measures
+        if stopped_by is not None:
+            if main:
+                name, number = stopped_by.name, self.state.step
+                message = f"stopped by {name} at step {number}, checkpoint written; the same command goes on from there"
+                print(message, file=sys.stderr, flush=True)
+            raise SystemExit(128 + stopped_by)
+        return self.measures
+
+    def _train(
+        self, tracker: Tracker, progress: StepProgress, signals: StopSignals, max_minutes: float | None
+    ) -> signal.Signals | None:
+        """Steps, checkpoints and validations; returns the signal that ended them, on all processes the same."""
+        self.started = last_checkpoint = time.monotonic()
+        minutes_before = self.state.minutes
+        batches = self._batches()
+        while True:
+            now = time.monotonic()
+            over = max_minutes is not None and now - self.started > 60 * max_minutes
+            over = over or self.state.step >= self.config.steps
+            checkpoint_due = now - last_checkpoint > 60 * self.config.checkpoint_minutes
+            came = [signals.number == number for number in STOP_SIGNALS]
+            over, checkpoint_due, *came = self._on_any_process(over, checkpoint_due, *came)
+            if any(came):
+                return STOP_SIGNALS[came.index(True)]
+            if over:
+                return None
+            if checkpoint_due:
+                self._checkpoint()
+                last_checkpoint = now
+            try:
+                losses = self.step(next(batches))
+            except DivergedError as reason:
+                self._roll_back(str(reason), tracker)
+                batches = self._batches()
+                continue
+            self.state.minutes = minutes_before + (time.monotonic() - self.started) / 60
+            if self.state.step % self.config.log_every == 0 or self.state.step == 1:
+                values = self._gather(losses)
+                tracker.metrics(self.state.step, values)
+                progress.report(self.state.step, values)
+            if self.state.step % self.config.validate_every == 0:
+                self._validate(tracker, progress)
 
     def step(self, batch: Any) -> dict[str, Tensor]:
         """One training step, everything random in it seeded by (seed, rollbacks, step, process).
@@ -322,6 +285,7 @@ class Trainer:
             batch_sampler=sampler,
             num_workers=self.config.workers,
             pin_memory=self.accelerator.device.type == "cuda",
+            worker_init_fn=leave_signals_to_main,
         )
         return iter(loader)
 
@@ -354,15 +318,14 @@ class Trainer:
             save_checkpoint(self.run_folder, self.state, self.config.keep_checkpoints)
         self.accelerator.wait_for_everyone()
 
-    def _validate(self, tracker: Tracker, progress: StepProgress) -> dict[str, float]:
+    def _validate(self, tracker: Tracker, progress: StepProgress) -> None:
         """Measure, sample and, where it is the best so far, export; all with the averaged weights, on one process."""
-        measures: dict[str, float] = {}
+        begun, self.validated_at = time.monotonic(), self.state.step
         if self.accelerator.is_main_process:
             with self.state.average.swapped_in():
-                measures = self.experiment.validate()
+                self.measures = measures = self.experiment.validate()
                 tracker.metrics(self.state.step, measures)
                 tracker.samples(self.state.step, self.experiment.samples())
-                progress.validated(self.state.step, measures)
                 if self._is_better(measures[self.experiment.best_measure]):
                     self.state.best = measures[self.experiment.best_measure]
                     self.experiment.export(
@@ -375,8 +338,22 @@ class Trainer:
                             **self.start,
                         },
                     )
+            progress.validated(self.state.step, measures, self._validation_share(begun))
         self.accelerator.wait_for_everyone()
-        return measures
+
+    def _validation_share(self, begun: float) -> float:
+        """Part of this call's time that validations took so far; a large one is pointed out, once."""
+        now = time.monotonic()
+        self.validating += now - begun
+        self.validations += 1
+        share = self.validating / max(now - self.started, 1e-9)
+        if self.validations == 2 and share > LARGE_SHARE:
+            logger.warning(
+                "validation takes %.0f %% of the time: raise loop.validate_every (%d), or lower data.validation_clips",
+                100 * share,
+                self.config.validate_every,
+            )
+        return share
 
     def _is_better(self, value: float) -> bool:
         if not math.isfinite(value):

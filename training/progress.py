@@ -63,11 +63,12 @@ class StepProgress:
         else:
             print(f"step {step}/{self.steps} {text}", file=sys.stderr, flush=True)
 
-    def validated(self, step: int, measures: Mapping[str, float]) -> None:
-        """Show the measures of a validation, kept above the bar."""
+    def validated(self, step: int, measures: Mapping[str, float], share: float) -> None:
+        """Show the measures of a validation, kept above the bar, and what share of the time validations take."""
         if not self.active:
             return
         text = f"validation at step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
+        text += f" ({100 * share:.0f} % of the time so far is validation)"
         if self.bar is not None:
             self.bar.console.print(text)
         else:

@@ -1,17 +1,104 @@
-"""May a run folder be gone on with? Its `config.yaml` says with what it was started."""
+"""May a run folder be gone on with? Its `config.yaml` says with what it was started, its lock who is at work in it."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
+import logging
+import os
+import platform
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import torch
+from accelerate import Accelerator
 
 from data.errors import UserError
 from data.plain import one_line
 from training.config import build, read_yaml, to_plain
 
+logger = logging.getLogger(__name__)
+
 CONFIG_NAME = "config.yaml"
+LOCK_NAME = ".lock"
+
+
+@contextmanager
+def locked(run_folder: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Within the block no other run works in a folder; the first of several processes has the lock for all of them.
+
+    The lock is the system's: it ends with the process that holds it, however that ends. A folder that was made for the
+    lock alone is removed again.
+
+    Raises:
+        UserError: another process has the lock, on this machine or another one; the folder cannot be made.
+    """
+    refused: UserError | None = None
+    with contextlib.ExitStack() as stack:
+        if accelerator.is_main_process:
+            try:
+                stack.enter_context(_lock(run_folder))
+            except UserError as error:
+                refused = error
+        if accelerator.num_processes > 1:
+            failed = torch.tensor(float(refused is not None), device=accelerator.device)
+            if accelerator.reduce(failed, reduction="sum") and refused is None:  # type: ignore[arg-type]
+                raise SystemExit(2)  # the first process says why
+        if refused is not None:
+            raise refused
+        yield
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    path = folder / LOCK_NAME
+    try:
+        descriptor = _locked_file(path)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be used as a run folder: {error.strerror}; name another with --run") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # not empty: something was written
+            for parent in made:
+                parent.rmdir()
+
+
+def _locked_file(path: Path) -> int:
+    """An open file with this process's lock and name on it.
+
+    Record locks are not inherited: processes that read data, which outlive a killed run by seconds, hold nothing up.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                holder = os.read(descriptor, 200).decode("utf-8", "replace") or "another process"
+                os.close(descriptor)
+                raise UserError(
+                    f"{path.parent} is being trained in by {holder}; wait for it, stop it, or name another run folder "
+                    "with --run"
+                ) from None
+            logger.warning("%s: this file system has no locks; see to it that no other run uses it", path.parent)
+        try:
+            mine = os.path.samestat(os.stat(path), os.fstat(descriptor))
+        except FileNotFoundError:
+            mine = False
+        if mine:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+            return descriptor
+        os.close(descriptor)  # the one before removed its file while this one waited to open it
 
 
 def check_same_run(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import netrc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,35 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import UserError
 from data.plain import parse_json
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
+from training.wandb_run import check_wandb_mode, open_wandb_run
 
 logger = logging.getLogger(__name__)
-
-WANDB_MODES = ("auto", "online", "offline", "off")
-
-
-def choose_wandb_mode(wanted: str) -> str:
-    """`auto` is online where there is a key (environment or netrc) and offline where there is none.
-
-    Raises:
-        UserError: the mode is unknown.
-    """
-    if wanted not in WANDB_MODES:
-        raise UserError(f"wandb mode {wanted!r} is unknown; choose one of {', '.join(WANDB_MODES)}")
-    if wanted != "auto":
-        return wanted
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        return {"offline": "offline", "disabled": "off"}[os.environ["WANDB_MODE"]]
-    if os.environ.get("WANDB_API_KEY"):
-        return "online"
-    try:
-        return "online" if netrc.netrc().authenticators("api.wandb.ai") else "offline"
-    except (OSError, netrc.NetrcParseError):
-        return "offline"
-
 
 class Tracker:
     """Writes metrics and samples of a run.
@@ -66,22 +42,14 @@ class Tracker:
         self.folder, self.active = folder, active
         self.run: Any = None
         self._inputs_logged = False
-        mode = choose_wandb_mode(wandb_mode)
+        check_wandb_mode(wandb_mode)
         if not active:
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._drop_metrics_after(first_step)
-        if mode != "off":
-            import wandb
-
-            self.run = wandb.init(
-                project="music-style-transfer",
-                name=folder.name,
-                dir=str(folder),
-                config=dict(config),
-                mode=mode,  # type: ignore[arg-type]
-                settings=wandb.Settings(console="off", silent=True),
-            )
+        self.run, place = open_wandb_run(wandb_mode, name=folder.name, dir=str(folder), config=dict(config))
+        logger.info("metrics go to %s, samples to %s; %s", self.metrics_path, folder / "samples" / "index.html", place)
+        if self.run is not None:
             # W&B's own step must grow by one log call at a time; ours may go back at a resume.
             self.run.define_metric("step")
             self.run.define_metric("*", step_metric="step")

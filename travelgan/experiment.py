@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
-from data.folder import Clip, index_folder
+from data.errors import UserError
+from data.folder import Clip, choose_styles, index_folder
 from data.mel_cache import MelCache
-from data.segments import MelSegments
+from data.segments import MelSegments, choose_validation
 from data.sources import list_splits
 from training.experiment import Experiment, Sample, Update, evaluating, frozen, weighted_sum
 from training.genre import GenreClassifier, augment
@@ -44,6 +45,7 @@ from travelgan.siamese import Siamese
 from travelgan.training_config import TranslatorTraining
 from travelgan.translator import Translator
 from travelgan.validation import (
+    Sounds,
     Translation,
     recognition_measures,
     translate_all,
@@ -54,8 +56,6 @@ from travelgan.validation import (
 Batch = dict[str, Tensor]
 ADVERSARIAL = ("adversarial", "feature_matching")
 """Losses that need the discriminator."""
-VALIDATION_CLIPS = 32
-"""At least so many: where songs are few, further stretches of them are taken."""
 REAL_STRETCHES = 4
 """So many of every validation song are what translations to its style should be like."""
 
@@ -73,9 +73,10 @@ class TranslatorExperiment(Experiment):
     averaged = ("translator",)
     lower_is_better = False
     least_share = 2  # the TraVeL loss is about pairs
-    free_settings = frozenset({"data.classifier", "data.cache"})
+    free_settings = frozenset({"data.classifier", "data.cache", "data.validation_clips"})
 
     def __init__(self, config: TranslatorTraining) -> None:
+        config = with_styles(config)
         torch.manual_seed(config.loop.seed)
         self.config, data = config, config.data
         self.best_measure = "valid/lead" if config.style_head_only else "valid/score"
@@ -101,11 +102,12 @@ class TranslatorExperiment(Experiment):
         if config.generator_only:
             self.siamese.requires_grad_(False)
         self.segments, validation = open_segments(config)
-        turns = -(-VALIDATION_CLIPS // len(validation))
-        self.validation = [validation[turn, index] for turn in range(turns) for index in range(len(validation))]
+        count = max(data.validation_clips, len(data.styles))
+        self.validation = [validation[divmod(number, len(validation))] for number in range(count)]
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
         self.real_songs = self._listen_to(validation) if self.classifier else None
         self.translations: list[Translation] = []
+        self.sounds = Sounds(config.mel)
         self.heard: dict[str, float] = {}
 
     def _listen_to(self, validation: MelSegments) -> RealSongs:
@@ -293,7 +295,9 @@ class TranslatorExperiment(Experiment):
         if not (self.heard and self.config.style_head_only and self.classifier):
             with evaluating(self.translator):
                 self.translations = translate_all(self.translator, batch)
-            self.heard = validation_measures(self.translator, self.translations, self.classifier, self.real_songs)
+            self.heard = validation_measures(
+                self.translator, self.translations, self.classifier, self.real_songs, self.sounds
+            )
         with evaluating(self.translator):
             measures = self.heard | recognition_measures(self.translator, batch)
         measures["valid/score"] += measures["valid/recognised"]
@@ -301,11 +305,26 @@ class TranslatorExperiment(Experiment):
 
     def samples(self) -> Sequence[Sample]:
         """Four of the translations, before and after, through Griffin-Lim."""
-        return validation_samples(self.translator, self.translations)
+        return validation_samples(self.translator, self.translations, self.sounds)
 
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the translator's model folder."""
         self.translator.save_pretrained(folder, training)
+
+
+def with_styles(config: TranslatorTraining) -> TranslatorTraining:
+    """The same configuration with its styles named: those of the folder, where it names none.
+
+    Raises:
+        UserError: the folder is missing, lacks a style that is named, or has a single one.
+    """
+    data = config.data
+    styles = choose_styles(index_folder(Path(data.folder), seed=data.split_seed), data.styles, data.folder)
+    if len(styles) < 2:
+        raise UserError(
+            f"{data.folder} has one style, {styles[0]}; a translator needs two or more, each a folder of recordings"
+        )
+    return replace(config, data=replace(data, styles=styles))
 
 
 def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]:
@@ -314,30 +333,33 @@ def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]
     Raises:
         UserError: a folder is missing or lacks a style.
     """
-    data, clips = config.data, index_folder(Path(config.data.folder))
+    data, clips = config.data, index_folder(Path(config.data.folder), seed=config.data.split_seed)
+    cache = MelCache(Path(data.cache), config.mel)
     common: dict[str, Any] = {
         "styles": data.styles,
-        "mel_cache": MelCache(Path(data.cache), config.mel),
+        "mel_cache": cache,
         "seed": config.loop.seed,
         "paired": data.paired,
     }
     training = MelSegments(
-        [clip for clip in [*clips, *_list_further(data.further)] if clip.split == "train"],
+        [clip for clip in [*clips, *_list_further(data.further, data.split_seed)] if clip.split == "train"],
         frames=data.segment_frames,
         train=True,
         gain_db=data.gain_db,
-        unlabelled=list_splits(data.unlabelled, "train") if data.unlabelled_share else (),
+        unlabelled=list_splits(data.unlabelled, "train", data.split_seed) if data.unlabelled_share else (),
         unlabelled_share=data.unlabelled_share,
         **common,
     )
-    of_validation = [clip for clip in clips if clip.split == "valid"]
+    of_validation = choose_validation(clips, data.styles, cache, data.validation_clips)
     return training, MelSegments(of_validation, frames=data.validation_frames, train=False, **common)
 
 
-def _list_further(folders: Sequence[str]) -> list[Clip]:
+def _list_further(folders: Sequence[str], seed: int) -> list[Clip]:
     """Clips of further folders; their songs are not those of the same numbers elsewhere."""
     return [
-        replace(clip, song=f"{folder}/{clip.song}") for folder in folders for clip in index_folder(Path(folder))
+        replace(clip, song=f"{folder}/{clip.song}")
+        for folder in folders
+        for clip in index_folder(Path(folder), seed=seed)
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from data.folder import GENRES
 from data.mel import MelConfig
 from training.loop import LoopConfig
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
@@ -16,11 +15,14 @@ class TranslatorData:
 
     Args:
         folder: a genre tree: GTZAN, a rendered corpus, or folders of the same form.
-        styles: the genres to learn; two make the classic TraVeLGAN.
+        styles: the genres to learn, all that the folder has where none is named; two make the classic TraVeLGAN.
+        split_seed: of the split by hash, see :func:`data.folder.index_folder`.
         cache: where mels are kept.
         segment_frames: length of a training segment, mel frames.
         paired: songs of equal number are the same song in every style (a rendered corpus); GTZAN has no pairs.
         gain_db: random gain of a segment, at most this, decibels.
+        validation_clips: how many clips a validation translates, spread over the styles; at least one of each. Where
+            there are fewer songs, further stretches of them are taken.
         validation_frames: length of a validation clip, mel frames.
         unlabelled: folders of recordings, as prepared ones; their training part is music without a style's name.
         unlabelled_share: share of the sources that are taken from there; they meet the losses that need no name, and
@@ -30,11 +32,13 @@ class TranslatorData:
     """
 
     folder: str
-    styles: tuple[str, ...] = GENRES
+    styles: tuple[str, ...] = ()
+    split_seed: int = 0
     cache: str = "cache/mels"
     segment_frames: int = 256
     paired: bool = False
     gain_db: float = 3.0
+    validation_clips: int = 40
     validation_frames: int = 512
     unlabelled: tuple[str, ...] = ()
     unlabelled_share: float = 0.0
@@ -44,6 +48,8 @@ class TranslatorData:
     def __post_init__(self) -> None:
         if not 0 <= self.unlabelled_share < 1:
             raise ValueError(f"unlabelled_share must be in [0, 1), got {self.unlabelled_share}")
+        if self.validation_clips < 1:
+            raise ValueError(f"validation_clips must be at least 1, got {self.validation_clips}")
         if self.unlabelled_share and not self.unlabelled:
             raise ValueError(f"unlabelled_share is {self.unlabelled_share}, but unlabelled names no folder")
 
@@ -137,7 +143,8 @@ class TranslatorTraining:
             raise ValueError("all weights are 0; at least one loss must count")
         if self.style_head_only and self.generator_only:
             raise ValueError("style_head_only and generator_only are both true; nothing would be left to train")
-        TranslatorConfig(self.data.styles, self.data.segment_frames, self.generator, self.siamese)
+        styles = self.data.styles or ("found", "in the folder")
+        TranslatorConfig(styles, self.data.segment_frames, self.generator, self.siamese)
         least = max(network.least_frames for network in (self.discriminator, self.siamese))
         for name in ("segment_frames", "validation_frames"):
             if getattr(self.data, name) < least:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from data.mel import GriffinLim
+from data.mel import GriffinLim, MelConfig
 from training.experiment import Sample, evaluating
 from training.genre import GenreClassifier
 from training.measures import chroma_cosine
@@ -29,6 +31,29 @@ class Translation:
     pair: Tensor | None
     source_style: int
     target_style: int
+
+
+class Sounds:
+    """Mels as sound, through Griffin-Lim, which needs no vocoder; sources are the same at every validation, made once.
+
+    Args:
+        config: the front-end of the mels.
+    """
+
+    def __init__(self, config: MelConfig) -> None:
+        self.config = config
+        self._sources: dict[tuple[int, bytes], Tensor] = {}
+
+    def of(self, translation: Translation, iterations: int) -> tuple[Tensor, Tensor]:
+        """Source and output of a translation.
+
+        Shape: (samples,) each.
+        """
+        griffin_lim = GriffinLim(self.config, iterations)
+        key = iterations, hashlib.sha256(translation.source.numpy().tobytes()).digest()
+        if key not in self._sources:
+            self._sources[key] = griffin_lim(translation.source[None])[0]
+        return self._sources[key], griffin_lim(translation.output[None])[0]
 
 
 def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int = 8) -> list[Translation]:
@@ -87,6 +112,7 @@ def validation_measures(
     translations: Sequence[Translation],
     classifier: GenreClassifier | None,
     real_songs: RealSongs | None = None,
+    sounds: Sounds | None = None,
 ) -> dict[str, float]:
     """Named measures; `valid/score` is the target rate minus the source rate plus chroma, 2 at most.
 
@@ -99,6 +125,7 @@ def validation_measures(
         classifier: an independent judge of genre; without one the nearest prototype of the siamese network counts,
             which flatters the model.
         real_songs: of the named styles.
+        sounds: of earlier validations of the same clips.
     """
     moved = [t for t in translations if t.source_style != t.target_style]
     kept = [t for t in translations if t.source_style == t.target_style]
@@ -108,7 +135,7 @@ def validation_measures(
     measures = {
         "valid/target_rate": float((heard == target).float().mean()),
         "valid/source_rate": float((heard == source).float().mean()),
-        "valid/chroma": _mean_chroma(translator, moved),
+        "valid/chroma": _mean_chroma(moved, sounds or Sounds(translator.mel_config)),
         "valid/changed": _mean([(t.output - t.source).abs().mean() for t in moved]),
     }
     if kept:
@@ -154,18 +181,20 @@ def _heard_styles(translator: Translator, mels: Tensor, classifier: GenreClassif
     return torch.tensor([places.get(name, -1) for name in names])
 
 
-def _mean_chroma(translator: Translator, translations: Sequence[Translation]) -> float:
-    griffin_lim = GriffinLim(translator.mel_config, iterations=16)
+def _mean_chroma(translations: Sequence[Translation], sounds: Sounds) -> float:
     values = []
     for translation in _spread(translations, CHROMA_CLIPS):
-        wavs = griffin_lim(torch.stack([translation.output, translation.source]))
-        values.append(chroma_cosine(wavs[0], wavs[1], translator.mel_config.sample_rate))
+        source, output = sounds.of(translation, iterations=16)
+        values.append(chroma_cosine(output, source, sounds.config.sample_rate))
     return sum(values) / len(values)
 
 
-def validation_samples(translator: Translator, translations: Sequence[Translation]) -> list[Sample]:
-    """Four translations as sound (through Griffin-Lim, which needs no vocoder) and as pictures."""
-    griffin_lim, rate = GriffinLim(translator.mel_config, iterations=32), translator.mel_config.sample_rate
+def validation_samples(
+    translator: Translator, translations: Sequence[Translation], sounds: Sounds | None = None
+) -> list[Sample]:
+    """Four translations as sound and as pictures."""
+    sounds = sounds or Sounds(translator.mel_config)
+    rate = sounds.config.sample_rate
     samples = []
     moved = [t for t in translations if t.source_style != t.target_style]
     for index, translation in enumerate(_spread(moved, 4)):
@@ -173,13 +202,18 @@ def validation_samples(translator: Translator, translations: Sequence[Translatio
         mels = {f"{source} (input)": translation.source, f"to {target}": translation.output}
         if translation.pair is not None:
             mels[f"{target} (truth)"] = translation.pair
-        wavs = griffin_lim(torch.stack([translation.source, translation.output])).numpy()
-        name = f"{index}-{source}"
+        before, after = (wav.numpy() for wav in sounds.of(translation, iterations=32))
+        name = f"{index}-{_file_name(source)}"
         first = {f"{source} (input)": translation.source.numpy()}
-        samples.append(Sample(f"{name}-input", wavs[0], rate, first, fixed=True))
+        samples.append(Sample(f"{name}-input", before, rate, first, fixed=True))
         pictures = {title: mel.numpy() for title, mel in mels.items()}
-        samples.append(Sample(f"{name}-to-{target}", wavs[1], rate, pictures))
+        samples.append(Sample(f"{name}-to-{_file_name(target)}", after, rate, pictures))
     return samples
+
+
+def _file_name(style: str) -> str:
+    """A style as part of a file name that pages, W&B and every file system take."""
+    return re.sub(r"[^\w.-]+", "_", style)
 
 
 def _mean(values: Sequence[Tensor]) -> float:

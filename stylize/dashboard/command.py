@@ -62,7 +62,7 @@ def make_dashboard(
     results = _results(trial, trial_folder, answers, webmushra)
     # These bring torch along, which takes seconds.
     from stylize.likeness import Likeness
-    from training.tracking import choose_wandb_mode
+    from training.wandb_run import choose_wandb_mode
 
     mode = choose_wandb_mode(wandb)
     logging.getLogger("wandb").setLevel(logging.ERROR)

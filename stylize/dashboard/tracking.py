@@ -67,7 +67,7 @@ def log_trial(
             run.log({TABLE_KEY: make_table(content, page), **_comparisons(content), **_plots(content, page)})
             run.summary.update(summary_values(content))
             run.log_artifact(make_artifact(content, results, trial_folder))
-    except (wandb.Error, OSError) as error:
+    except (wandb.Error, OSError, ValueError) as error:  # the last of settings in the environment
         reason = " ".join(str(error).split())
         raise UserError(
             f"{page} is written, but W&B failed ({reason}); use --wandb offline or off, and --force"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stylize.evaluate.settings import Settings
-from training.tracking import choose_wandb_mode
+from training.wandb_run import open_wandb_run
 
 
 def flat_summary(report: Mapping[str, Any]) -> dict[str, float]:
@@ -29,24 +29,21 @@ def log_to_wandb(settings: Settings, report: Mapping[str, Any]) -> str:
         report: of the benchmark.
 
     Returns:
-        the mode: online, offline or off; `auto` is offline where there is no key.
+        a clause that says where it went.
     """
-    mode = choose_wandb_mode(settings.wandb)
-    if mode == "off":
-        return mode
-    import wandb
-
-    run = wandb.init(
-        project="music-style-transfer",
+    run, place = open_wandb_run(
+        settings.wandb,
         name=(settings.output or settings.work).name,
         job_type="evaluate",
         dir=str(settings.work),
         config=dict(report["settings"]),
-        mode=mode,  # type: ignore[arg-type]
-        settings=wandb.Settings(console="off", silent=True),
     )
+    if run is None:
+        return place
+    import wandb
+
     values = flat_summary(report)
     aims = wandb.Table(columns=["aim", "met", "found"], data=[list(aim.values()) for aim in report["aims"]])
     run.log({"trade-off": wandb.Image(str(settings.output_files[".png"])), "aims": aims, **values})
     run.finish()
-    return mode
+    return place

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data.audio import read_audio
 from data.mel import GriffinLim, LogMel, MelConfig
-from data.segments import AudioSegments
-from data.sources import list_splits
+from data.segments import AudioSegments, read_clips
+from data.sources import list_splits, validation_files
 from stylize.optimize.autoencoder import KIND, Autoencoder, AutoencoderConfig
 from training.experiment import Experiment, Sample, Update, evaluating
 from training.loop import LoopConfig
@@ -35,6 +34,7 @@ class AutoencoderData:
 
     Args:
         folders: genre trees, prepared recordings or any folders with audio at the mel's sample rate.
+        split_seed: of the split by hash, see :func:`data.sources.list_split`.
         segment_frames: length of a training segment, mel frames.
         gain_db: random gain of a segment, at most this, decibels.
         noise: largest standard deviation of the noise on an input, decades; each segment draws its own from 0 on.
@@ -45,6 +45,7 @@ class AutoencoderData:
     """
 
     folders: tuple[str, ...]
+    split_seed: int = 0
     segment_frames: int = 160
     gain_db: float = 6.0
     noise: float = 0.3
@@ -110,16 +111,16 @@ class AutoencoderExperiment(Experiment):
         self.modules: dict[str, nn.Module] = {"autoencoder": self.autoencoder, "log_mel": self.log_mel}
         self.optimizers = {"autoencoder": torch.optim.Adam(self.autoencoder.parameters(), lr=config.learning_rate)}
         self.segments = AudioSegments(
-            list_splits(config.data.folders, "train"),
+            list_splits(config.data.folders, "train", config.data.split_seed),
             sample_rate=config.mel.sample_rate,
             segment_samples=config.data.segment_frames * config.mel.hop_length,
             seed=config.loop.seed,
             train=True,
             gain_db=config.data.gain_db,
         )
-        files = list_splits(config.data.folders, "valid")
-        count = min(config.data.validation_clips, len(files))
-        self.validation = [self._read_mel(files[index * len(files) // count]) for index in range(count)]
+        files = validation_files(config.data.folders, config.data.validation_clips, config.data.split_seed)
+        samples = config.data.validation_frames * config.mel.hop_length
+        self.validation = [self.log_mel(wav[None])[0] for wav in read_clips(files, config.mel.sample_rate, samples)]
         typical = self._typical_mels()
         self.mean_mel = typical.mean(dim=(0, 2))[:, None]
         if config.start_from is not None:
@@ -127,11 +128,6 @@ class AutoencoderExperiment(Experiment):
         else:
             self.autoencoder.adapt(typical)
         self.reconstructed: list[Tensor] = []
-
-    def _read_mel(self, file: Path) -> Tensor:
-        samples = self.config.data.validation_frames * self.config.mel.hop_length
-        wav = torch.from_numpy(read_audio(file, sample_rate=self.config.mel.sample_rate)[0][0, :samples])
-        return self.log_mel(nn.functional.pad(wav, (0, samples - len(wav)))[None])[0]
 
     def _typical_mels(self) -> Tensor:
         """Mels of evenly spread training segments, (B, n_mels, T)."""

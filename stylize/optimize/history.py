@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import UserError
 from stylize.optimize.files import written_whole
 
 if TYPE_CHECKING:
@@ -103,40 +102,33 @@ class History:
 
 
 class WandbRun:
-    """A run of Weights & Biases; `online` without a key is offline.
+    """A run of Weights & Biases; `online` without a key or a connection is offline.
 
     Args:
         mode: offline or online.
         name: of the run.
         config: plain values, stored with it.
 
-    Raises:
-        UserError: W&B does not start.
+    Attributes:
+        place: a clause that says where the run goes.
     """
 
     def __init__(self, mode: str, name: str, config: Mapping[str, Any]) -> None:
-        import wandb
+        from training.wandb_run import open_wandb_run
 
-        from training.tracking import choose_wandb_mode
-
-        self.mode = choose_wandb_mode("auto" if mode == "online" else mode)
-        try:
-            self._run: Any = wandb.init(
-                project="music-style-transfer",
-                name=name,
-                config=dict(config),
-                mode="disabled" if self.mode == "off" else self.mode,  # type: ignore[arg-type]
-                settings=wandb.Settings(console="off", silent=True),
-            )
-        except Exception as error:  # whatever goes wrong at the service, the network or the disk
-            raise UserError(f"the W&B run does not start ({error}); use --wandb offline or --wandb off") from None
+        self._run, self.place = open_wandb_run(
+            "auto" if mode == "online" else mode, name=name, config=dict(config)
+        )
 
     def log(self, row: HistoryRow) -> None:
         """Record an iteration."""
+        if self._run is None:
+            return
         step = row.step
         place = {"block": row.block, "channel": row.channel, "iteration": step.iteration, "seconds": step.seconds}
         self._run.log({**place, "total": step.total, **step.terms})
 
     def close(self) -> None:
         """Finish the run."""
-        self._run.finish()
+        if self._run is not None:
+            self._run.finish()

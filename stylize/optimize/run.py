@@ -128,8 +128,7 @@ class _Recorder:
             config = {name: _plain(value) for name, value in dataclasses.asdict(order).items()}
             self._wandb = WandbRun(order.wandb, self._plan.output.stem, config | {"layers used": chosen.description})
             self._stack.callback(self._wandb.close)
-            if self._wandb.mode != order.wandb:
-                self._reporter.note(f"W&B: {self._wandb.mode} in place of {order.wandb} (no key, or WANDB_MODE is set)")
+            self._reporter.note(self._wandb.place)
         self._stack.enter_context(self.stop)
 
     def optimize(self, transfer: Transfer, content: Tensor, place: Place, **arguments: object) -> Tensor:

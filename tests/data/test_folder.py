@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
-from data.folder import GENRES, Clip, index_folder, list_audio
+from data.folder import GENRES, Clip, choose_styles, index_folder, list_audio, split_by_hash
 from data.gtzan_split import GTZAN_SPLIT
 
 
@@ -136,6 +138,88 @@ def test_small_folders_have_every_split_they_can(files: int, expected: int, tmp_
     touch(tmp_path, (f"x/{n}.wav" for n in range(files)))
     splits = {clip.split for clip in index_folder(tmp_path)}
     assert splits == set(["train", "valid", "test"][:expected])
+
+
+NOTES = ["love", "night", "day", "rain", "song", "blue", "moon", "dance", "home", "fire", "river", "light"]
+
+
+@pytest.mark.parametrize(("styles", "songs"), [(2, 10), (10, 10), (3, 3), (1, 4)])
+def test_every_style_has_every_split(styles: int, songs: int, tmp_path: Path) -> None:
+    for trial in range(20):
+        draw = random.Random(trial)
+        names = [
+            f"{trial}/style {s}/{n:02d} {' '.join(draw.sample(NOTES, 3))}.mp3"
+            for s in range(styles)
+            for n in range(songs)
+        ]
+        touch(tmp_path, names)
+        clips = index_folder(tmp_path / str(trial), seed=trial)
+        splits = Counter((clip.genre, clip.split) for clip in clips)
+        assert len(clips) == styles * songs
+        assert set(splits) == {(f"style {s}", split) for s in range(styles) for split in ("train", "valid", "test")}
+
+
+def test_an_added_file_takes_no_other_from_training() -> None:
+    """Over many folders that grow file by file; styles without a place in the middle are the exception named."""
+    draw, moves, rescued = random.Random(0), 0, 0
+    for trial in range(300):
+        names = [f"{trial}/{draw.random()}" for _ in range(3)]
+        before = dict(zip(names, split_by_hash(names, 0), strict=True))
+        for added in range(12):
+            names.insert(draw.randrange(len(names)), f"{trial}/added {added}")
+            after = dict(zip(names, split_by_hash(names, 0), strict=True))
+            gone = [name for name, split in before.items() if split == "train" and after[name] != "train"]
+            if gone:
+                assert list(before.values()).count("train") == 1
+                rescued += 1
+            moves += sum(after[name] != split for name, split in before.items())
+            before = after
+    assert moves > 300  # from the edge into training
+    assert 0 < rescued < 30
+
+
+def test_shares_of_a_large_style_are_about_those_wanted() -> None:
+    counts = Counter(split_by_hash([str(number) for number in range(5000)], 0, 0.05))
+    assert 200 < counts["valid"] < 300 and 200 < counts["test"] < 300
+
+
+@pytest.mark.parametrize("first", [0, 20, 50])
+def test_songs_numbered_as_gtzans_that_are_not_gtzan_are_split_by_hash(first: int, tmp_path: Path) -> None:
+    genres = {"blues", "metal", "pop", "disco"}
+    touch(tmp_path, (f"{g}/{g}.{n:05d}.wav" for g in genres for n in range(first, first + 10)))
+    clips = index_folder(tmp_path)
+    assert len(clips) == 40
+    assert {(clip.genre, clip.split) for clip in clips} == {(g, s) for g in genres for s in ("train", "valid", "test")}
+
+
+def test_each_style_is_split_by_what_fits_it(tmp_path: Path) -> None:
+    touch(tmp_path, (f"rock/rock.{n:05d}.wav" for n in range(100)))
+    touch(tmp_path, (f"jazz/jazz.{n:05d}.wav" for n in range(20, 100)))
+    touch(tmp_path, (f"metal/{n}.wav" for n in range(10)))
+    touch(tmp_path, (f"pop/{'pop.0000' if n < 9 else 'my song '}{n}.wav" for n in range(10)))
+    clips = index_folder(tmp_path)
+    listed = {name: split for split, names in GTZAN_SPLIT.items() for name in names}
+    assert all(listed[clip.path.stem] == clip.split for clip in clips if clip.genre in ("rock", "jazz"))
+    assert Counter(clip.genre for clip in clips) == {"rock": 100, "jazz": 66, "metal": 10, "pop": 10}
+
+
+def test_styles_are_those_wanted_or_all_there_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, ["Drum, Bass: live/1.wav", "hiphop/2.wav", "Jazz/3.wav", "loose.wav", ".hidden.wav"])
+    clips = index_folder(tmp_path)
+    assert choose_styles(clips, (), tmp_path) == ("Drum, Bass: live", "Jazz", "hiphop")
+    assert "1 files left out, in no folder of a style; the first: " in caplog.text and "loose.wav" in caplog.text
+    assert choose_styles(clips, ("hiphop", "Jazz"), tmp_path) == ("hiphop", "Jazz")
+    list_found = "It has Drum, Bass: live, Jazz, hiphop; data.styles=.. takes all of these"
+    for wanted, advice in (("jazz", "'jazz'; did you mean 'Jazz'.? "), ("hip-hop", ".*'hiphop'"), ("xyz", "'xyz'. ")):
+        with pytest.raises(UserError, match=f"has no style {advice}.*{list_found}"):
+            choose_styles(clips, (wanted,), tmp_path)
+
+
+def test_a_folder_name_that_is_not_utf8_is_a_style(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    (tmp_path / os.fsdecode(b"caf\xe9/\xe9t\xe9.wav")).touch()
+    (clip,) = index_folder(tmp_path)
+    assert clip.genre == "caf\ufffd" and clip.path.exists()
 
 
 def test_song_is_the_number_or_the_name_inside_the_genre(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from data.errors import UserError
 from data.folder import Clip
 from data.mel import MelConfig
 from data.mel_cache import MelCache, MelCacheError
-from data.segments import UNLABELLED, MelSegments
+from data.segments import UNLABELLED, MelSegments, choose_validation
 
 STYLES = ("blues", "jazz", "metal")
 CONFIG = MelConfig(n_mels=4)
@@ -254,6 +254,38 @@ def test_style_without_clips_is_an_error() -> None:
         make(clips_of(blues=2, jazz=2))
     with pytest.raises(UserError, match="style 'jazz'"):
         make(clips_of(blues=2, jazz=1, metal=1), mels=WrittenMels({}, bad=("jazz.0",)))
+
+
+def folder_of(**songs: tuple[int, int]) -> list[Clip]:
+    """Clips of styles with so many songs in `valid` and in `train`."""
+    return [
+        Clip(Path(f"{style}.{first + n}"), style, str(first + n), split)
+        for style, counts in songs.items()
+        for split, first, count in zip(("valid", "train"), (0, 100), counts, strict=True)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("count", "of_each"), [(45, 15), (6, 2), (3, 1), (1, 1)])
+def test_validation_is_bounded_spread_and_the_same_each_time(count: int, of_each: int) -> None:
+    clips, mels = folder_of(**dict.fromkeys(STYLES, (60, 10))), WrittenMels({})
+    chosen = choose_validation(clips, STYLES, mels, count)
+    assert Counter(clip.genre for clip in chosen) == dict.fromkeys(STYLES, of_each)
+    assert {clip.split for clip in chosen} == {"valid"} and len(set(chosen)) == len(chosen)
+    assert [clip.song for clip in chosen[:of_each]] == [str(rank * 60 // of_each) for rank in range(of_each)]
+    assert chosen == choose_validation(clips, STYLES, mels, count)
+    assert choose_validation(clips, STYLES, mels, 1000) == [clip for clip in clips if clip.split == "valid"]
+
+
+def test_a_style_with_nothing_readable_to_validate_on_hears_what_it_trains_on(caplog) -> None:
+    clips = folder_of(blues=(3, 5), jazz=(0, 2), metal=(2, 2))
+    mels = WrittenMels({}, bad=("metal.0", "metal.1", "metal.100"))
+    chosen = choose_validation(clips, STYLES, mels, 9)
+    assert [clip.path.name for clip in chosen] == ["blues.0", "blues.1", "blues.2", "jazz.100", "metal.101"]
+    for style in ("jazz", "metal"):
+        assert f"style {style!r} has no recording to keep back" in caplog.text
+    assert "'blues' has no" not in caplog.text
+    assert "2 of 2 recordings cannot be read and are left out" in caplog.text
 
 
 def test_cache_that_cannot_be_written_is_no_fault_of_the_clips(tmp_path: Path) -> None:

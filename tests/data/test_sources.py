@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from data.errors import UserError
-from data.sources import Source, list_sources, list_split, list_splits, spread
+from data.sources import Source, list_sources, list_split, list_splits, spread, validation_files
 
 
 def write_tone(path: Path) -> None:
@@ -45,19 +45,26 @@ def test_prepared_recordings_have_the_splits_of_their_manifest(tmp_path: Path) -
 
 
 def test_gtzan_has_its_fault_filtered_split(tmp_path: Path) -> None:
-    for name in ("blues.00029", "blues.00012", "jazz.00054"):
+    splits = {
+        "train": ["blues.00029", "jazz.00000", "jazz.00001"],
+        "valid": ["blues.00000", "jazz.00002"],
+        "test": ["blues.00012", "jazz.00073"],
+    }
+    for name in [*chain(*splits.values()), "jazz.00054"]:
         write_tone(tmp_path / "genres" / name.split(".")[0] / f"{name}.wav")
-    listed = [path.stem for split in ("train", "valid", "test") for path in list_split(tmp_path, split)]
-    assert sorted(listed) == ["blues.00012", "blues.00029"]
+    assert {split: [path.stem for path in list_split(tmp_path, split)] for split in splits} == splits
 
 
 def test_other_folders_are_split_by_a_hash_of_each_name(tmp_path: Path) -> None:
     for number in range(60):
         write_tone(tmp_path / f"{number}.wav")
     splits = {split: names(tmp_path, split) for split in ("train", "valid", "test")}
-    for split, remainders in (("test", {0}), ("valid", {1}), ("train", set(range(2, 20)))):
-        for name in splits[split]:
-            assert int(hashlib.sha256(name.encode()).hexdigest(), 16) % 20 in remainders
+    places = {
+        split: [int(hashlib.sha256(f"0/{Path(name).stem}".encode()).hexdigest(), 16) / 2**256 for name in found]
+        for split, found in splits.items()
+    }
+    assert min(places["train"]) >= max(places["valid"]) and max(places["train"]) <= min(places["test"])
+    assert min(places["train"]) >= 0.05 and max(places["train"]) < 0.95
     assert sorted(chain(*splits.values())) == sorted(f"{number}.wav" for number in range(60))
     write_tone(tmp_path / "another.wav")
     assert set(splits["train"]) <= set(names(tmp_path, "train"))
@@ -70,6 +77,36 @@ def test_a_small_folder_still_has_something_to_validate_on(tmp_path: Path, files
     splits = [names(tmp_path, split) for split in ("train", "valid", "test")]
     assert splits[0] and splits[1]
     assert sorted(chain(*splits)) == [f"{number}.wav" for number in range(files)]
+
+
+def test_recordings_beside_the_folders_of_styles_are_not_passed_over(tmp_path: Path) -> None:
+    for number in range(4):
+        write_tone(tmp_path / "album" / f"{number}.wav")
+        write_tone(tmp_path / f"{number}.wav")
+    splits = {split: names(tmp_path, split) for split in ("train", "valid", "test")}
+    assert len(list(chain(*splits.values()))) == 8
+    for split, found in splits.items():
+        assert {Path(name).parent.name for name in found} == {"album", ""}, split
+
+
+def test_a_seed_gives_another_split(tmp_path: Path) -> None:
+    for number in range(20):
+        write_tone(tmp_path / f"{number}.wav")
+    splits = [tuple(list_split(tmp_path, "valid", seed)) for seed in (0, 0, 1, 2)]
+    assert splits[0] == splits[1] and len(set(splits)) > 1
+
+
+def test_what_is_validated_on_is_trained_on_where_there_is_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_tone(tmp_path / "only.wav")
+    assert validation_files([tmp_path], 12) == [tmp_path / "only.wav"]
+    assert "too few recordings to keep one back" in caplog.text
+    caplog.clear()
+    for number in range(9):
+        write_tone(tmp_path / f"{number}.wav")
+    assert validation_files([tmp_path], 12) == list_split(tmp_path, "valid")
+    assert not caplog.text
 
 
 def test_several_folders_are_joined_in_their_order(tone_corpus: Path, tmp_path: Path) -> None:

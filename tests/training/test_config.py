@@ -220,7 +220,7 @@ def test_bases_in_a_circle_and_missing_bases(tmp_path: Path) -> None:
         ({"generator": {"n_mels": 80}}, "n_mels is 80 in generator and 192 in mel"),
         ({"data": {"folders": ["x"], "segment_frames": 4}}, "segments of 4 frames are 1024 samples; .* at least 1025"),
         ({"loop": {"steps": 0}}, "loop: steps must be at least 1, got 0"),
-        ({"loop": {"steps": 1, "mixed_precision": "fp16"}}, "mixed_precision must be no or bf16, got 'fp16'"),
+        ({"loop": {"steps": 1, "mixed_precision": "fp16"}}, "mixed_precision must be auto, no or bf16, got 'fp16'"),
     ],
 )
 def test_vocoder_runs_that_cannot_train_are_refused_before_they_start(change: dict[str, Any], problem: str) -> None:

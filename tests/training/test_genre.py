@@ -54,7 +54,7 @@ SETTINGS = ClassifierTraining(
     frames_min=32,
     frames_max=64,
     validate_every=25,
-    autocast=False,
+    mixed_precision="no",
     learning_rate=1e-2,
 )
 
@@ -102,7 +102,7 @@ def test_same_seed_same_weights():
 
 
 def test_minutes_end_the_run_after_a_last_validation():
-    settings = ClassifierTraining(minutes=1e-9, frames_min=32, frames_max=32, batch_size=4, autocast=False)
+    settings = ClassifierTraining(minutes=1e-9, frames_min=32, frames_max=32, batch_size=4, mixed_precision="no")
     reports = list(train(small(), separable(0), separable(1), settings))
     assert [(report.step, report.progress) for report in reports] == [(1, 1.0)]
 

@@ -394,6 +394,34 @@ def test_how_long_and_how_often_may_change(make_trainer: Any, line_experiment: A
     make_trainer(experiment, steps=9, seed=4)
 
 
+def test_what_validations_take_of_the_time_is_said(
+    make_trainer: Any,
+    line_experiment: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = [0.0]
+
+    def took(seconds: float, original: Any) -> Any:
+        def timed(*arguments: Any) -> Any:
+            clock[0] += seconds
+            return original(*arguments)
+
+        return timed
+
+    for validation, warned in ((1.0, False), (4.0, True)):
+        monkeypatch.setattr("training.loop.time.monotonic", lambda: clock[0])
+        experiment = line_experiment()
+        experiment.training_step = took(1.0, experiment.training_step)
+        experiment.validate = took(validation, experiment.validate)
+        make_trainer(experiment, run=str(validation), steps=12, validate_every=4, checkpoint_minutes=99.0).run()
+        share = 100 * validation / (4 + validation)
+        assert capsys.readouterr().err.count(f"({share:.0f} % of the time so far is validation)") == 3
+        warning = "validation takes 50 % of the time: raise loop.validate_every (4), or lower data.validation_clips"
+        assert caplog.text.count(warning) == warned
+
+
 def without(values: Any, *names: str) -> Any:
     """Plain values as an earlier version wrote them, which did not know these settings yet."""
     return {name: without(value, *names) if isinstance(value, dict) else value for name, value in values.items()

@@ -36,14 +36,15 @@ def test_time_left_ends_with_max_minutes(clock: list[float], capsys: pytest.Capt
 
 def test_validations_are_shown(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with StepProgress(0, 10, None) as shown:
-        shown.validated(5, {"valid/chroma": 0.98765})
-    assert capsys.readouterr().err == "validation at step 5: valid/chroma 0.9877\n"
+        shown.validated(5, {"valid/chroma": 0.98765}, 0.123)
+    said = "validation at step 5: valid/chroma 0.9877 (12 % of the time so far is validation)\n"
+    assert capsys.readouterr().err == said
 
 
 def test_other_processes_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with StepProgress(0, 10, None, active=False) as shown:
         shown.report(5, {"loss": 1.0})
-        shown.validated(5, {"loss": 1.0})
+        shown.validated(5, {"loss": 1.0}, 0.5)
     assert capsys.readouterr() == ("", "")
 
 
@@ -54,6 +55,6 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     with StepProgress(0, 10, None) as shown:
         assert shown.bar is not None
         shown.report(5, {"loss": 1.0})
-        shown.validated(5, {"valid/chroma": 0.5})
+        shown.validated(5, {"valid/chroma": 0.5}, 0.5)
     text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "5/10" in text and "loss 1.000" in text and "validation at step 5: valid/chroma 0.5" in text

@@ -17,7 +17,7 @@ import soundfile
 
 from data.errors import UserError
 from training.experiment import Sample
-from training.tracking import Tracker, choose_wandb_mode, plot_mels
+from training.tracking import Tracker, plot_mels
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -111,40 +111,6 @@ def test_w_and_b_is_not_even_imported_when_off(tmp_path: Path, monkeypatch: pyte
     tracker.samples(1, [sample()])
     tracker.close()
     assert not (tmp_path / "wandb").exists()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "environment", "netrc", "chosen"),
-    [
-        ("auto", {}, "", "offline"),
-        ("auto", {"WANDB_API_KEY": "k"}, "", "online"),
-        ("auto", {}, "machine api.wandb.ai login user password k", "online"),
-        ("auto", {}, "machine example.org login user password k", "offline"),
-        ("auto", {}, "this is no netrc", "offline"),
-        ("auto", {"WANDB_API_KEY": "k", "WANDB_MODE": "offline"}, "", "offline"),
-        ("auto", {"WANDB_API_KEY": "k", "WANDB_MODE": "disabled"}, "", "off"),
-        ("off", {"WANDB_API_KEY": "k"}, "", "off"),
-        ("offline", {"WANDB_API_KEY": "k"}, "", "offline"),
-        ("online", {}, "", "online"),
-    ],
-)
-def test_which_mode_is_chosen(
-    wanted: str,
-    environment: dict[str, str],
-    netrc: str,
-    chosen: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    if netrc:
-        (tmp_path / ".netrc").write_text(netrc + "\n")
-        (tmp_path / ".netrc").chmod(0o600)
-    assert choose_wandb_mode(wanted) == chosen
 
 
 def test_an_unknown_mode_is_said(tmp_path: Path) -> None:

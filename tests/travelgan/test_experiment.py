@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -432,10 +433,40 @@ def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, translator_val
 def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[str, Any], tmp_path: Path) -> None:
     data = translator_values["data"]
     for change, problem in (
-        ({"styles": ["jazz", "reggae"]}, "no readable clip of style 'reggae'"),
+        ({"styles": ["jazz", "reggae"]}, "has no style 'reggae'. It has jazz, metal; "),
         ({"folder": str(tmp_path / "gone")}, "no such folder"),
         ({"classifier": str(tmp_path / "gone")}, "model folder not found"),
     ):
         config = build(TranslatorTraining, translator_values | {"data": data | change}, "test")
         with pytest.raises(UserError, match=problem):
             TranslatorExperiment(config)
+
+
+def test_a_folder_of_a_users_own(translator_values: dict[str, Any], tmp_path: Path) -> None:
+    """No style is named, and they are called as folders are called; a file that is no audio stops nobody."""
+    styles = ("Drum, Bass: live", "Jazz", "hip hop")
+    generator = np.random.default_rng(0)
+    for style in styles:
+        (tmp_path / "own" / style).mkdir(parents=True)
+        for song in ("first song.wav", "2nd.wav", "3.wav"):
+            soundfile.write(tmp_path / "own" / style / song, 0.1 * generator.standard_normal(8000), 22050)
+    (tmp_path / "own" / "Jazz" / "broken.wav").write_text("no audio")
+    data = {name: value for name, value in translator_values["data"].items() if name != "styles"}
+    data |= {"folder": str(tmp_path / "own"), "paired": False, "validation_clips": 7, "validation_frames": 32}
+    values = translator_values | {"data": data, "weights": {}}
+    experiment = TranslatorExperiment(build(TranslatorTraining, values, "test"))
+    assert experiment.config.data.styles == experiment.translator.styles == styles
+    assert len(experiment.validation) == 7
+    assert {int(item["source_style"]) for item in experiment.validation} == {0, 1, 2}
+    experiment.validate()
+    for sample in experiment.samples():
+        assert re.fullmatch(r"[\w.-]+", sample.name)
+
+
+def test_a_folder_with_one_style_is_refused(translator_values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "Jazz").mkdir()
+    (tmp_path / "Jazz" / "1.wav").touch()
+    data = translator_values["data"] | {"folder": str(tmp_path), "styles": []}
+    config = build(TranslatorTraining, translator_values | {"data": data}, "test")
+    with pytest.raises(UserError, match="has one style, Jazz; a translator needs two or more"):
+        TranslatorExperiment(config)

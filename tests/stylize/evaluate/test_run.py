@@ -169,6 +169,7 @@ def test_a_run_of_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     class Run:
         log, finish = logged.append, staticmethod(lambda: None)
+        dir = str(tmp_path / "wandb" / "offline-run-1" / "files")
 
     modes = []
 
@@ -182,7 +183,8 @@ def test_a_run_of_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyP
     system = {"measures": {"chroma": {"mean": 0.5, "low": 0.4, "high": 0.6}}, "distances": {"kad": 1.0}}
     report = {"tiers": {"test": {"systems": {"x": system}}}, "aims": [], "settings": {}}
     assert flat_summary(report) == {"test/x/chroma": 0.5, "test/x/kad": 1.0}
-    assert log_to_wandb(Settings(work=tmp_path), report) == "off" and not logged
-    assert log_to_wandb(Settings(work=tmp_path, wandb="auto"), report) == "offline"
+    assert log_to_wandb(Settings(work=tmp_path), report) == "W&B: off (as configured)" and not logged
+    place = log_to_wandb(Settings(work=tmp_path, wandb="auto"), report)
+    assert place.startswith(f"W&B: offline (WANDB_MODE=offline), in {tmp_path / 'wandb' / 'offline-run-1'};")
     assert modes == ["offline"] and logged[0]["test/x/chroma"] == 0.5
     assert logged[0]["trade-off"] == str(tmp_path / "report.png")

@@ -88,7 +88,7 @@ def test_offline_run_of_wandb(history: History, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
     run = WandbRun("online", "name", {"iterations": 3})
-    assert run.mode == "offline"
+    assert run.place.startswith("W&B: offline (no key for https://")
     for row in history.rows:
         run.log(row)
     run.close()
