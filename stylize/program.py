@@ -29,6 +29,13 @@ class EarlyStopError(Exception):
     """Ctrl-C ended the work and what was made so far was kept; the message says where it stopped."""
 
 
+class SignalInterrupt(KeyboardInterrupt):
+    """TERM or HUP came.
+
+    Python ends with 130 if a KeyboardInterrupt itself has left an import at the wrong moment, even where it was caught.
+    """
+
+
 class ReceivedSignal:
     """Which signal ended the work.
 
@@ -50,10 +57,10 @@ class ReceivedSignal:
             return
         self.number, self._since = number, time.monotonic()
         interrupt = signal.getsignal(signal.SIGINT)
-        if callable(interrupt):
+        if callable(interrupt) and interrupt is not signal.default_int_handler:
             interrupt(signal.SIGINT, frame)
-        else:  # a job in the background, which Ctrl-C does not reach
-            raise KeyboardInterrupt
+        else:
+            raise SignalInterrupt
 
 
 def run_program(work: Callable[[], int | None], stopped: str = "stopped") -> int:
