@@ -8,6 +8,7 @@ Arrays are float32 of shape (channels, samples); full scale is [-1, 1], which fl
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,7 +290,7 @@ def _inspect(path: Path) -> tuple[AudioInfo, Mp3Stream | None]:
 def _open(path: Path, copy: BinaryIO | None = None) -> _SequentialFile:
     """Open an audio file, or a copy of it that decodes better."""
     try:
-        return _SequentialFile(str(path) if copy is None else copy.fileno(), closefd=copy is None)
+        return _SequentialFile(os.fsencode(path) if copy is None else copy.fileno(), closefd=copy is None)
     except soundfile.LibsndfileError as error:
         raise UserError(
             f"{path} cannot be decoded ({_reason(error)}), expected {READABLE_FORMATS}; "

@@ -34,31 +34,34 @@ class Encoding:
     Args:
         format: libsndfile's container.
         subtypes: libsndfile's encodings on offer; the first is the default.
-        compression_level: libsndfile's 0 (best) to 1 (smallest); None for encodings without loss.
+        quality: 0 (smallest) to 10 (best) where none is asked for; None for encodings without loss.
         sample_rates: the only rates in Hz there are; None where any will do.
     """
 
     format: str
     subtypes: tuple[str, ...]
-    compression_level: float | None = None
+    quality: float | None = None
     sample_rates: tuple[int, ...] | None = None
 
 
-# The compression levels give about 200 kbit/s for stereo music at 44.1 or 48 kHz.
+# The qualities give about 200 kbit/s for stereo music at 44.1 or 48 kHz.
 _ENCODINGS = {
     ".wav": Encoding("WAV", ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
     ".flac": Encoding("FLAC", ("PCM_16", "PCM_24")),
-    ".ogg": Encoding("OGG", ("VORBIS",), 0.35),
-    ".opus": Encoding("OGG", ("OPUS",), 0.65, (8000, 12000, 16000, 24000, 48000)),
+    ".ogg": Encoding("OGG", ("VORBIS",), 6.5),
+    ".opus": Encoding("OGG", ("OPUS",), 3.5, (8000, 12000, 16000, 24000, 48000)),
     ".mp3": Encoding(
-        "MP3", ("MPEG_LAYER_III",), 0.1, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+        "MP3", ("MPEG_LAYER_III",), 9.0, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
     ),
 }
 _BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+PRECISIONS = {"16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT"}
+"""What `--bits` takes, and libsndfile's name for it."""
+BEST_QUALITY = 10.0
 
 
-def matching_subtype(source_subtype: str, path: str | Path) -> str | None:
-    """The encoding that keeps a source's precision in a file with this extension.
+def matching_subtype(source_subtype: str, path: str | Path, bits: str | None = None) -> str | None:
+    """The encoding of a file with this extension: the one asked for, else the one that keeps a source's precision.
 
     A wav file takes over float and 24 bits, a flac file gives both 24 bits; all else is 16 bits. None for
     ogg, opus and mp3, which have no such choice.
@@ -66,13 +69,41 @@ def matching_subtype(source_subtype: str, path: str | Path) -> str | None:
     Args:
         source_subtype: `AudioInfo.subtype` of the source.
         path: the output, of which only the extension counts.
+        bits: one of `PRECISIONS`, or None.
     """
     extension = Path(path).suffix.lower()
     if extension not in (".wav", ".flac"):
         return None
+    if bits is not None:
+        return PRECISIONS[bits]
     if source_subtype in ("FLOAT", "DOUBLE"):
         return "FLOAT" if extension == ".wav" else "PCM_24"
     return "PCM_24" if source_subtype in ("PCM_24", "PCM_32") else "PCM_16"
+
+
+def check_precision(path: str | Path, bits: str | None, quality: float | None) -> None:
+    """Refuse a precision or a quality that files with this extension do not have.
+
+    Args:
+        path: the output, of which only the extension counts.
+        bits: one of `PRECISIONS`, or None for any.
+        quality: 0 to `BEST_QUALITY`, or None for any.
+
+    Raises:
+        UserError: unknown extension, unknown values, values that do not go together.
+    """
+    path = Path(path)
+    encoding = encoding_for(path)
+    if bits is not None:
+        offered = [name for name, subtype in PRECISIONS.items() if subtype in encoding.subtypes]
+        if bits not in offered:
+            there = f"{path.suffix} has {', '.join(offered)}" if offered else f"{path.suffix} has --quality instead"
+            raise UserError(f"{path}: got --bits {bits}; {there}")
+    if quality is not None:
+        if encoding.quality is None:
+            raise UserError(f"{path}: got --quality {quality:g}; {path.suffix} has --bits instead")
+        if not 0 <= quality <= BEST_QUALITY:
+            raise UserError(f"got --quality {quality:g}; expected 0 (smallest) to {BEST_QUALITY:g} (best)")
 
 
 def check_output(
@@ -148,7 +179,7 @@ def _check_encoding(
         )
     try:
         with open_encoder(io.BytesIO(), encoding.format, subtype or encoding.subtypes[0], sample_rate,
-                           channels or 1, encoding.compression_level):  # fmt: skip
+                           channels or 1, encoding.quality):  # fmt: skip
             pass
     except soundfile.SoundFileError as error:
         raise UserError(
@@ -163,9 +194,11 @@ def open_encoder(
     subtype: str,
     sample_rate: int,
     channels: int,
-    compression_level: float | None,
+    quality: float | None,
 ) -> soundfile.SoundFile:
-    """Open libsndfile's encoder for a container and a subtype; compression_level None for no choice."""
+    """Open libsndfile's encoder for a container and a subtype; quality None for no choice."""
+    # One itself is too much for its MP3 encoder.
+    compression_level = None if quality is None else min(1 - quality / BEST_QUALITY, 0.999)
     return soundfile.SoundFile(
         file, "w", sample_rate, channels, subtype, format=container, compression_level=compression_level
     )

@@ -7,11 +7,9 @@ a second pass turns them down if it has to, encodes them, and renames the result
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +20,12 @@ from typing import BinaryIO, Self
 import numpy as np
 import soundfile
 
-from data.audio_formats import check_output, encoding_for, open_encoder, quantise
+from data.atomic import atomic_path, disk_errors, unfinished_file
+from data.audio_formats import check_output, check_precision, encoding_for, open_encoder, quantise
 from data.errors import UserError
 from data.limiter import CEILING_DB, FULL_SCALE
 from data.loudness import Mastering
+from data.tags import copy_tags
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class AudioWriter:
             a choice.
         force: whether an existing file may be replaced.
         mastering: brings the file to a loudness and limits its peaks; None writes the samples at their level.
+        quality: of ogg, opus and mp3, 0 (smallest) to 10 (best); None is about 200 kbit/s.
+        tags_from: a file whose tags (title, artist, cover and so on) are copied; what cannot be is left out.
 
     Attributes:
         frames: samples per channel written so far.
@@ -71,9 +73,12 @@ class AudioWriter:
         subtype: str | None = None,
         force: bool = False,
         mastering: Mastering | None = None,
+        quality: float | None = None,
+        tags_from: Path | None = None,
     ) -> None:
         self.path = Path(path)
         check_output(self.path, force, sample_rate, channels, subtype)
+        check_precision(self.path, None, quality)
         self.sample_rate = sample_rate
         self.channels = channels
         self.frames = 0
@@ -83,18 +88,16 @@ class AudioWriter:
         self._mastering = mastering
         self._encoding = encoding_for(self.path)
         self._subtype = subtype or self._encoding.subtypes[0]
-        unfinished = self.path.parent / f".unfinished-{secrets.token_hex(6)}"
-        self._raw_path = unfinished.with_suffix(".f32")
-        self._encoded_path = unfinished.with_suffix(self.path.suffix)
+        self._quality = self._encoding.quality if quality is None else quality
+        self._tags_from = tags_from
+        self._cleanup = contextlib.ExitStack()
         self._raw: BinaryIO | None = None
 
     def __enter__(self) -> Self:
-        try:
-            with _disk_errors(self.path):
-                self._raw = self._raw_path.open("xb")
-        except BaseException:
-            self._discard()
-            raise
+        with disk_errors(self.path), contextlib.ExitStack() as stack:
+            self._raw_path = stack.enter_context(unfinished_file(self.path.parent, ".f32"))
+            self._raw = stack.enter_context(self._raw_path.open("wb"))
+            self._cleanup = stack.pop_all()
         return self
 
     def __exit__(
@@ -104,7 +107,9 @@ class AudioWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._discard()
+            self._raw = None
+            with contextlib.suppress(OSError):  # of a full disk, which was said before
+                self._cleanup.close()
 
     def write(self, block: np.ndarray) -> None:
         """Append a block.
@@ -112,8 +117,8 @@ class AudioWriter:
         Shape: (channels, samples).
 
         Raises:
-            ValueError: wrong shape, or samples that are NaN or infinite.
-            UserError: the disk is full or fails.
+            ValueError: wrong shape.
+            UserError: samples that are NaN or infinite; the disk is full or fails.
         """
         if self._raw is None:
             raise ValueError("AudioWriter writes only inside its with statement")
@@ -121,8 +126,11 @@ class AudioWriter:
             raise ValueError(f"got a block of shape {block.shape}, expected ({self.channels}, samples)")
         block_peak = float(np.abs(block).max(initial=0.0))
         if not math.isfinite(block_peak):
-            raise ValueError(f"got NaN or infinite samples after {self.frames / self.sample_rate:.3f} s")
-        with _disk_errors(self.path):
+            raise UserError(
+                f"got NaN or infinite samples after {self.frames / self.sample_rate:.3f} s of {self.path}: "
+                "the model that made them is damaged (use another or export it again), or its input far too loud"
+            )
+        with disk_errors(self.path):
             self._raw.write(np.ascontiguousarray(block.T, dtype=np.float32).data)
         self.peak = max(self.peak, block_peak)
         self.frames += block.shape[1]
@@ -138,19 +146,18 @@ class AudioWriter:
                 "%s: peak %.3f is over full scale, the whole file is turned down by %.2f dB (gain %.4f)",
                 self.path, self.peak, -20 * math.log10(self.gain), self.gain,
             )  # fmt: skip
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._raw.close()
             if self._mastering is not None:
-                ceiling_db = CEILING_DB - (_LOSSY_MARGIN_DB if self._encoding.compression_level is not None else 0.0)
+                ceiling_db = CEILING_DB - (_LOSSY_MARGIN_DB if self._encoding.quality is not None else 0.0)
                 self._mastering.fit(self._raw_blocks, self.sample_rate, self.channels, ceiling_db)
                 self.gain = self._mastering.gain
-            with self._encoded_path.open("x+b") as encoded:
+        with atomic_path(self.path, self._force) as path:
+            with path.open("r+b") as encoded:
                 self._encode_in_thread(encoded)
-                encoded.flush()
-                os.fsync(encoded.fileno())
-            if self.path.exists() and not self._force:
-                raise UserError(f"{self.path} has appeared meanwhile; use --force to replace it")
-            os.replace(self._encoded_path, self.path)
+            if self._tags_from is not None and not copy_tags(self._tags_from, path):
+                with path.open("w+b") as encoded:  # once more, in case the file was left half changed
+                    self._encode_in_thread(encoded)
 
     def _encode_in_thread(self, encoded: BinaryIO) -> None:
         """Encode in a second thread, because Ctrl-C is delivered to the main thread only.
@@ -171,7 +178,7 @@ class AudioWriter:
         output = _OutputFile(encoded)
         try:
             with open_encoder(output, self._container(), self._subtype, self.sample_rate, self.channels,
-                              self._encoding.compression_level) as encoder:  # fmt: skip
+                              self._quality) as encoder:  # fmt: skip
                 for block in self._finished_blocks():
                     if cancelled.is_set():
                         break
@@ -199,16 +206,6 @@ class AudioWriter:
         bytes_per_sample = {"PCM_16": 2, "PCM_24": 3, "DOUBLE": 8}.get(self._subtype, 4)
         size = self.frames * self.channels * bytes_per_sample
         return "RF64" if self._encoding.format == "WAV" and size > _RIFF_LIMIT else self._encoding.format
-
-    def _discard(self) -> None:
-        """Remove what is unfinished; nothing is left of it after success."""
-        if self._raw is not None:
-            with contextlib.suppress(OSError):
-                self._raw.close()
-            self._raw = None
-        for path in (self._raw_path, self._encoded_path):
-            with contextlib.suppress(OSError):
-                path.unlink()
 
 
 class _OutputFile:
@@ -246,16 +243,3 @@ class _OutputFile:
 
     def tell(self) -> int:
         return self._file.tell()
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Turn an error of the operating system into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"disk full while writing {path}; free some space or use another disk") from error
-        if error.errno == errno.EFBIG:
-            raise UserError(f"{path} becomes too large for its disk; use another disk or format") from error
-        raise UserError(f"{path} cannot be written: {error.strerror}") from error

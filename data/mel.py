@@ -127,6 +127,11 @@ def mel_filterbank(config: MelConfig) -> Tensor:
     )
 
 
+def band_frequencies(config: MelConfig) -> Tensor:
+    """Where the filter of each mel band is highest, Hz, (n_mels,)."""
+    return mel_filterbank(config).argmax(dim=0) * (config.sample_rate / config.n_fft)
+
+
 class LogMel(nn.Module):
     """Waveform to log10 mel magnitudes, frame `t` centred on sample `(t + 0.5) * hop_length`.
 

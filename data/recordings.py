@@ -18,6 +18,7 @@ import numpy as np
 from data.audio import AudioReader, AudioWriter, probe_audio
 from data.debian_packages import package_files, package_licence
 from data.errors import UserError
+from data.names import readable
 from data.plain import build, one_line, parse_json, read_lines
 
 logger = logging.getLogger(__name__)
@@ -307,7 +308,7 @@ def write_manifest(output: Path, entries: dict[str, Entry]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     partial = output / (MANIFEST + ".part")
     lines = [json.dumps(asdict(entries[name]), ensure_ascii=False) for name in sorted(entries)]
-    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    partial.write_text(readable("".join(line + "\n" for line in lines)), encoding="utf-8")
     os.replace(partial, output / MANIFEST)
 
 

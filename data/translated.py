@@ -26,6 +26,7 @@ from torch.utils.data import Dataset
 from data.audio import AudioInfo
 from data.errors import UserError
 from data.mel import MelConfig
+from data.names import readable
 from data.plain import build, one_line, parse_json, read_json, read_lines
 from data.segments import AudioSegments, probe_all, read_crop, take_readable
 from data.sources import EvenDraw, Source, spread
@@ -156,7 +157,7 @@ def _write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(readable(text), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None

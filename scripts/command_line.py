@@ -9,19 +9,16 @@ from typing import Any
 
 import typer
 
-from data.errors import UserError
+from stylize.program import HELP_OPTIONS, invoke, run_program
 
 
 def run_command(function: Callable[..., Any]) -> None:
-    """Run `function` as a command; a :class:`UserError` becomes `error: ...` on stderr and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    """Run `function` as a command, as `stylize.program.run_program` does, and exit."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(function)
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+    app.command(context_settings=HELP_OPTIONS)(function)
+
+    def work() -> int:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        return invoke(app)
+
+    sys.exit(run_program(work))

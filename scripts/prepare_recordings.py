@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 from data import recordings
 from data.debian_packages import package_files, require_packages
 from data.errors import UserError
+from stylize.program import run_program
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,21 +50,16 @@ def plan(options: argparse.Namespace) -> tuple[list[recordings.Excerpt], list[re
     return recordings.plan_sources(sources, limits)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def prepare(options: argparse.Namespace) -> int:
     """Prepare the recordings, name every file that was skipped, and print the minutes per source."""
-    options = build_parser().parse_args(arguments)
     minutes: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    try:
-        excerpts, skipped = plan(options)
-        for index, result in enumerate(recordings.prepare(excerpts, options.out), start=1):
-            if isinstance(result, recordings.Skipped):
-                skipped.append(result)
-            else:
-                minutes[result.source, result.split, result.licence].append(result.seconds / 60)
-            print(f"\r{index}/{len(excerpts)}", end="", file=sys.stderr, flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    excerpts, skipped = plan(options)
+    for index, result in enumerate(recordings.prepare(excerpts, options.out), start=1):
+        if isinstance(result, recordings.Skipped):
+            skipped.append(result)
+        else:
+            minutes[result.source, result.split, result.licence].append(result.seconds / 60)
+        print(f"\r{index}/{len(excerpts)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     for one in skipped:
         print(f"skipped {one.path}: {one.reason}")
@@ -70,6 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{source:24} {split:6} {len(lengths):4} files {sum(lengths):7.1f} min  {licence}")
     print(f"{sum(sum(lengths) for lengths in minutes.values()):.1f} minutes in {options.out}")
     return 0 if minutes else 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run; the exit code."""
+    options = build_parser().parse_args(arguments)
+    return run_program(partial(prepare, options))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from data.corpus.renderer import MANIFEST_NAME, CorpusPlan, render_corpus
 from data.corpus.synthesis import check_tools
 from data.debian_packages import package_files, require_packages
 from data.errors import UserError
+from data.names import readable
 from data.sources import list_split
 from data.verify import verify_folder
 from scripts.command_line import run_command
@@ -254,7 +255,7 @@ def report(
     }
     path = out / SUMMARY
     temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(readable(json.dumps(summary, indent=2, ensure_ascii=False)) + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from data.folder import Clip, choose_styles, index_folder
 from data.mel import MEL_PRESETS
 from data.mel_cache import MelCache
 from data.segments import choose_validation
+from stylize.program import run_program
 from training.genre import (
     Accuracy,
     ClassifierTraining,
@@ -134,15 +136,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, run, and turn what the user can fix into one line and exit code 2."""
+    """Parse and run; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = build_parser().parse_args(arguments)
-    try:
-        run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_program(partial(run, options))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from data.errors import UserError
 from data.verify import FAULTS, GenreSummary, summarise, verify_folder
+from stylize.program import run_program
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -52,32 +54,33 @@ def make_table(summaries: Sequence[GenreSummary]) -> Table:
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def check(options: argparse.Namespace) -> int:
     """Run the check, print the table and a line `PATH: fault: what` for each fault."""
-    options = get_parser().parse_args(arguments)
-    try:
-        if options.sample_rate <= 0:
-            raise UserError(f"--sample-rate must be above zero, got {options.sample_rate}")
-        if not options.min_seconds >= 0:
-            raise UserError(f"--min-seconds must not be negative, got {options.min_seconds}")
-        with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("checking")
-            reports = verify_folder(
-                options.folder,
-                sample_rate=options.sample_rate,
-                min_seconds=options.min_seconds,
-                jobs=options.jobs,
-                progress=lambda done, files: bar.update(task, completed=done, total=files),
-            )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.sample_rate <= 0:
+        raise UserError(f"--sample-rate must be above zero, got {options.sample_rate}")
+    if not options.min_seconds >= 0:
+        raise UserError(f"--min-seconds must not be negative, got {options.min_seconds}")
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("checking")
+        reports = verify_folder(
+            options.folder,
+            sample_rate=options.sample_rate,
+            min_seconds=options.min_seconds,
+            jobs=options.jobs,
+            progress=lambda done, files: bar.update(task, completed=done, total=files),
+        )
     width = None if sys.stdout.isatty() else 120
     Console(width=width).print(make_table(summarise(reports)))
     for report in reports:
         for fault, line in report.faults.items():
             print(f"{report.path}: {fault}: {line}")
     return 1 if any(report.faults for report in reports) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and run; the exit code."""
+    options = get_parser().parse_args(arguments)
+    return run_program(partial(check, options))
 
 
 if __name__ == "__main__":

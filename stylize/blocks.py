@@ -13,6 +13,7 @@ whole song, and the samples beyond it are reflected, as :class:`data.mel.LogMel`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,27 @@ ReadSamples = Callable[[int], np.ndarray]
 def round_up(value: int, multiple: int) -> int:
     """The smallest multiple that is not below the value."""
     return -(-value // multiple) * multiple
+
+
+def read_excerpt(read: ReadSamples, first: int, count: int | None) -> ReadSamples:
+    """Read a part of a song as if it were all.
+
+    Args:
+        read: gives the song's samples in order.
+        first: samples before the part.
+        count: samples of the part; None for all that follow.
+    """
+    left = math.inf if count is None else count
+
+    def read_part(samples: int) -> np.ndarray:
+        nonlocal left, first
+        while first > 0 and (dropped := read(min(first, 65536)).shape[1]):
+            first -= dropped
+        part = read(int(min(samples, left))) if left else read(1)[:, :0]
+        left -= part.shape[1]
+        return part
+
+    return read_part
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command `stylize`: a song or a folder of songs in, the same music in another style out."""
+"""The command `stylize`: songs and folders of songs in, the same music in another style out."""
 
 from __future__ import annotations
 
@@ -6,123 +6,212 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from data.audio import AudioInfo, scan_audio
+from data.atomic import disk_errors
+from data.audio import scan_audio
+from data.audio_formats import PRECISIONS
 from data.errors import UserError
 from stylize.listening.command import listen_app
-from stylize.models import check_device_name, read_pair
-from stylize.optimize.command import EarlyStopError, optimize_command
+from stylize.models import check_device_name, peek_styles, read_pair
+from stylize.optimize.command import optimize_command
 from stylize.optimize.compare_command import compare_command
+from stylize.program import FAILED, HELP_OPTIONS, invoke, print_error, run_program
 from stylize.progress import SongProgress
-from stylize.report import describe_model, describe_result
-from stylize.request import Job, Order, check_known, inspect_song, plan_jobs
+from stylize.report import Reporter, describe_model
+from stylize.request import Order, check_known, inspect_song, plan_jobs
 from stylize.web.command import web_command
+from stylize.web.pace import Pace
 
 if TYPE_CHECKING:
     from stylize.pipeline import Style, Stylizer
 
+DISTRIBUTION = "travelgan-music-style-transfer"
 DEFAULT_COMMAND = "song"
-INTERRUPTED = 130
+PARTLY_FAILED = 1
 
 
 class DefaultCommandGroup(TyperGroup):
     """A group of commands in which arguments that name none of them go to the default command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command's name in front, unless a command or the group's own help is asked for."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+        """Put the default command's name in front, unless a command or an option of the group is asked for."""
+        own = {name for option in self.get_params(ctx) for name in option.opts}
+        if args and args[0] not in self.commands and args[0].partition("=")[0] not in own:
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The commands, and the options of the default one."""
         super().format_help(ctx, formatter)
-        command = self.commands[DEFAULT_COMMAND]
-        with command.make_context(DEFAULT_COMMAND, [], parent=ctx, resilient_parsing=True) as default:
-            command.format_help(default, formatter)
+        with self._default_context(ctx) as default:
+            default.command.format_help(default, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands, and the options of the default one."""
+        with self._default_context(ctx) as default:
+            return super().shell_complete(ctx, incomplete) + default.command.shell_complete(default, incomplete)
+
+    def _default_context(self, ctx: Any) -> Any:
+        return self.commands[DEFAULT_COMMAND].make_context(DEFAULT_COMMAND, [], parent=ctx, resilient_parsing=True)
 
 
-app = typer.Typer(cls=DefaultCommandGroup, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=DefaultCommandGroup, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS)
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.")]
 VocoderOption = Annotated[Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.")]
+WHICH, FILE, RUN, TALK = "Which songs, which part", "Output files", "Models and machine", "What is printed"
+
+
+def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"stylize {metadata.version(DISTRIBUTION)}")
+        except metadata.PackageNotFoundError:
+            print("stylize, not installed")
+        raise typer.Exit
+
+
+def _complete_style(ctx: typer.Context, incomplete: str) -> list[str]:
+    model = ctx.params.get("model")
+    return [style for style in peek_styles(model and Path(model)) if style.casefold().startswith(incomplete.casefold())]
 
 
 @app.callback()
-def group() -> None:
-    """Hear a song in another style: `stylize SONG --to STYLE -o OUTPUT` (the word `song` can be left out)."""
+def group(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hear songs in another style: `stylize SONG --to STYLE -o OUTPUT` (the word `song` can be left out)."""
 
 
 @app.command(DEFAULT_COMMAND)
 def stylize_songs(
-    source: Annotated[Path, typer.Argument(metavar="SONG", help="An audio file, or a folder of them.")],
-    to: Annotated[str | None, typer.Option(help="A style, or a mixture: jazz:0.7,metal:0.3")] = None,
+    songs: Annotated[list[Path], typer.Argument(metavar="SONG", help="Audio files, or folders of them.")],
+    to: Annotated[
+        str | None,
+        typer.Option(help="A style, or a mixture: jazz,metal or jazz:7,metal:3", autocompletion=_complete_style),
+    ] = None,
     like: Annotated[Path | None, typer.Option(help="A recording in the wanted style.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: SONG.STYLE.wav")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A file, or a folder. Default: SONG.STYLE.wav, FOLDER.STYLE/")
+    ] = None,
     strength: Annotated[float, typer.Option(help="From 0 (the song's own sound) to 1 (the style).")] = 1.0,
-    sample_rate: Annotated[int | None, typer.Option(help="Of the output, Hz; default: the song's.")] = None,
-    loudness: Annotated[str, typer.Option(help="song (as loud as the song), off, or LUFS such as -14.")] = "song",
-    picture: Annotated[Path | None, typer.Option(help="PNG of the mel spectrogram before and after.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
-    model: ModelOption = None,
-    vocoder: VocoderOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
+    skip_existing: Annotated[bool, _option(WHICH, "Leave out songs whose output exists.", "--skip-existing")] = False,
+    offset: Annotated[float, _option(WHICH, "Begin so many seconds into the song.")] = 0.0,
+    duration: Annotated[float | None, _option(WHICH, "Make so many seconds of it; default: all.")] = None,
+    filename: Annotated[
+        str | None, _option(FILE, "Name of each, such as {name}.{style}.{ext}; its ending is the format.")
+    ] = None,
+    sample_rate: Annotated[int | None, _option(FILE, "Hz; default: the song's.")] = None,
+    bits: Annotated[
+        str | None, _option(FILE, f"Of wav and flac: {', '.join(PRECISIONS)}; default: the song's.")
+    ] = None,
+    quality: Annotated[
+        float | None, _option(FILE, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.")
+    ] = None,
+    loudness: Annotated[str, _option(FILE, "song (as loud as the song), off, or LUFS such as -14.")] = "song",
+    picture: Annotated[Path | None, _option(FILE, "PNG of the mel spectrogram before and after.")] = None,
+    model: Annotated[Path | None, _option(RUN, "Translator folder; default: the bundled one.")] = None,
+    vocoder: Annotated[Path | None, _option(RUN, "Vocoder folder; default: the bundled one.")] = None,
+    device: Annotated[str, _option(RUN, "auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    threads: Annotated[int | None, _option(RUN, "CPU threads; default: all cores.", min=1)] = None,
+    quiet: Annotated[bool, _option(TALK, "Only errors.", "-q", "--quiet")] = False,
+    verbose: Annotated[bool, _option(TALK, "Also models, device and formats, on stderr.", "-v", "--verbose")] = False,
+    as_json: Annotated[bool, _option(TALK, "A JSON object for each song, one a line.", "--json")] = False,
 ) -> int:
-    """Write a song, or each song of a folder, in another style."""
-    order = Order(source, output, to, like, strength, sample_rate, picture, force, loudness)
-    check_device_name(device)
-    jobs = plan_jobs(order)
-    if source.is_dir():
-        return _stylize_folder(jobs, order, _load(order, model, vocoder, device, threads))
-    info = inspect_song(jobs[0], order)
-    _stylize_one(jobs[0], info, order, *_load(order, model, vocoder, device, threads))
-    return 0
+    """Write songs, or each song of a folder, in another style."""
+    order = Order(
+        songs[0], output, to, like, strength, sample_rate, picture, force, loudness,
+        filename=filename, skip_existing=skip_existing, offset=offset, duration=duration, bits=bits, quality=quality,
+    )  # fmt: skip
+    machine = Machine(model, vocoder, device, threads)
+    return _run(order, songs[1:], machine, quiet=quiet, verbose=verbose, as_json=as_json)
 
 
-def _load(
-    order: Order, model: Path | None, vocoder: Path | None, device: str, threads: int | None
-) -> tuple[Stylizer, Style]:
-    """Everything cheap is checked by now but the reference and the models; then load them."""
+@dataclass(frozen=True)
+class Machine:
+    """What works on the songs, and where; see the options of the same names."""
+
+    model: Path | None
+    vocoder: Path | None
+    device: str
+    threads: int | None
+
+
+def _run(order: Order, more: Sequence[Path], machine: Machine, *, quiet: bool, verbose: bool, as_json: bool) -> int:
+    """Check everything that is cheap, then load the models and make what can be made."""
+    if quiet and verbose:
+        raise UserError("got both --quiet and --verbose; give one of them")
+    check_device_name(machine.device)
+    known = peek_styles(machine.model)
+    jobs = plan_jobs(order, known, more)
+    reporter = Reporter(order, quiet=quiet, verbose=verbose, as_json=as_json)
+    todo = []
+    for job in jobs:
+        if order.skip_existing and job.output.exists():
+            reporter.skipped(job)
+        else:
+            todo.append(job)
+    if not todo:
+        return 0
+    single = None
+    if not more and not order.source.is_dir():  # no model needs to be loaded for a song that is none
+        try:
+            single = inspect_song(todo[0], order)
+        except UserError as error:
+            reporter.failed(todo[0], error)
+            return FAILED
+    stylizer, style = _load(order, machine, reporter)
+    failed, pace = 0, Pace()
+    for number, job in enumerate(todo, 1):
+        name = job.source.name if len(todo) == 1 else f"{number}/{len(todo)} {job.source.name}"
+        try:
+            info = single or inspect_song(job, order)
+            reporter.begun(job, info)
+            with disk_errors(job.output):
+                job.output.parent.mkdir(parents=True, exist_ok=True)
+            with SongProgress(name, order.seconds(info), pace, hidden=quiet) as bar:
+                result = stylizer.convert(info, job.output, style, order, bar.report)
+            reporter.finished(job, result)
+        except UserError as error:
+            reporter.failed(job, error)
+            failed += 1
+    if failed and len(jobs) > 1:
+        print_error(f"{failed} of {len(jobs)} songs could not be stylized, for the reasons above")
+    return 0 if not failed else FAILED if failed == len(jobs) else PARTLY_FAILED
+
+
+def _load(order: Order, machine: Machine, reporter: Reporter) -> tuple[Stylizer, Style]:
+    """The models, and the style that an order asks for."""
     if order.like is not None:
         scan_audio(order.like)
-    pair = read_pair(model, vocoder)
-    check_known(order.weights, pair.styles)
+    pair = read_pair(machine.model, machine.vocoder)
+    check_known(order.weights(pair.styles), pair.styles)
 
     import torch
 
     from stylize.pipeline import Stylizer
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    stylizer = Stylizer.from_pretrained(pair.translator, pair.vocoder, device)
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
+    stylizer = Stylizer.from_pretrained(pair.translator, pair.vocoder, machine.device)
+    reporter.detail(f"translator: {pair.translator}")
+    reporter.detail(f"vocoder: {pair.vocoder}")
+    reporter.detail(f"device: {stylizer.device}, {torch.get_num_threads()} CPU threads")
     return stylizer, stylizer.style_for(order)
-
-
-def _stylize_one(job: Job, info: AudioInfo, order: Order, stylizer: Stylizer, style: Style) -> None:
-    with SongProgress(job.source.name, info.seconds) as bar:
-        result = stylizer.convert(info, job.output, style, order, bar.update)
-    print(describe_result(result), flush=True)
-
-
-def _stylize_folder(jobs: list[Job], order: Order, loaded: tuple[Stylizer, Style]) -> int:
-    failed = 0
-    for job in jobs:
-        try:
-            info = inspect_song(job, order)
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-            _stylize_one(job, info, order, *loaded)
-        except UserError as error:
-            _print_error(str(error))
-            failed += 1
-    if failed:
-        raise UserError(f"{failed} of {len(jobs)} songs could not be stylized, for the reasons above")
-    return 0
 
 
 app.command("optimize")(optimize_command)
@@ -146,10 +235,6 @@ def show_model(model: Annotated[Path, typer.Argument(metavar="MODEL", help="A mo
     return 0
 
 
-def _print_error(message: str) -> None:
-    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -157,29 +242,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: in place of those of the process.
 
     Returns:
-        exit code: 0; 2 for what the user can mend, with one line on stderr; 130 after Ctrl-C.
+        exit code: 0; 1 where some of the songs could not be made; 2 for what the user can mend, with one line on
+        stderr; 128 and its number after a signal, so 130 after Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        with _quiet_writer():
-            code = int(app(args=arguments or ["--help"], prog_name="stylize", standalone_mode=False) or 0)
-    except UserError as error:
-        _print_error(str(error))
-        return 2
-    except EarlyStopError as stop:
-        print(stop, file=sys.stderr, flush=True)
-        return INTERRUPTED
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except Exception as error:
-        # Typer's usage errors are those of click or of its own copy of click, by version.
-        if not hasattr(error, "format_message"):
-            raise
-        _print_error(f"{error.format_message()} (`stylize --help` shows the options)")
-        return 2
-    if code == INTERRUPTED:  # newer versions of typer return it, older ones raise Abort
-        print("stopped; nothing unfinished was kept", file=sys.stderr)
-    return code
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with _quiet_writer():
+        return run_program(lambda: invoke(app, arguments, "stylize"), "stopped; nothing unfinished was kept")
 
 
 @contextlib.contextmanager

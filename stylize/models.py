@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,6 +59,19 @@ def read_styles(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
     if not isinstance(styles, list) or not styles or not all(isinstance(style, str) for style in styles):
         raise UserError(f"{folder}/config.json names no styles; export the model again")
     return tuple(styles)
+
+
+def peek_styles(folder: Path | None = None) -> tuple[str, ...]:
+    """The styles of a translator, without PyTorch; none where the folder is unusable, which :func:`read_pair` explains.
+
+    Args:
+        folder: model folder, None for the bundled one.
+    """
+    folder = folder or BUNDLED_TRANSLATOR
+    try:
+        return read_styles(json.loads((folder / "config.json").read_text(encoding="utf-8")), folder)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError):
+        return ()
 
 
 def _read_mel(config: Mapping[str, Any], folder: Path) -> MelConfig:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.errors import UserError
+from data.names import readable
+
+_ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 def check_picture(path: Path, force: bool) -> None:
@@ -74,13 +77,30 @@ def _average_columns(mel: np.ndarray, count: int) -> np.ndarray:
     return mel.reshape(mel.shape[0], -1, count).mean(axis=2)
 
 
-def save_picture(path: Path, before: np.ndarray, after: np.ndarray, *, seconds: float, title: str) -> None:
+def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:
+    """Where round frequencies stand on an axis of mel bands, and what they are called.
+
+    Args:
+        frequencies: of the bands, Hz, rising.
+    """
+    places = np.arange(len(frequencies)) + 0.5  # the middle of each band
+    return [
+        (float(np.interp(hertz, frequencies, places)), f"{hertz / 1000:g} kHz" if hertz >= 1000 else f"{hertz} Hz")
+        for hertz in _ROUND_FREQUENCIES
+        if frequencies[0] <= hertz <= frequencies[-1]
+    ]
+
+
+def save_picture(
+    path: Path, before: np.ndarray, after: np.ndarray, *, frequencies: np.ndarray, seconds: float, title: str
+) -> None:
     """Draw two log-mel spectrograms of a song above each other.
 
     Args:
         path: of the PNG file; written under a temporary name first.
         before: (n_mels, columns), log10 magnitudes.
         after: the same of the result.
+        frequencies: of the bands, Hz.
         seconds: duration of the song.
         title: of the lower picture, the style.
     """
@@ -90,6 +110,7 @@ def save_picture(path: Path, before: np.ndarray, after: np.ndarray, *, seconds: 
     figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    ticks = hertz_ticks(frequencies)
     low, high = np.percentile(before, 2), max(before.max(), after.max())
     for axis, mel, name in zip(axes, (before, after), ("before", f"after: {title}"), strict=True):
         image = axis.imshow(
@@ -102,18 +123,10 @@ def save_picture(path: Path, before: np.ndarray, after: np.ndarray, *, seconds: 
             vmax=max(high, low + 1e-3),
             extent=(0.0, seconds, 0, mel.shape[0]),
         )
-        axis.set_title(name)
-        axis.set_ylabel("mel bin")
+        axis.set_title(readable(name), parse_math=False)
+        axis.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
+        axis.set_ylabel("frequency")
         figure.colorbar(image, ax=axis, label="log10 magnitude")
     axes[-1].set_xlabel("seconds")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".png", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            canvas.print_png(stream)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(f"could not write {path}: {error.strerror}") from None
-        raise
+    with atomic_write(path) as stream:
+        canvas.print_png(stream)

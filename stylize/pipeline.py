@@ -15,9 +15,9 @@ from torch import Tensor
 from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype, resampled_length, scan_audio
 from data.errors import UserError
 from data.loudness import LoudnessMeter, Mastering
-from data.mel import LogMel, MelConfig
+from data.mel import LogMel, MelConfig, band_frequencies
 from melgan import Vocoder
-from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows
+from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows, read_excerpt
 from stylize.models import check_same_mel, find_device, read_pair
 from stylize.picture import MelHistory, save_picture
 from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
@@ -156,7 +156,7 @@ class Stylizer:
         Raises:
             UserError: unknown styles, weights that do not add up.
         """
-        weights = parse_styles(to)
+        weights = parse_styles(to, self.styles)
         check_known(weights, self.styles)
         return self.translator.style_vector(weights).to(self.device)
 
@@ -190,6 +190,10 @@ class Stylizer:
         sample_rate: int | None = None,
         picture: Path | str | None = None,
         force: bool = False,
+        offset: float = 0.0,
+        duration: float | None = None,
+        bits: str | None = None,
+        quality: float | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """Check a song, stylize it and write the result.
@@ -202,12 +206,12 @@ class Stylizer:
             UserError: anything about these that cannot be done; nothing is written then.
         """
         order = Order(
-            Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force, loudness
-        )
+            Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force, loudness,
+            offset=offset, duration=duration, bits=bits, quality=quality,
+        )  # fmt: skip
         if order.source.is_dir():
             raise UserError(f"{source} is a folder; give one song")
-        (job,) = plan_jobs(order)
-        check_known(order.weights, self.styles)
+        (job,) = plan_jobs(order, self.styles)
         info = inspect_song(job, order)
         if order.like is not None:
             scan_audio(order.like)
@@ -216,7 +220,7 @@ class Stylizer:
     def style_for(self, order: Order) -> Style:
         """The style that an order asks for."""
         if order.to is not None:
-            return Style(self.named_style(order.to), order.weights)
+            return Style(self.named_style(order.to), order.weights(self.styles))
         return Style(*self.style_like(str(order.like)), by_example=True)
 
     def convert(
@@ -236,18 +240,26 @@ class Stylizer:
         """
         started = time.perf_counter()
         rate, output_rate = self.mel_config.sample_rate, order.sample_rate or info.sample_rate
-        length = resampled_length(info.frames, info.sample_rate, output_rate)
-        subtype = matching_subtype(info.subtype, output)
+        first, frames = order.excerpt(info)
+        length = resampled_length(frames, info.sample_rate, output_rate)
+        subtype = matching_subtype(info.subtype, output, order.bits)
         histories = (MelHistory(), MelHistory())
         done = 0
         change, mastering, song = _Change(self.mel_config), Mastering(), LoudnessMeter(rate, info.channels)
         with (
             AudioReader(info.path, sample_rate=rate) as reader,
-            AudioWriter(output, output_rate, info.channels, subtype, order.force, mastering) as writer,
+            AudioWriter(
+                output, output_rate, info.channels, subtype, order.force, mastering, order.quality, info.path
+            ) as writer,
         ):
+            part = read_excerpt(
+                reader.read,
+                resampled_length(first, info.sample_rate, rate),
+                resampled_length(frames, info.sample_rate, rate) if frames < info.frames else None,
+            )
 
             def read(samples: int) -> np.ndarray:
-                piece = reader.read(samples)
+                piece = part(samples)
                 song.push(piece)
                 return piece
 
@@ -266,7 +278,9 @@ class Stylizer:
         elapsed = time.perf_counter() - started
         if order.picture is not None:
             before, after = (history.image() for history in histories)
-            save_picture(order.picture, before, after, seconds=info.seconds, title=order.label)
+            frequencies = band_frequencies(self.mel_config).numpy()
+            title, seconds = order.label(self.styles), length / output_rate
+            save_picture(order.picture, before, after, frequencies=frequencies, seconds=seconds, title=title)
         return Result(
             output,
             length / output_rate,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from data.loudness import describe_limiting
+from stylize.program import print_error
 
 if TYPE_CHECKING:
+    from data.audio import AudioInfo
     from stylize.pipeline import Result
+    from stylize.request import Job, Order
 
 LEAST_SHARE = 0.05
 """Styles with a smaller weight are not named."""
@@ -52,6 +58,66 @@ def describe_notes(result: Result) -> list[str]:
             "to this model the song is near that style already: try another style, or a mixture"
         )
     return notes + describe_limiting(result.limited_db)
+
+
+class Reporter:
+    """Says on stdout what became of each song, as text or as a JSON object a line, and errors on stderr.
+
+    Args:
+        order: what was asked for.
+        quiet: say nothing but errors.
+        verbose: say more, on stderr.
+        as_json: JSON on stdout, also of songs that failed.
+    """
+
+    def __init__(self, order: Order, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+        self._order = order
+        self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
+
+    def detail(self, text: str) -> None:
+        """What is seldom worth a line."""
+        if self._verbose:
+            print(text, file=sys.stderr, flush=True)
+
+    def begun(self, job: Job, info: AudioInfo) -> None:
+        """Work on a song begins."""
+        self.detail(
+            f"{job.source}: {info.format} {info.subtype}, {info.sample_rate} Hz, {info.channels} channels, "
+            f"{info.seconds:.1f} s; to {job.output}"
+        )
+
+    def finished(self, job: Job, result: Result) -> None:
+        """A song was written; the record holds all that the result does."""
+        values = {name: _plain(value) for name, value in dataclasses.asdict(result).items() if name != "path"}
+        about = {"style": values.pop("styles"), "like": _plain(self._order.like)}
+        self._say(describe_result(result), job, about | values)
+
+    def skipped(self, job: Job) -> None:
+        """A song was left out because its output is there."""
+        self._say(f"{job.output}: exists already, left out", job, {"skipped": True})
+
+    def failed(self, job: Job, error: UserError) -> None:
+        """A song could not be made."""
+        print_error(error)
+        if self._as_json:
+            self._say("", job, {"error": str(error)})
+
+    def _say(self, text: str, job: Job, record: dict[str, Any]) -> None:
+        if self._as_json:
+            print(json.dumps({"source": str(job.source), "output": str(job.output)} | record), flush=True)
+        elif not self._quiet:
+            print(text, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: no number that is none, text for what it does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def describe_model(folder: Path) -> str:

@@ -197,12 +197,14 @@ def plot_mels(mels: Mapping[str, np.ndarray], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from data.names import readable
+
     figure = Figure(figsize=(4.5 * len(mels), 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     for index, (title, mel) in enumerate(mels.items()):
         axes = figure.add_subplot(1, len(mels), index + 1)
         axes.imshow(mel, origin="lower", aspect="auto", vmin=-4, vmax=1, cmap="magma", interpolation="nearest")
-        axes.set_title(title, fontsize=9)
+        axes.set_title(readable(title), fontsize=9, parse_math=False)
         axes.set_xlabel("frame")
         axes.set_ylabel("mel band" if index == 0 else "")
     figure.savefig(path, dpi=90)

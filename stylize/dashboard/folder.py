@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.names import readable
 from stylize.dashboard.content import MEASURES, Content
 from stylize.dashboard.models import without_paths
 from stylize.local_server import PALETTE
@@ -108,9 +109,9 @@ def document(content: Content) -> dict[str, Any]:
 def write_page(content: Content, folder: Path) -> None:
     """Write the page and its data beside the media."""
     values = document(content)
-    (folder / DATA_NAME).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / DATA_NAME).write_text(readable(json.dumps(values, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8")
     # A name with "</script>" must not end the block that the values stand in.
-    embedded = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
+    embedded = readable(json.dumps(values, ensure_ascii=False)).replace("<", "\\u003c")
     parts = {name: (PAGES / name).read_text(encoding="utf-8") for name in ("index.html", "style.css", "dashboard.js")}
     page = parts["index.html"]
     for mark, text in (

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.names import readable
 from stylize.evaluate.aims import Aim
 from stylize.evaluate.content import CONTENT_MEASURES, TRUTH_MEASURES
 from stylize.evaluate.material import TIER_TITLES
@@ -177,7 +178,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         values = [getattr(row, name) for name in about] + [row.measures.get(name) for name in MEASURES]
         writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
     with written_whole(path) as stream:
-        stream.write(text.getvalue().encode())
+        stream.write(readable(text.getvalue()).encode())
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
@@ -197,4 +198,4 @@ def write_markdown(path: Path, text: str) -> None:
         UserError: the disk is full or fails.
     """
     with written_whole(path) as stream:
-        stream.write(text.encode())
+        stream.write(readable(text).encode())

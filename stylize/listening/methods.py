@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from data.errors import UserError
+from data.names import readable
 
 MULTIPLE_STIMULI, MUSHRA, PAIRED = "multiple-stimuli", "mushra", "ab"
 METHODS = (MULTIPLE_STIMULI, MUSHRA, PAIRED)
@@ -139,4 +140,4 @@ def shuffled(items: Iterable[str], *key: object) -> list[str]:
     Sorted by SHA-256 of the key and the item, so that every order is equally likely over the keys.
     """
     prefix = "/".join(map(str, key))
-    return sorted(items, key=lambda item: hashlib.sha256(f"{prefix}/{item}".encode()).digest())
+    return sorted(items, key=lambda item: hashlib.sha256(readable(f"{prefix}/{item}").encode()).digest())

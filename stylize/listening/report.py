@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.names import readable
 from stylize.listening.ratings import Preference, Rating
 from stylize.listening.results import Results, read_results
 from stylize.listening.screening import Screened
@@ -181,5 +182,5 @@ def format_csv(kind: type, rows: Sequence[Any]) -> str:
 
 def _write(path: Path, text: str) -> Path:
     with written_whole(path) as stream:
-        stream.write(text.encode())
+        stream.write(readable(text).encode())
     return path

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.names import readable
 from data.plain import build, one_line, read_json, show
 from stylize.listening.methods import HIDDEN, METHODS, PAIRED, QUESTIONS, Question, question_of, shuffled
 
@@ -206,7 +207,7 @@ class Trial:
     def write(self, folder: Path) -> None:
         """Write the manifest into a folder."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
+        (folder / MANIFEST_NAME).write_text(readable(text), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path | str) -> Trial:

@@ -24,6 +24,7 @@ from stylize.optimize.choices import (
 )
 from stylize.optimize.order import OptimizeOrder
 from stylize.optimize.plan import plan_optimization
+from stylize.program import EarlyStopError
 
 if TYPE_CHECKING:
     from stylize.optimize.engine import Step
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from stylize.optimize.run import OptimizeResult
 
 DEFAULT = OptimizeOrder(content=Path(), style=Path())
-
-
-class EarlyStopError(Exception):
-    """Ctrl-C ended the optimization and the result so far was written; the message says where it stopped."""
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.names import readable
 from stylize.optimize.files import written_whole
 
 COPY_CONTENT, COPY_STYLE, FEED_FORWARD, OPTIMIZATION = "copy-content", "copy-style", "feed-forward", "optimization"
@@ -136,7 +137,7 @@ class ComparisonTable:
             shown = ["" if number is None else f"{number:.6g}" for number in numbers]
             writer.writerow([self.content, row.style, row.heard, row.system, row.file.name, *shown])
         with written_whole(path) as stream:
-            stream.write(text.getvalue().encode())
+            stream.write(readable(text.getvalue()).encode())
 
 
 _HEADER = f"  {'':<14}{'seconds':>9}{'x real time':>13}" + "".join(f"{name:>9}" for name in MEASURES)
@@ -194,7 +195,7 @@ def save_figure(path: Path, rows: Sequence[Sequence[MelPanel]]) -> None:
             vmax=high,
             extent=(0.0, panel.seconds, 0, panel.mel.shape[0]),
         )
-        axis.set_title(panel.title, fontsize=10)
+        axis.set_title(readable(panel.title), fontsize=10, parse_math=False)
     for axis in axes[:, 0]:
         axis.set_ylabel("mel bin")
     for axis in axes[-1]:

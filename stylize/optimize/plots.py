@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.names import readable
 from stylize.optimize.files import written_whole
 
 
@@ -45,7 +46,7 @@ def save_panels(path: Path, panels: list[Panel]) -> None:
     highest = max(float(panel.image.max()) for panel in panels)
     grid = figure.subplots(*((len(panels), 1) if is_sound else (1, len(panels))), squeeze=False)
     for axis, panel in zip(grid.flat, panels, strict=True):
-        axis.set_title(panel.title)
+        axis.set_title(readable(panel.title), parse_math=False)
         if panel.seconds is None:
             axis.imshow(np.clip(panel.image, 0, 1).transpose(1, 2, 0))
             axis.set_axis_off()

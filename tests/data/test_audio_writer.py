@@ -291,7 +291,7 @@ def test_wrong_blocks_are_refused(tmp_path: Path) -> None:
         writer.write(np.zeros((2, 5)))
     (tmp_path / "out.wav").unlink()
     for value in (np.nan, np.inf):
-        with pytest.raises(ValueError, match=r"got NaN or infinite samples after 0\.500 s"):
+        with pytest.raises(UserError, match=r"got NaN or infinite samples after 0\.500 s .* the model that made them"):
             write_file(tmp_path / "out.wav", np.array([[0.0, value]]), rate=2, block=1)
     with pytest.raises(ValueError, match="no samples were written"):
         write_file(tmp_path / "out.wav", np.zeros((2, 0)))
@@ -366,3 +366,24 @@ def test_the_encoding_that_keeps_the_precision_of_the_source() -> None:
     }
     for (source, extension), subtype in expected.items():
         assert matching_subtype(source, f"out.{extension}") == subtype, (source, extension)
+
+
+@pytest.mark.parametrize("extension", ["ogg", "opus", "mp3"])
+def test_a_higher_quality_is_a_larger_file(tmp_path: Path, extension: str) -> None:
+    sound = make_noise(48000)
+    sizes = []
+    for quality in (0.0, None, 10.0):
+        path = tmp_path / f"out{quality}.{extension}"
+        with AudioWriter(path, 48000, 2, quality=quality) as writer:
+            writer.write(sound)
+        assert scan_audio(path).frames == 48000
+        sizes.append(path.stat().st_size)
+    assert sizes == sorted(sizes) and sizes[0] < 0.7 * sizes[1] and sizes[1] < sizes[2]
+
+
+def test_what_a_format_has_no_choice_of(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"got --quality 5; \.wav has --bits instead"):
+        AudioWriter(tmp_path / "out.wav", 48000, 2, quality=5.0)
+    assert matching_subtype("PCM_16", "out.flac", "24") == "PCM_24"
+    assert matching_subtype("PCM_16", "out.wav", "float") == "FLOAT"
+    assert matching_subtype("PCM_24", "out.wav", "16") == "PCM_16"

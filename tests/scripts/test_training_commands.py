@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,15 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         run_command(interrupted)
     assert ended.value.code == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_files_whose_names_are_no_text(start: Any, tmp_path: Path, tone_corpus: Path, config: Any) -> None:
+    corpus = tmp_path / "corpus"
+    for path in tone_corpus.glob("*/*.wav"):
+        target = corpus / path.parent.name / os.fsdecode(b"caf\xe9 " + path.name.encode())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    code, _out, err = start(
+        "translator", config("translator"), "--run", tmp_path / "run", "--device", "cpu", f"data.folder={corpus}"
+    )
+    assert code == 0, err

@@ -14,6 +14,8 @@ import pytest
 import soundfile
 import torch
 
+from melgan import Vocoder
+
 if TYPE_CHECKING:
     from tests.conftest import TinyModels
     from tests.stylize.conftest import Refused, Songs
@@ -59,9 +61,9 @@ class TestKnownBeforeAModelLoads:
         songs.write(place / "song.wav", 5000)
         assert "blues, jazz, metal" in refused("song.wav", "--to", "polka")
 
-    def test_mixture_that_does_not_add_up(self, refused: Refused, songs: Songs, place: Path) -> None:
+    def test_mixture_with_some_weights(self, refused: Refused, songs: Songs, place: Path) -> None:
         songs.write(place / "song.wav", 5000)
-        assert "add up to 0.9" in refused("song.wav", "--to", "jazz:0.7,metal:0.2")
+        assert "without a weight for metal" in refused("song.wav", "--to", "jazz:0.7,metal")
 
     @pytest.mark.parametrize("target", [(), ("--to", "jazz", "--like", "song.wav")])
     def test_not_exactly_one_target(self, refused: Refused, songs: Songs, place: Path, target: tuple[str, ...]) -> None:
@@ -124,6 +126,16 @@ class TestKnownBeforeAModelLoads:
             ("--sample-rate", "7"),
             ("--device", "abacus"),
             ("--no-such-option",),
+            ("--offset", "-1"),
+            ("--offset", "0.3"),  # the song lasts 0.23 s
+            ("--duration", "0"),
+            ("--bits", "12"),
+            ("--quality", "5"),
+            ("--filename", "{nme}.wav"),
+            ("--quiet", "--verbose"),
+            ("--force", "--skip-existing"),
+            ("-o", 300 * "x" + ".wav"),
+            ("-o", "out.wav", "song.wav"),  # twice, and one output
         ],
     )
     def test_bad_options(self, refused: Refused, songs: Songs, place: Path, extra: tuple[str, ...]) -> None:
@@ -191,3 +203,14 @@ def test_disk_that_runs_full(refused: Refused, songs: Songs, place: Path) -> Non
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "out.wav" in line
+
+
+def test_a_model_that_makes_no_numbers(
+    refused: Refused, songs: Songs, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    songs.write(place / "song.wav", 5000)
+    forward = Vocoder.forward
+    monkeypatch.setattr(Vocoder, "forward", lambda *arguments: forward(*arguments) * torch.nan)
+    line = refused("song.wav", "--to", "jazz")
+    assert "NaN or infinite samples" in line
+    assert "the model that made them is damaged" in line

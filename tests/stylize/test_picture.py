@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
-from stylize.picture import MelHistory, check_picture, save_picture
+from data.mel import MelConfig, band_frequencies, mel_filterbank
+from stylize.picture import MelHistory, check_picture, hertz_ticks, save_picture
+
+FREQUENCIES = np.linspace(0.0, 11025.0, 12)
 
 
 def test_short_history_is_the_mel_itself() -> None:
@@ -41,14 +44,25 @@ def test_history_without_frames_is_refused() -> None:
 def test_picture_is_a_png(tmp_path: Path) -> None:
     mel = np.random.default_rng(0).uniform(-5, 1, (12, 40))
     path = tmp_path / "mel.png"
-    save_picture(path, mel, mel + 0.5, seconds=2.0, title="jazz")
+    save_picture(path, mel, mel + 0.5, frequencies=FREQUENCIES, seconds=2.0, title="jazz")
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["mel.png"]
 
 
+def test_frequencies_stand_where_their_sound_is() -> None:
+    config = MelConfig()
+    ticks = hertz_ticks(band_frequencies(config).numpy())
+    assert [name for _, name in ticks] == ["100 Hz", "250 Hz", "500 Hz", "1 kHz", "2 kHz", "4 kHz", "8 kHz"]
+    filters = mel_filterbank(config)
+    for place, name in ticks:
+        hertz = float(name.split()[0]) * (1000 if "kHz" in name else 1)
+        loudest = int(filters[round(hertz * config.n_fft / config.sample_rate)].argmax())
+        assert abs(place - (loudest + 0.5)) <= 1.0
+
+
 def test_silent_picture_can_be_drawn(tmp_path: Path) -> None:
     mel = np.full((12, 40), -5.0)
-    save_picture(tmp_path / "mel.png", mel, mel, seconds=2.0, title="jazz")
+    save_picture(tmp_path / "mel.png", mel, mel, frequencies=FREQUENCIES, seconds=2.0, title="like-caf\udce9 $_{")
     assert (tmp_path / "mel.png").stat().st_size > 1000
 
 
@@ -59,7 +73,7 @@ def test_failing_picture_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", fail)
     mel = np.zeros((12, 40))
     with pytest.raises(KeyboardInterrupt):
-        save_picture(tmp_path / "mel.png", mel, mel, seconds=2.0, title="jazz")
+        save_picture(tmp_path / "mel.png", mel, mel, frequencies=FREQUENCIES, seconds=2.0, title="jazz")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from data.audio import AudioInfo
 from data.errors import UserError
-from stylize.request import Job, Order, check_known, parse_styles, plan_jobs
+from stylize.mixture import check_known, parse_styles
+from stylize.request import Job, Order, plan_jobs
 
 
 def test_single_style() -> None:
@@ -25,22 +27,55 @@ def test_mixture_adds_up_to_one() -> None:
     ("text", "message"),
     [
         ("", "empty style name"),
-        ("jazz,,metal", "without a weight for jazz"),
+        ("jazz,,metal", "empty style name"),
         ("jazz:0.5,:0.5", "empty style name"),
         ("jazz:0.5,jazz:0.5", "style jazz twice"),
-        ("jazz,metal", "without a weight for jazz"),
-        ("jazz:0.7,metal:0.2", "add up to 0.9; they must add up to 1"),
-        ("jazz:0.7", "add up to 0.7"),
+        ("jazz,metal:0.2", "without a weight for jazz"),
+        ("jazz:0.7,metal", "without a weight for metal"),
         ("jazz:2,metal:-1", "'-1'"),
         ("jazz:0,metal:1", "a number above 0"),
         ("jazz:nan,metal:1", "a number above 0"),
         ("jazz:inf", "a number above 0"),
         ("jazz:lots,metal:0.5", "'lots'"),
+        ("Jazz,jazz", "style jazz twice"),
     ],
 )
 def test_bad_mixtures(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        parse_styles(text)
+        parse_styles(text, ("jazz", "metal"))
+
+
+@pytest.mark.parametrize("text", ["jazz:7,metal:3", "jazz:0.7,metal:0.3", "jazz:1e300,metal:4.285714285714286e299"])
+def test_weights_have_any_sum(text: str) -> None:
+    assert parse_styles(text) == pytest.approx({"jazz": 0.7, "metal": 0.3})
+
+
+def test_styles_without_weights_are_equal_parts() -> None:
+    assert parse_styles("jazz, metal,pop") == pytest.approx({"jazz": 1 / 3, "metal": 1 / 3, "pop": 1 / 3})
+
+
+ODD_STYLES = ("jazz", "Drum & Bass", "80s, pop", "a:b", "a", "R&B: soul, funk", "cafe\u0301", 'say "hi"', "x,jazz")
+
+
+@pytest.mark.parametrize("style", ODD_STYLES)
+def test_every_style_can_be_asked_for(style: str) -> None:
+    assert parse_styles(style, ODD_STYLES) == {style: 1.0}
+    assert parse_styles(style.upper(), ODD_STYLES) == {style: 1.0}
+    other = "jazz" if style != "jazz" else "a"
+    for text in (f"{style}:3,{other}:1", f" {style} : 3 , {other} : 1 "):
+        assert parse_styles(text, ODD_STYLES) == {style: 0.75, other: 0.25}
+    assert parse_styles(f"{other},{style}", ODD_STYLES) == {style: 0.5, other: 0.5}
+
+
+def test_quotation_marks_decide_where_names_meet() -> None:
+    known = ("x", "jazz", "x,jazz", "x:1")
+    assert parse_styles("x,jazz", known) == {"x,jazz": 1.0}
+    assert parse_styles("'x','Jazz'", known) == {"x": 0.5, "jazz": 0.5}
+    assert parse_styles('"x":1', known) == {"x": 1.0}
+    assert parse_styles("x:1", known) == {"x:1": 1.0}
+    assert parse_styles("caf\u00e9", ("cafe\u0301",)) == {"cafe\u0301": 1.0}
+    assert parse_styles("JAZZ", ("JAZZ", "jazz")) == {"JAZZ": 1.0}
+    assert parse_styles("jazz", ("JAZZ", "jazz")) == {"jazz": 1.0}
 
 
 def test_unknown_style_lists_the_known_ones() -> None:
@@ -56,6 +91,21 @@ def test_unknown_style_lists_the_known_ones() -> None:
         (Order(Path("a.wav"), to="jazz", strength=1.5), "strength 1.5; expected a number from 0 to 1"),
         (Order(Path("a.wav"), to="jazz", strength=float("nan")), "strength nan"),
         (Order(Path("a.wav"), to="jazz", sample_rate=10), "sample rate 10"),
+        (Order(Path("a.wav"), to="jazz", offset=-1.0), "--offset -1; expected seconds from the start"),
+        (Order(Path("a.wav"), to="jazz", offset=float("nan")), "--offset nan"),
+        (Order(Path("a.wav"), to="jazz", duration=0.0), "--duration 0; expected seconds, more than 0"),
+        (Order(Path("a.wav"), to="jazz", force=True, skip_existing=True), "both --force and --skip-existing"),
+        (Order(Path("a.wav"), to="jazz", bits="8"), "--bits 8; .wav has 16, 24, 32, float"),
+        (Order(Path("a.wav"), Path("a.flac"), to="jazz", bits="32"), "--bits 32; .flac has 16, 24"),
+        (Order(Path("a.wav"), Path("a.mp3"), to="jazz", bits="16"), "--bits 16; .mp3 has --quality instead"),
+        (Order(Path("a.wav"), to="jazz", quality=5.0), "--quality 5; .wav has --bits instead"),
+        (Order(Path("a.wav"), Path("a.ogg"), to="jazz", quality=11.0), r"--quality 11; expected 0 \(smallest\) to 10"),
+        (Order(Path("a.wav"), to="jazz", filename="{title}.wav"), r"unknown part \{title\}; there are \{name\}"),
+        (Order(Path("a.wav"), to="jazz", filename="{name.__class__}.wav"), "unknown part"),
+        (Order(Path("a.wav"), to="jazz", filename="{name!r}.wav"), "unknown part"),
+        (Order(Path("a.wav"), to="jazz", filename="{name.wav"), "expected a name such as"),
+        (Order(Path("a.wav"), to="jazz", filename="x/{name}.wav"), "with a folder in it"),
+        (Order(Path("a.wav"), to="jazz", filename="{name}"), "no extension"),
     ],
 )
 def test_bad_orders(order: Order, message: str) -> None:
@@ -70,6 +120,89 @@ def test_default_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan_jobs(Order(song, to="jazz:0.5,pop:0.5"))[0].output == Path("song.jazz+pop.wav")
     assert plan_jobs(Order(song, like=Path("x/ref.ogg")))[0].output == Path("song.like-ref.wav")
     assert plan_jobs(Order(song, tmp_path, to="jazz"))[0].output == tmp_path / "song.jazz.wav"
+
+
+def test_labels_are_safe_in_file_names() -> None:
+    song = Path("song.mp3")
+    for style, name in (("a/b", "song.a_b.wav"), ("80s, pop", "song.80s, pop.wav"), ("a\nb", "song.a_b.wav")):
+        assert plan_jobs(Order(song, to=style), known=(style,))[0].output == Path(name)
+    assert plan_jobs(Order(song, to="JAZZ"), known=("jazz",))[0].output == Path("song.jazz.wav")
+    with pytest.raises(UserError, match="unknown style 'polka'"):
+        plan_jobs(Order(song, to="polka"), known=("jazz",))
+
+
+def outputs(root: Path, order: Order, *more: Path) -> dict[str, str]:
+    jobs = plan_jobs(order, more=more)
+    return {str(job.source.relative_to(root)): str(job.output.relative_to(root)) for job in jobs}
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    for name in ("a.wav", "b.mp3", "album/a.wav", "album/c.au", "album/deep/c.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_several_songs_and_folders(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Order(album / "a.wav", album / "out", to="jazz")
+    assert outputs(album, order, album / "album", album / "b.mp3") == {
+        "a.wav": "out/a.jazz.wav",
+        "album/a.wav": "out/album/a.wav",
+        "album/c.au": "out/album/c.au.wav",
+        "album/deep/c.wav": "out/album/deep/c.wav",
+        "b.mp3": "out/b.jazz.wav",
+    }
+    monkeypatch.chdir(album)
+    jobs = plan_jobs(Order(Path("a.wav"), to="jazz"), more=[Path("album")])
+    assert [str(job.output) for job in jobs[:2]] == ["a.jazz.wav", "album.jazz/a.wav"]
+
+
+def test_names_of_results(album: Path) -> None:
+    pattern = "{style} of {name}.{ext}"
+    assert outputs(album, Order(album / "b.mp3", album, to="jazz", filename=pattern)) == {"b.mp3": "jazz of b.mp3"}
+    assert outputs(album, Order(album / "album", album / "out", to="jazz", filename=pattern)) == {
+        "album/a.wav": "out/jazz of a.wav",
+        "album/c.au": "out/jazz of c.wav",
+        "album/deep/c.wav": "out/deep/jazz of c.wav",
+    }
+    flac = Order(album / "b.mp3", album / "new", to="jazz", filename="{name}.flac")
+    assert outputs(album, flac) == {"b.mp3": "new/b.flac"}
+
+
+def test_two_songs_never_get_one_output(album: Path) -> None:
+    order = Order(album / "a.wav", album / "out", to="jazz", filename="x.wav")
+    with pytest.raises(UserError, match=r"a\.wav and .*b\.mp3 would both be written to .*out/x\.wav"):
+        plan_jobs(order, more=[album / "b.mp3"])
+    same = Order(album / "a.wav", album, to="jazz", filename="b.mp3", force=True)
+    with pytest.raises(UserError, match=r"b\.mp3 is one of the inputs"):
+        plan_jobs(same, more=[album / "b.mp3"])
+
+
+def test_several_songs_need_a_folder(album: Path) -> None:
+    with pytest.raises(UserError, match="there are 2 inputs and the output .*b.mp3 a file"):
+        plan_jobs(Order(album / "a.wav", album / "b.mp3", to="jazz"), more=[album / "album"])
+    with pytest.raises(UserError, match="missing.wav does not exist"):
+        plan_jobs(Order(album / "a.wav", album / "out", to="jazz"), more=[album / "missing.wav"])
+
+
+def test_existing_results_can_be_left_out(album: Path) -> None:
+    (album / "a.jazz.wav").touch()
+    order = Order(album / "a.wav", album, to="jazz")
+    with pytest.raises(UserError, match=r"a\.jazz\.wav exists already.*--skip-existing.*--force"):
+        plan_jobs(order, more=[album / "b.mp3"])
+    skipping = Order(album / "a.wav", album, to="jazz", skip_existing=True)
+    assert len(plan_jobs(skipping, more=[album / "b.mp3"])) == 2
+
+
+def test_a_part_of_a_song() -> None:
+    info = AudioInfo(Path("a.wav"), 1000, 1, 10_000, "WAV", "PCM_16")
+    for offset, duration, expected in ((0.0, None, (0, 10_000)), (2.5, 1.0, (2500, 1000)), (9.0, 5.0, (9000, 1000))):
+        order = Order(info.path, to="jazz", offset=offset, duration=duration)
+        assert order.excerpt(info) == expected
+        assert order.seconds(info) == expected[1] / 1000
+    with pytest.raises(UserError, match=r"got --offset 10, but a\.wav ends after 10\.0 s"):
+        Order(info.path, to="jazz", offset=10.0).excerpt(info)
 
 
 def test_input_is_never_overwritten(tmp_path: Path) -> None:

@@ -105,3 +105,9 @@ def test_figure_is_a_png_with_a_row_for_each_style(tmp_path: Path) -> None:
     assert sizes[0][0] == sizes[1][0] and sizes[1][1] == 3 * sizes[0][1]
     silent = np.full((12, 40), -5.0)
     save_figure(tmp_path / "silent.png", [[MelPanel("silence", silent, 2.0)]])
+
+
+def test_any_file_name_can_be_shown(tmp_path: Path) -> None:
+    table("caf\udce9 $1", "jazz").write_csv(tmp_path / "table.csv")
+    assert "caf\\udce9 $1," in (tmp_path / "table.csv").read_text(encoding="utf-8")
+    save_figure(tmp_path / "figure.png", [[MelPanel("caf\udce9 $_{", np.zeros((12, 40)), 2.0)]])
