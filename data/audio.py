@@ -8,22 +8,26 @@ Arrays are float32 of shape (channels, samples); full scale is [-1, 1], which fl
 from __future__ import annotations
 
 import dataclasses
-import os
-import shlex
+import logging
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 import soundfile
 import soxr
 
+from data.audio_decoder import UNKNOWN_LENGTH, Decoder, decoded_length, reason
 from data.audio_formats import check_output, matching_subtype
-from data.audio_headers import READABLE_FORMATS, check_complete, container_of, cut_off
+from data.audio_headers import find_streams
+from data.audio_kinds import conversion, cut_off, damaged
+from data.audio_streams import Stream
 from data.audio_writer import AudioWriter
+from data.downmix import Downmix, cell_samples, downmix
 from data.errors import UserError
-from data.mp3 import Mp3Stream, copy_with_length_header, inspect_mp3
 
 __all__ = [
     "AudioInfo",
@@ -33,16 +37,28 @@ __all__ = [
     "matching_subtype",
     "probe_audio",
     "read_audio",
+    "read_part",
     "resampled_length",
     "scan_audio",
 ]
 
-_BLOCK_FRAMES = 65536  # decoded at a time
-_UNKNOWN_LENGTH = 2**62  # libsndfile gives 2**63 - 1 for streams that do not say how long they are
-# How many samples fewer than announced are no sign of a cut file. The length header of an MP3 counts frames of 1152
-# samples, and encoders disagree by one or two of them. An Ogg stream whose first page starts before time zero has fewer
-# than libsndfile announces, by less than a block; that it is whole is known from the mark at its end.
-_LENGTH_SLACK = {"MP3": 2 * 1152, "OGG": 8192}
+logger = logging.getLogger(__name__)
+
+LOUDEST = 1e4
+"""Samples beyond this many times full scale are no sound, and would overflow in what is computed from them."""
+
+_BLOCK_FRAMES = 65536  # decoded at a time, and fewer of many channels
+_BLOCK_SAMPLES = 2**19
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream of a file, and what its header says: Hz, channels and samples per channel."""
+
+    stream: Stream
+    sample_rate: int
+    channels: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,8 @@ class AudioInfo:
         frames: samples per channel.
         format: libsndfile's name of the container, such as WAV, FLAC, OGG, MP3 or AU.
         subtype: libsndfile's name of the encoding, such as PCM_16, FLOAT, VORBIS or OPUS.
+        streams: what the file is made of. Several, as in joined and chained files, are heard one after the other, at
+            the rate and with the channels of the first.
     """
 
     path: Path
@@ -64,22 +82,12 @@ class AudioInfo:
     frames: int
     format: str
     subtype: str
+    streams: tuple[StreamInfo, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
         return self.frames / self.sample_rate
-
-
-class _SequentialFile(soundfile.SoundFile):
-    """A SoundFile that is only ever read from front to back.
-
-    SoundFile moves a seekable file to where it already stands after every read. With Opus at 16 kHz and below
-    libsndfile may then deliver other samples than in one long read, and a FLAC error is lost.
-    """
-
-    def seekable(self) -> bool:
-        return False
 
 
 class _Resampler:
@@ -116,16 +124,16 @@ class AudioReader:
     The end of the file is where it is checked that everything the header promised was there.
 
     Args:
-        path: a wav, flac, ogg, opus, mp3, au or aiff file.
+        path: the file.
         sample_rate: Hz wanted; None keeps the file's own.
-        mono: whether to give the mean of the channels as one channel.
+        mono: whether to give the mono mix, as :mod:`data.downmix` makes it, in place of the channels.
 
     Raises:
         UserError: as `probe_audio`; and from `read`, as `scan_audio`.
     """
 
     def __init__(self, path: str | Path, sample_rate: int | None = None, mono: bool = False) -> None:
-        self.info, mp3 = _inspect(Path(path))
+        self.info = probe_audio(path)
         self.sample_rate = self.info.sample_rate if sample_rate is None else sample_rate
         self.channels = 1 if mono else self.info.channels
         if self.sample_rate < 1:
@@ -133,14 +141,13 @@ class AudioReader:
         self._resampler: _Resampler | None = None
         if self.sample_rate != self.info.sample_rate:
             self._resampler = _Resampler(self.info.sample_rate, self.sample_rate, self.channels)
+        self._downmix = Downmix(self.info.channels, self.info.sample_rate) if mono else None
         self._blocks = [np.zeros((0, self.channels), np.float32)]  # decoded but not yet asked for
         self._waiting = 0  # samples in them
         self._ended = False
         self.decoded_frames = 0  # samples per channel taken from the file so far, at its own rate
-        self._copy: BinaryIO | None = None
-        if mp3 is not None and not mp3.has_right_length_header:
-            self._copy = copy_with_length_header(self.info.path, mp3)
-        self._file = _open(self.info.path, self._copy)
+        self._decoder: Decoder | None = None
+        self._source = self._decode()
 
     def __enter__(self) -> Self:
         return self
@@ -152,9 +159,9 @@ class AudioReader:
 
     def close(self) -> None:
         """Close the file; further reads fail."""
-        self._file.close()
-        if self._copy is not None:
-            self._copy.close()
+        self._source.close()
+        if self._decoder is not None:
+            self._decoder.close()
 
     def read(self, samples: int) -> np.ndarray:
         """The next `samples` samples at the wanted rate; fewer at the end, then none.
@@ -171,55 +178,88 @@ class AudioReader:
         return np.ascontiguousarray(waiting[:samples].T)
 
     def _buffer_next_block(self) -> None:
-        block = self._decode_block()
-        self._ended = len(block) == 0
-        if self.channels < self.info.channels:
-            block = block.mean(axis=1, keepdims=True, dtype=np.float32)
+        block = next(self._source, None)
+        self._ended = block is None
+        if self._downmix is not None:
+            block = self._downmix.finish() if block is None else self._downmix.push(block)
         if self._resampler is not None:
-            block = self._resampler.finish() if self._ended else self._resampler.push(block)
-        self._blocks.append(block)
-        self._waiting += len(block)
+            parts = [] if block is None else [self._resampler.push(block)]
+            block = np.concatenate([*parts, self._resampler.finish()]) if self._ended else parts[0]
+        if block is not None:
+            self._blocks.append(block)
+            self._waiting += len(block)
 
-    def _decode_block(self) -> np.ndarray:
-        """The next samples at the file's rate, none at its end. Shape: (samples, channels)."""
-        path, rate = self.info.path, self.info.sample_rate
-        try:
-            block = self._file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise cut_off(path, f"decoding fails after {self.decoded_frames / rate:.1f} s "
-                                f"of {self.info.seconds:.1f} s ({_reason(error)})") from error  # fmt: skip
-        finite = np.isfinite(block)
-        if not finite.all():
-            first_bad = self.decoded_frames + int(np.argmin(finite.all(axis=1)))
-            raise UserError(
-                f"{path} contains NaN or infinite samples (the first at {first_bad / rate:.3f} s), expected "
-                f"finite numbers; export it again from the program that made it"
-            )
-        self.decoded_frames += len(block)
-        if len(block) == 0:
-            self._check_all_was_there()
-        return block
-
-    def _check_all_was_there(self) -> None:
+    def _decode(self) -> Generator[np.ndarray, None, None]:
+        """The samples of all streams at the file's rate, in blocks of shape (samples, channels)."""
+        for part in self.info.streams:
+            resampler = None
+            if part.sample_rate != self.info.sample_rate:
+                resampler = _Resampler(part.sample_rate, self.info.sample_rate, self.info.channels)
+            for block in self._decode_stream(part):
+                block = _with_channels(block, self.info.channels)
+                yield self._counted(block if resampler is None else resampler.push(block))
+            if resampler is not None:
+                yield self._counted(resampler.finish())
         if self.decoded_frames == 0:
             raise _no_samples(self.info.path)
-        slack = _LENGTH_SLACK.get(self.info.format, 0)
-        if self.decoded_frames + slack < self.info.frames:
-            seconds = self.decoded_frames / self.info.sample_rate
-            raise cut_off(self.info.path, f"{seconds:.1f} s of {self.info.seconds:.1f} s could be decoded")
+
+    def _counted(self, block: np.ndarray) -> np.ndarray:
+        self.decoded_frames += len(block)
+        return block
+
+    def _decode_stream(self, part: StreamInfo) -> Generator[np.ndarray, None, None]:
+        """One stream's samples as they are, up to its end, where it is checked that all were there."""
+        info, frames = self.info, 0
+        self._decoder = Decoder(info.path, part.stream)
+        with self._decoder as decoder:
+            while True:
+                try:
+                    block = decoder.next_block(_block_frames(part.channels))
+                except soundfile.LibsndfileError as error:
+                    raise cut_off(info.path, f"decoding fails after {self._seconds:.1f} s "
+                                             f"of {info.seconds:.1f} s ({reason(error)})") from error  # fmt: skip
+                if len(block) == 0:
+                    break
+                _check_samples(block, info.path, self.decoded_frames, info.sample_rate)
+                frames += len(block)
+                yield block
+        if frames + part.stream.slack < part.frames:
+            raise cut_off(info.path, f"{self._seconds:.1f} s of {info.seconds:.1f} s could be decoded")
+
+    @property
+    def _seconds(self) -> float:
+        return self.decoded_frames / self.info.sample_rate
 
 
 def probe_audio(path: str | Path) -> AudioInfo:
     """Look at a file's header.
 
-    Cheap, nothing is decoded: an MP3 has its frames counted, and only a FLAC stream that does not say how
-    long it is must be decoded to know.
+    Cheap, next to nothing is decoded: an MP3 has its frames counted, an Ogg file its pages checked.
 
     Raises:
-        UserError: missing, a folder, unreadable, not audio, no samples, or visibly cut off.
+        UserError: missing, a folder, unreadable, not audio, no samples, visibly cut off or damaged, or with a rate or
+            channels out of bounds.
     """
-    info, _ = _inspect(Path(path))
-    return info
+    path = Path(path)
+    parts, formats = [], []
+    for stream in find_streams(path):
+        with Decoder(path, stream) as file:
+            frames = file.frames if file.frames < UNKNOWN_LENGTH else decoded_length(path, stream)
+            parts.append(StreamInfo(stream, file.samplerate, file.channels, frames))
+            formats.append((file.format, file.subtype))
+        if frames < stream.least:
+            raise damaged(path, f"{frames} of {stream.least} samples can be decoded, since its bitrate changes")
+        if stream.note:
+            _note_once(f"{path}: {stream.note}")
+    rate, channels = parts[0].sample_rate, parts[0].channels
+    others = {part.channels for part in parts} - {1, channels}
+    if others and channels > 1:
+        raise UserError(f"{path} holds several recordings, with {channels} and with {others.pop()} channels, expected "
+                        f"the same of all; {conversion(path)}")  # fmt: skip
+    total = sum(resampled_length(part.frames, part.sample_rate, rate) for part in parts)
+    if total == 0:
+        raise _no_samples(path)
+    return AudioInfo(path, rate, channels, total, *formats[0], tuple(parts))
 
 
 def scan_audio(path: str | Path) -> AudioInfo:
@@ -229,7 +269,7 @@ def scan_audio(path: str | Path) -> AudioInfo:
         The file's header, with the number of samples really decoded as `frames`.
 
     Raises:
-        UserError: as `probe_audio`; also truncated, damaged, or with NaN or infinite samples.
+        UserError: as `probe_audio`; also truncated, damaged, or with samples that are NaN, infinite or enormous.
     """
     with AudioReader(path) as reader:
         while reader.read(_BLOCK_FRAMES).size:
@@ -243,7 +283,7 @@ def read_audio(path: str | Path, sample_rate: int | None = None, mono: bool = Tr
     Args:
         path: the file.
         sample_rate: Hz wanted; None keeps the file's own.
-        mono: whether to give the mean of the channels as one channel.
+        mono: whether to give the mono mix, as :mod:`data.downmix` makes it, in place of the channels.
 
     Returns:
         The samples, shape (channels, samples), and their rate in Hz.
@@ -263,56 +303,64 @@ def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
     return -(-frames * to_rate // from_rate)
 
 
-def _inspect(path: Path) -> tuple[AudioInfo, Mp3Stream | None]:
-    """A file's header, and its frames where it is an MP3.
+def read_part(info: AudioInfo, start: int, length: int) -> np.ndarray:
+    """A piece of the mono mix, as `read_audio(info.path)[0][0, start : start + length]`, found by seeking.
 
-    Files that are no audio or are cut off are refused before libsndfile sees them: its MP3 decoder would
-    write warnings of its own to the terminal.
+    Args:
+        info: the file, from `probe_audio`.
+        start: its first sample.
+        length: its samples; fewer come where the file ends before.
+
+    Raises:
+        UserError: as `scan_audio`, for what was read.
     """
-    container = container_of(path)
-    mp3 = None
-    if container == "MP3":
-        mp3 = inspect_mp3(path)
-        if mp3.is_truncated:
-            promised = f" of {mp3.promised_frames}" if mp3.promised_frames else ""
-            raise cut_off(path, f"{mp3.frames}{promised} MP3 frames are complete")
-        if not mp3.has_right_length_header:  # will be decoded from a copy that has one
-            return AudioInfo(path, mp3.sample_rate, mp3.channels, mp3.samples, "MP3", "MPEG_LAYER_III"), mp3
-    else:
-        check_complete(path, container)
-    with _open(path) as file:
-        frames = file.frames if file.frames < _UNKNOWN_LENGTH else _decoded_length(file)
-        if frames == 0:
-            raise _no_samples(path)
-        return AudioInfo(path, file.samplerate, file.channels, frames, file.format, file.subtype), mp3
+    if len(info.streams) != 1:
+        with AudioReader(info.path, mono=True) as reader:
+            while start > 0 and (skipped := reader.read(min(start, _BLOCK_FRAMES)).shape[1]):
+                start -= skipped
+            return reader.read(length)[0]
+    cell = cell_samples(info.sample_rate)
+    first, last = (max(0, start // cell - 1) * cell, ((start + length) // cell + 2) * cell)
+    if info.channels == 1:
+        first, last = start, start + length
+    with Decoder(info.path, info.streams[0].stream) as decoder:
+        try:
+            decoder.move_to(first)
+            block = decoder.next_block(last - first)
+        except soundfile.LibsndfileError as error:
+            raise damaged(info.path, f"decoding fails at {start / info.sample_rate:.1f} s ({reason(error)})") from error
+    _check_samples(block, info.path, first, info.sample_rate)
+    return downmix(block.T, info.sample_rate)[start - first : start - first + length]
 
 
-def _open(path: Path, copy: BinaryIO | None = None) -> _SequentialFile:
-    """Open an audio file, or a copy of it that decodes better."""
-    try:
-        return _SequentialFile(os.fsencode(path) if copy is None else copy.fileno(), closefd=copy is None)
-    except soundfile.LibsndfileError as error:
-        raise UserError(
-            f"{path} cannot be decoded ({_reason(error)}), expected {READABLE_FORMATS}; "
-            f"convert it first, for example: ffmpeg -i {shlex.quote(str(path))} song.wav"
-        ) from error
+def _block_frames(channels: int) -> int:
+    return min(_BLOCK_FRAMES, _BLOCK_SAMPLES // channels)
 
 
-def _decoded_length(file: _SequentialFile) -> int:
-    """Samples per channel, by decoding; a decoder's error ends the count and is reported on reading."""
-    frames = 0
-    try:
-        while block := len(file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
-            frames += block
-    except soundfile.LibsndfileError:
-        pass
-    return frames
+def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
+    """A block of one of several streams with the channels of the first: mono is spread, and all is mixed to mono."""
+    if block.shape[1] == channels:
+        return block
+    return np.repeat(block.mean(axis=1, keepdims=True, dtype=np.float32), channels, axis=1)
+
+
+def _check_samples(block: np.ndarray, path: Path, before: int, sample_rate: int) -> None:
+    """Refuse samples that are no sound; `before` of them are in front of the block."""
+    if len(block) == 0 or max(block.max(), -block.min()) <= LOUDEST:  # NaN is neither
+        return
+    first_bad = before + int(np.argmin((np.abs(block) <= LOUDEST).all(axis=1)))
+    what = "samples" if np.isfinite(block).all() else "NaN or infinite samples"
+    beyond = f" beyond {LOUDEST:g} times full scale" if np.isfinite(block).all() else ""
+    raise UserError(
+        f"{path} contains {what}{beyond} (the first at {first_bad / sample_rate:.3f} s), expected finite numbers "
+        f"around full scale; export it again from the program that made it"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _note_once(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def _no_samples(path: Path) -> UserError:
     return UserError(f"{path} holds no samples (0.0 s of audio), expected a recording")
-
-
-def _reason(error: soundfile.LibsndfileError) -> str:
-    """libsndfile's own words, without its prefix and full stop."""
-    return error.error_string.removeprefix("Error : ").strip().rstrip(".")

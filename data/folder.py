@@ -8,11 +8,13 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
 from data.errors import UserError
 from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
 
@@ -28,15 +30,15 @@ __all__ = [
     "is_hidden",
     "list_audio",
     "loose_files",
+    "no_audio",
     "split_by_hash",
     "walk_audio",
+    "warn_of_unreadable",
 ]
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES: frozenset[str] = frozenset(
-    {".wav", ".au", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"}
-)
+AUDIO_SUFFIXES = READABLE_SUFFIXES
 """Endings of files that are taken for audio, in lower case."""
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -72,6 +74,10 @@ class Clip:
 
 def walk_audio(root: Path) -> Iterator[Path]:
     """Every file below a folder whose name ends like audio, hidden ones too; links are followed."""
+    return (path for path in _walk(root) if path.suffix.lower() in AUDIO_SUFFIXES)
+
+
+def _walk(root: Path) -> Iterator[Path]:
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -79,10 +85,28 @@ def walk_audio(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        for name in files:
-            path = Path(folder, name)
-            if path.suffix.lower() in AUDIO_SUFFIXES:
-                yield path
+        yield from (Path(folder, name) for name in files)
+
+
+def warn_of_unreadable(root: Path) -> None:
+    """Name and count the files below a folder that look like music and are passed over."""
+    if finding := _unreadable_music(root):
+        logger.warning("passed over: %s", finding)
+
+
+def _unreadable_music(root: Path) -> str:
+    """How many files look like music but cannot be read, and what to do; empty where there are none."""
+    paths = sorted(
+        path for path in _walk(root)
+        if path.suffix.lower() in UNREADABLE_SUFFIXES and not is_hidden(path.relative_to(root))
+    )  # fmt: skip
+    if not paths:
+        return ""
+    counts = Counter(path.suffix.lower() for path in paths)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    first = paths[0]
+    command = f"ffmpeg -i {shlex.quote(str(first))} {shlex.quote(str(first.with_suffix('.flac')))}"
+    return f"{len(paths)} files in {root} cannot be read ({kinds}); convert each first, for example: {command}"
 
 
 def list_audio(root: Path) -> list[Path]:
@@ -94,8 +118,14 @@ def list_audio(root: Path) -> list[Path]:
     root = existing_folder(root)
     paths = sorted(path for path in walk_audio(root) if not is_hidden(path.relative_to(root)))
     if not paths:
-        raise UserError(f"no audio in {root}: expected files ending in {', '.join(sorted(AUDIO_SUFFIXES))}")
+        raise no_audio(root, f"expected files ending in {', '.join(sorted(AUDIO_SUFFIXES))}")
+    warn_of_unreadable(root)
     return paths
+
+
+def no_audio(root: Path, expected: str) -> UserError:
+    """The refusal of a folder without audio; says so where it holds some that cannot be read."""
+    return UserError(f"no audio in {root}: {_unreadable_music(root) or expected}")
 
 
 def is_hidden(relative: Path) -> bool:
@@ -115,8 +145,10 @@ def find_genre_root(root: Path) -> Path:
         if candidate.is_dir() and any(_clip_paths(candidate)):
             return candidate
     loose = sum(1 for path in walk_audio(root) if not is_hidden(path.relative_to(root)))
-    found = f"{loose} audio files but no genre folders" if loose else "no audio"
-    raise UserError(f"{found} in {root}: expected a tree such as {root}/jazz/jazz.00000.wav")
+    expected = f"expected a tree such as {root}/jazz/jazz.00000.wav"
+    if not loose:
+        raise no_audio(root, expected)
+    raise UserError(f"{loose} audio files but no genre folders in {root}: {expected}")
 
 
 def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
@@ -135,6 +167,7 @@ def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
         UserError: no such folder, no audio in genre folders, or a broken manifest.
     """
     genre_root = find_genre_root(root)
+    warn_of_unreadable(genre_root)
     paths = sorted(_clip_paths(genre_root))
     for manifest in dict.fromkeys((genre_root / MANIFEST_NAME, Path(root) / MANIFEST_NAME)):
         if manifest.is_file():

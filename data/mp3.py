@@ -1,39 +1,50 @@
-"""MP3 frames, counted one by one: how long a file really is, and whether its end is missing.
+"""MPEG audio frames, walked one by one: what in a file is sound, how long it is, and whether its end is missing.
 
 An MP3 file is a row of small frames, each opening with a four-byte header. Most encoders put a first frame
 without sound in front (marked ``Xing`` or ``Info``) that says how many frames follow. The decoder behind
 soundfile believes that number, and where the frame is missing it guesses the length from the file size and
-the first bitrate: for a file of varying bitrate the guess can be half of the truth, and everything past it
-is never delivered. Counting costs a fraction of a millisecond per second of audio and settles both questions.
+the first bitrate; it stops at a tag or a hole in the middle, and writes warnings to the terminal. So it is given
+nothing but the frames that were found, behind a length header that is right. Finding them costs a fraction of a
+millisecond per second of audio.
 """
 
 from __future__ import annotations
 
-import mmap
-import shutil
+import re
 import struct
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
-from data.errors import UserError
+from data.audio_kinds import cut_off
+from data.audio_streams import Data, Piece, Stream, container_at, skip_tags, skip_zeros
 
-# kbit/s by the four bitrate bits; index 0 is "free format" (unused in practice), 15 is forbidden.
-_BITRATES_MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_BITRATES_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+# kbit/s by layer and by the four bitrate bits; index 0 is "free format" (unused in practice), 15 is forbidden.
+_BITRATES_MPEG1 = {
+    1: (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    2: (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+}
+_BITRATES_MPEG2 = {
+    1: (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    3: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
 _SAMPLE_RATES = (44100, 48000, 32000)  # MPEG 1; MPEG 2 has half of each, MPEG 2.5 a quarter
 _RATE_DIVISOR = {0b11: 1, 0b10: 2, 0b00: 4}  # by the two version bits
 
-_DECODER_DELAY = 529  # samples, of every layer III decoder; taken off where there is a length header
-_SEARCH_BYTES = 65536  # how far to look for a frame where one was expected
+_SEARCH_BYTES = 2**20  # how far to look for the first frame
+_SURE = 3  # so many frames in a row are no accident
+_SLACK = 2 * 1152  # encoders disagree on the number of frames by one or two
+_FEW_BYTES = 4  # what a file without a length header may lack of its last frame; more, and any amount may be missing
 _ROOMY_BITRATE_INDEX = 0b1001  # 128 or 80 kbit/s: such a frame has room for a length header at any rate
-_TRAILING_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
+_SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """What the four bytes in front of an MP3 frame say.
+    """What the four bytes in front of a frame say.
 
     Args:
         size: bytes from this header to the next one.
@@ -41,6 +52,7 @@ class FrameHeader:
         sample_rate: Hz.
         channels: 1 or 2.
         side_information: bytes between the header and the place where a length header would stand.
+        layer: 1, 2 or 3.
     """
 
     size: int
@@ -48,174 +60,250 @@ class FrameHeader:
     sample_rate: int
     channels: int
     side_information: int
+    layer: int = 3
 
 
-@dataclass(frozen=True)
-class Mp3Stream:
-    """The frames found in an MP3 file.
-
-    Args:
-        first_sound: byte offset of the first frame with sound.
-        first_header: its four header bytes.
-        frames: complete frames with sound, counted.
-        promised_frames: frames the file's own length header announces; None without such a header.
-        cut: whether the file stops in the middle of a frame.
-        samples_per_frame: per channel.
-        sample_rate: Hz.
-        channels: 1 or 2.
-    """
-
-    first_sound: int
-    first_header: bytes
-    frames: int
-    promised_frames: int | None
-    cut: bool
-    samples_per_frame: int
-    sample_rate: int
-    channels: int
-
-    @property
-    def samples(self) -> int:
-        """Samples per channel the counted frames decode to, with the padding the encoder put around them."""
-        return max(0, self.frames * self.samples_per_frame - _DECODER_DELAY)
-
-    @property
-    def has_right_length_header(self) -> bool:
-        """Whether a decoder that believes the length header delivers the whole file."""
-        return self.promised_frames is not None and self.frames <= self.promised_frames + 1
-
-    @property
-    def is_truncated(self) -> bool:
-        """Whether frames are missing at the end.
-
-        Encoders may disagree by one frame. A file without a length header that was cut exactly between two
-        frames is the one case that nothing in the file can show.
-        """
-        return self.cut or (self.promised_frames is not None and self.frames + 1 < self.promised_frames)
-
-
+@lru_cache(maxsize=4096)
 def parse_frame_header(header: bytes) -> FrameHeader | None:
-    """Read the header of one layer III frame (ISO 11172-3 section 2.4.2.3); None where it is not one."""
+    """Read the header of one frame (ISO 11172-3 section 2.4.2.3); None where it is not one."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
-    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
     bitrate_index, rate_index, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
-    if version not in _RATE_DIVISOR or layer != 0b01 or bitrate_index in (0, 15) or rate_index == 3:
+    if version not in _RATE_DIVISOR or layer == 4 or bitrate_index in (0, 15) or rate_index == 3:
         return None
     is_mpeg1 = version == 0b11
-    bitrate = 1000 * (_BITRATES_MPEG1 if is_mpeg1 else _BITRATES_MPEG2)[bitrate_index]
+    bitrate = 1000 * (_BITRATES_MPEG1 if is_mpeg1 else _BITRATES_MPEG2)[layer][bitrate_index]
     sample_rate = _SAMPLE_RATES[rate_index] // _RATE_DIVISOR[version]
-    samples = 1152 if is_mpeg1 else 576
+    samples = {1: 384, 2: 1152, 3: 1152 if is_mpeg1 else 576}[layer]
     channels = 1 if header[3] >> 6 == 0b11 else 2
     side_information = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}[is_mpeg1, channels]
-    size = samples // 8 * bitrate // sample_rate + padding
-    return FrameHeader(size, samples, sample_rate, channels, side_information)
+    slot = 4 if layer == 1 else 1
+    size = (samples // 8 * bitrate // sample_rate // slot + padding) * slot
+    return FrameHeader(size, samples, sample_rate, channels, side_information, layer)
 
 
-def inspect_mp3(path: Path) -> Mp3Stream:
-    """Find and count the frames of an MP3 file without decoding them.
+@dataclass
+class _Run:
+    """Frames of one kind that belong together, as found so far.
+
+    Args:
+        header: the four bytes of the first.
+        frame: the same, read.
+        length_header: the frame in front that announces their number; empty without one.
+        promised: frames it announces; None where it does not, or was none.
+        pieces: where they are.
+        frames: how many.
+        last: offset of the last of them.
+        skipped: bytes between them that are no frames.
+        missing: bytes that the file has too few for its last frame, which is not among them.
+    """
+
+    header: bytes
+    frame: FrameHeader
+    length_header: bytes = b""
+    promised: int | None = None
+    pieces: list[Piece] = field(default_factory=list)
+    frames: int = 0
+    last: int = 0
+    skipped: int = 0
+    missing: int = 0
+
+    def add(self, position: int, size: int) -> None:
+        """Take over a frame."""
+        previous = self.pieces[-1] if self.pieces else b""
+        if isinstance(previous, tuple) and previous[1] == position:
+            self.pieces[-1] = (previous[0], position + size)
+        else:
+            self.pieces.append((position, position + size))
+        self.frames, self.last = self.frames + 1, position
+
+    def silence_last(self) -> None:
+        """Put a silent frame in the place of the last one."""
+        previous = self.pieces[-1] if self.pieces else b""
+        if isinstance(previous, tuple):
+            self.pieces[-1] = (previous[0], self.last)
+            self.pieces.append(self.silent_frame())
+
+    def silent_frame(self) -> bytes:
+        """A frame whose zeros a decoder takes for silence: no checksum, no padding."""
+        header = bytes([self.header[0], self.header[1] | 1, self.header[2] & ~0b10, self.header[3]])
+        frame = parse_frame_header(header)
+        assert frame is not None
+        return header.ljust(frame.size, b"\0")
+
+
+def scan_mp3(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
+    """The streams of frames between two offsets, and the offset where another container begins or the data ends.
+
+    Joined files make one stream each where they have length headers or are of different kinds. No streams where there
+    are no frames within a megabyte of `start`.
 
     Raises:
-        UserError: no MP3 frames in the file.
+        UserError: frames are missing at the end.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = _find_frame(data, _end_of_leading_tags(data), like=None)
-        if start is None:
-            raise UserError(f"{path} is not an MP3 file that can be read (no MP3 frames in it)")
-        header = data[start : start + 4]
-        first = parse_frame_header(header)
-        assert first is not None
-        is_length_header, promised_frames = _read_length_header(data, start, first)
-        first_sound = start + first.size if is_length_header else start
-        frames, cut = _count_frames(data, first_sound, like=header)
-    return Mp3Stream(
-        first_sound, header, frames, promised_frames, cut, first.samples, first.sample_rate, first.channels
-    )
+    runs: list[_Run] = []
+    reached = end
+    for run, behind in _walk(data, start, end):
+        reached = behind
+        if not runs or runs[-1] is not run:
+            runs.append(run)
+    return [_as_stream(run, path) for run in runs if run.frames], reached
 
 
-def copy_with_length_header(path: Path, stream: Mp3Stream) -> BinaryIO:
-    """Copy an MP3 into an unnamed temporary file, with a right length header in front.
-
-    Returns:
-        The open temporary file, at its beginning; it vanishes when closed.
-    """
-    header = bytearray(stream.first_header)
-    header[1] |= 0x01  # no checksum
-    header[2] = _ROOMY_BITRATE_INDEX << 4 | header[2] & 0b1100  # same rate, no padding
-    frame = parse_frame_header(bytes(header))
-    assert frame is not None
-    tag = b"Xing" + struct.pack(">II", 0x1, stream.frames)  # flag 1: the number of frames follows
-    leading = bytes(header) + bytes(frame.side_information) + tag
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    try:
-        copy.write(leading.ljust(frame.size, b"\0"))
-        with path.open("rb") as file:
-            file.seek(stream.first_sound)
-            shutil.copyfileobj(file, copy)
-        copy.flush()
-        copy.seek(0)
-    except BaseException:
-        copy.close()
-        raise
-    return copy  # type: ignore[return-value]
+def begins_frames(data: Data, position: int, end: int) -> bool:
+    """Whether frames begin exactly at an offset."""
+    return parse_frame_header(data[position : position + 4]) is not None and _is_chain(data, position, end)
 
 
-def _end_of_leading_tags(data: mmap.mmap) -> int:
-    """Offset behind the ID3v2 tags in front (their size is written in bytes of seven bits)."""
-    position = 0
-    while data[position : position + 3] == b"ID3" and len(data) >= position + 10:
-        sizes = data[position + 6 : position + 10]
-        position += 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
-    return position
-
-
-def _same_kind(header: bytes, like: bytes) -> bool:
-    """Whether two frame headers agree in MPEG version, layer and sample rate."""
-    return header[1] & 0x1E == like[1] & 0x1E and header[2] & 0x0C == like[2] & 0x0C
-
-
-def _find_frame(data: mmap.mmap, position: int, like: bytes | None) -> int | None:
-    """The next offset where a frame starts that is followed by another frame or by the end of the file."""
-    limit = min(len(data), position + _SEARCH_BYTES)
-    while (position := data.find(b"\xff", position, limit)) >= 0:
+def _walk(data: Data, start: int, end: int) -> Iterator[tuple[_Run, int]]:
+    """Hop from frame to frame; yield each run when it begins and at the end, with the offset reached."""
+    run: _Run | None = None
+    position = _find_frame(data, start, min(end, start + _SEARCH_BYTES), end)
+    while position is not None and position < end:
         header = data[position : position + 4]
         frame = parse_frame_header(header)
-        if frame is not None and (like is None or _same_kind(header, like)):
-            following = position + frame.size
-            next_header = data[following : following + 4]
-            if following == len(data) or next_header.startswith(_TRAILING_TAGS):
-                return position
-            if parse_frame_header(next_header) is not None and _same_kind(next_header, header):
-                return position
+        is_other = run is not None and frame is not None and not _same_kind(header, run.header)
+        if frame is None or (is_other and not _is_chain(data, position, end)):
+            assert run is not None
+            following = skip_tags(data, position, end)
+            if container_at(data, following) is not None:
+                yield run, following
+                return
+            position = _resume(data, run, position, following, end)
+            continue
+        mark = position + 4 + frame.side_information
+        is_length_header = frame.layer == 3 and data[mark : mark + 4] in (b"Xing", b"Info", b"VBRI")
+        if run is None or is_other or (is_length_header and run.frames):
+            run = _Run(header, frame)
+            yield run, end
+        if position + frame.size > end:
+            run.missing = position + frame.size - end
+            break
+        if is_length_header:
+            run.length_header = data[position : position + frame.size]
+            run.promised = _promised_frames(data, position, frame)
+        else:
+            run.add(position, frame.size)
+        position += frame.size
+    if run is not None:
+        yield run, end
+
+
+def _resume(data: Data, run: _Run, position: int, following: int, end: int) -> int | None:
+    """Where frames go on after an offset where there is none; `following` is behind the tags there."""
+    if following >= end or (following > position and parse_frame_header(data[following : following + 4])):
+        return following
+    found = _find_frame(data, max(run.last + 4, position - run.frame.size), end, end)
+    if found is not None:
+        run.skipped += max(0, found - position)
+        if found < position or not data[max(0, position - 16) : position].strip(b"\0"):
+            run.silence_last()  # it is overwritten
+    elif skip_zeros(data, position, end) < end and end - following > 4:
+        run.skipped += end - position
+    return found
+
+
+def _find_frame(data: Data, position: int, limit: int, end: int) -> int | None:
+    """The next offset below `limit` where frames start, in a row that cannot be accident."""
+    while (found := _SYNC.search(data, position, limit)) is not None:
+        position = found.start()
+        if _is_chain(data, position, end):
+            return position
         position += 1
     return None
 
 
-def _read_length_header(data: mmap.mmap, start: int, first: FrameHeader) -> tuple[bool, int | None]:
-    """Whether the frame at `start` is a length header, and the number of frames it announces."""
-    place = start + 4 + first.side_information
-    if data[place : place + 4] not in (b"Xing", b"Info"):
-        return False, None
-    flags, frames = struct.unpack(">II", data[place + 4 : place + 12])
-    return True, frames if flags & 0x1 else None
-
-
-def _count_frames(data: mmap.mmap, position: int, like: bytes) -> tuple[int, bool]:
-    """Hop from frame to frame; return how many are complete and whether the last one is cut off."""
-    count, end = 0, len(data)
-    while position + 4 <= end:
-        header = data[position : position + 4]
-        frame = parse_frame_header(header)
-        if frame is None or not _same_kind(header, like):
-            if header.startswith(_TRAILING_TAGS) or data[position : position + 11] in _TRAILING_TAGS:
-                break
-            found = _find_frame(data, position, like)
-            if found is None:
-                break
-            position = found
-            continue
-        if position + frame.size > end:
-            return count, True
-        count += 1
+def _is_chain(data: Data, position: int, end: int) -> bool:
+    """Whether frames of one kind follow each other, three of them or up to the end or a tag."""
+    header = data[position : position + 4]
+    for _ in range(_SURE):
+        frame = parse_frame_header(data[position : position + 4])
+        if frame is None or not _same_kind(data[position : position + 4], header):
+            return False
         position += frame.size
-    return count, False
+        if position == end or skip_tags(data, position, end) > position:
+            return True
+    return position <= end
+
+
+def _same_kind(header: bytes, like: bytes) -> bool:
+    """Whether two frame headers agree in MPEG version, layer, sample rate, and in being mono or not."""
+    return (
+        header[1] & 0x1E == like[1] & 0x1E
+        and header[2] & 0x0C == like[2] & 0x0C
+        and (header[3] >> 6 == 3) == (like[3] >> 6 == 3)
+    )
+
+
+def _promised_frames(data: Data, start: int, frame: FrameHeader) -> int | None:
+    """The number of frames that the length header at an offset announces."""
+    place = start + 4 + frame.side_information
+    if data[place : place + 4] == b"VBRI":
+        return int.from_bytes(data[place + 14 : place + 18], "big")
+    flags, frames = struct.unpack(">II", data[place + 4 : place + 12])
+    return frames if flags & 0x1 else None
+
+
+def _as_stream(run: _Run, path: Path) -> Stream:
+    """A run's frames behind a length header that is right.
+
+    Encoders may disagree by one frame. A file without a length header that was cut exactly between two frames is the
+    one case that nothing in the file can show.
+
+    Raises:
+        UserError: frames are missing at the end.
+    """
+    sound_bytes = sum(len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in run.pieces)
+    lost = round(1.2 * run.skipped * run.frames / sound_bytes)  # frames that may have been where there are none now
+    of_promised = "" if run.promised is None else f" of {run.promised}"
+    is_short = run.promised is None and run.missing > _FEW_BYTES
+    if is_short or (run.promised is not None and run.frames + lost + 1 < run.promised):
+        raise cut_off(path, f"{run.frames}{of_promised} MP3 frames are complete")
+    notes = []
+    if run.skipped:
+        notes.append(f"{run.skipped} bytes in it are no MP3 frames and are passed over")
+    if run.missing and (run.promised is None or run.frames < run.promised):
+        notes.append(f"its last frame lacks {run.missing} bytes, less than {_milliseconds(run)} ms")
+        run.pieces.append(run.silent_frame())
+        run.frames += 1
+    pieces: tuple[Piece, ...] = tuple(run.pieces)
+    if run.frame.layer == 3:
+        own = _own_length_header(run, sound_bytes)
+        # What goes in comes out of a decoder 529 samples later, so a frame of padding is needed to hear the end.
+        pieces = (own, *pieces) if own else (_new_length_header(run), *pieces, run.silent_frame())
+    least = max(0, run.frames * run.frame.samples - 2 * _SLACK)
+    return Stream("MP3", pieces, _SLACK, "; ".join(notes), least)
+
+
+def _milliseconds(run: _Run) -> int:
+    return -(-1000 * run.frame.samples // run.frame.sample_rate)
+
+
+def _own_length_header(run: _Run, sound_bytes: int) -> bytes:
+    """The length header that the file has, where it is right to within a frame; empty where it is not.
+
+    It also says how much padding the encoder put around the sound.
+    """
+    place = 4 + run.frame.side_information
+    own = bytearray(run.length_header)
+    if run.promised is None or own[place : place + 4] == b"VBRI":
+        return b""
+    if abs(run.promised - run.frames) > 1 and not run.skipped:
+        return b""
+    own[place + 8 : place + 12] = struct.pack(">I", run.frames)
+    if own[place + 7] & 0x2:
+        own[place + 12 : place + 16] = struct.pack(">I", len(own) + sound_bytes)
+    return bytes(own)
+
+
+def _new_length_header(run: _Run) -> bytes:
+    """A frame without sound that announces the frames of a run, and one more which is padding."""
+    header = bytearray(run.header)
+    header[1] |= 0x01  # no checksum
+    header[2] = _ROOMY_BITRATE_INDEX << 4 | header[2] & 0b1100  # same rate, no padding
+    frame = parse_frame_header(bytes(header))
+    assert frame is not None
+    tag = b"Xing" + struct.pack(">II", 0x1, run.frames + 1)  # flag 1: the number of frames follows
+    encoder = b"LAME".ljust(21, b"\0") + run.frame.samples.to_bytes(3, "big")  # no samples before, so many behind
+    return (bytes(header) + bytes(frame.side_information) + tag + encoder).ljust(frame.size, b"\0")

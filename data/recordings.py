@@ -18,6 +18,7 @@ import numpy as np
 from data.audio import AudioReader, AudioWriter, probe_audio
 from data.debian_packages import package_files, package_licence
 from data.errors import UserError
+from data.folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
 from data.names import readable
 from data.plain import build, one_line, parse_json, read_lines
 
@@ -34,7 +35,6 @@ PACKAGES = (
     "planetblupi-music-ogg",
 )
 TEST_PACKAGES = ("singularity-music", "drascula-music")
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
 EFFECTS_FOLDER = "sounds"
 SOUND_EFFECT = "sound effect"
 TRACKER_SUFFIXES = frozenset({".xm", ".mod", ".it", ".s3m"})
@@ -142,7 +142,8 @@ def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Rec
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     found, skipped = _recordings_in(folder.resolve().name, files)
     if not found:
-        raise UserError(f"no audio in {folder}: expected {', '.join(sorted(AUDIO_SUFFIXES))} or a .zip of them")
+        raise no_audio(folder, f"expected {', '.join(sorted(AUDIO_SUFFIXES))} or a .zip of them")
+    warn_of_unreadable(folder)
     return [replace(one, split=split) for one in found], skipped
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.audio import AudioInfo, probe_audio, read_audio
+from data.audio import AudioInfo, probe_audio, read_audio, read_part
 from data.errors import UserError
 from data.folder import Clip
 from data.mel_cache import MelCache, MelCacheError
@@ -42,7 +41,7 @@ class AudioSegments(Dataset[Tensor]):
 
     Args:
         files: recordings, which make one source, or sources with their shares; all recordings have the rate
-            `sample_rate`; channels are averaged.
+            `sample_rate`; of channels the mono mix is taken.
         sample_rate: Hz.
         segment_samples: length of an item, samples.
         seed: changes every random choice.
@@ -182,17 +181,13 @@ def read_clips(files: Sequence[Path], sample_rate: int, samples: int) -> list[Te
 def read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
     """`length` mono samples from `start`; a RuntimeError that names the file where it does not give them."""
     try:
-        with soundfile.SoundFile(info.path) as file:
-            file.seek(start)
-            wav = file.read(length, dtype="float32", always_2d=True).mean(axis=1)
-    except (OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
+        wav = read_part(info, start, length)
+    except (UserError, OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
         raise RuntimeError(f"cannot read {info.path}: {error}") from error
     if len(wav) < length:
         raise RuntimeError(
             f"cannot read {info.path}: {len(wav)} samples from sample {start}, expected {length}: it is truncated"
         )
-    if not np.isfinite(wav).all():
-        raise RuntimeError(f"cannot read {info.path}: samples after {start} that are not numbers")
     return wav
 
 

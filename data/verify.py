@@ -12,7 +12,7 @@ import numpy as np
 
 from data.audio import AudioReader
 from data.errors import UserError
-from data.folder import LAYOUTS, existing_folder, is_hidden, walk_audio
+from data.folder import LAYOUTS, existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
 
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""
@@ -79,7 +79,8 @@ def verify_folder(
     root = existing_folder(root)
     paths = sorted(walk_audio(root))
     if not paths:
-        raise UserError(f"no audio in {root}: expected a tree such as {root}/jazz/jazz.00000.wav")
+        raise no_audio(root, f"expected a tree such as {root}/jazz/jazz.00000.wav")
+    warn_of_unreadable(root)
     base = _base_folder(root, paths)
 
     def report_on(path: Path) -> FileReport:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from data.audio import AudioReader, read_audio
+from data.downmix import downmix
 from data.errors import UserError
 from data.mel import LogMel
 from training.genre import GenreClassifier
@@ -86,7 +87,7 @@ class Sound:
 
     def at(self, sample_rate: int) -> np.ndarray:
         """The mean of the channels at another rate, (samples,), float32."""
-        mono = np.asarray(self.wav if self.wav.ndim == 1 else self.wav.mean(axis=0), dtype=np.float32)
+        mono = np.asarray(self.wav if self.wav.ndim == 1 else downmix(self.wav, self.sample_rate), dtype=np.float32)
         if sample_rate == self.sample_rate:
             return mono
         return soxr.resample(mono, self.sample_rate, sample_rate).astype(np.float32)

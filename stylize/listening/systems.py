@@ -12,6 +12,7 @@ import numpy as np
 import soxr
 
 from data.audio import AudioReader, AudioWriter, read_audio, resampled_length
+from data.downmix import downmix
 from data.errors import UserError
 from stylize.listening.plan import (
     BASELINE,
@@ -136,7 +137,7 @@ class SystemRenderer:
     def _fit(self, wav: np.ndarray, item: Item, name: str) -> np.ndarray:
         plan = self.plan
         if len(wav) != plan.channels:
-            wav = np.repeat(wav.mean(axis=0, keepdims=True, dtype=np.float32), plan.channels, axis=0)
+            wav = np.repeat(downmix(wav, plan.sample_rate)[None], plan.channels, axis=0)
         if not np.isfinite(wav).all():
             raise UserError(f"{name} has samples that are not finite; leave the system or the song out")
         slack = round(SLACK_SECONDS * plan.sample_rate)
