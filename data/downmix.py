@@ -29,44 +29,39 @@ class Downmix:
     def __init__(self, channels: int, sample_rate: int) -> None:
         self._channels = channels
         self._cell = cell_samples(sample_rate)
-        self._waiting = np.zeros((0, channels), np.float32)
-        self._factors = np.ones(channels)  # at the beginning of the waiting cells
-        self._has_begun = False
+        self._rest = np.zeros((0, channels), np.float32)  # not yet a cell
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # the cell before, and its sums
+        self._factors = np.ones(channels)  # at its beginning
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Take in samples and give those that are decided on. Shape: (samples, channels) -> (samples, 1)."""
         if self._channels == 1:
             return block
-        self._waiting = np.concatenate([self._waiting, block]) if len(self._waiting) else block
-        cell, mixed = self._cell, []
-        while len(self._waiting) >= 2 * cell:  # what a cell becomes depends on the next one
-            mixed.append(self._mix(self._waiting[:cell], self._waiting[cell : 2 * cell]))
-            self._waiting = self._waiting[cell:]
-        return np.concatenate(mixed) if mixed else np.zeros((0, 1), np.float32)
+        self._rest = np.concatenate([self._rest, block]) if len(self._rest) else block
+        mixed = [np.zeros((0, 1), np.float32)]
+        while len(self._rest) >= self._cell:
+            mixed.append(self._take(self._rest[: self._cell]))
+            self._rest = self._rest[self._cell :]
+        return np.concatenate(mixed)
 
     def finish(self) -> np.ndarray:
         """The samples still inside. Shape: (samples, 1)."""
-        if self._channels == 1:
-            return self._waiting
-        cell, nothing = self._cell, self._waiting[:0]
-        rest = self._waiting[cell:]
-        mixed = [self._mix(self._waiting[:cell], rest)]
-        if len(rest):
-            mixed.append(self._mix(rest, nothing))
-        self._waiting = nothing
+        mixed = [self._rest[:, :1]]
+        if self._channels > 1:
+            mixed = [self._take(self._rest), self._take(self._rest[:0])]
+        self._rest, self._last = self._rest[:0], None
         return np.concatenate(mixed)
 
-    def _mix(self, block: np.ndarray, following: np.ndarray) -> np.ndarray:
-        own, after = _sums(block), _sums(following)
-        if not self._has_begun:
-            self._factors, self._has_begun = _factors(own), True
-        start, end = self._factors, _factors(own + after)
-        self._factors = end
-        if (start == 1).all() and (end == 1).all():
-            return block.mean(axis=1, keepdims=True, dtype=np.float32)
-        share = (np.arange(len(block), dtype=np.float32) / np.float32(self._cell))[:, None]
-        gains = start.astype(np.float32) + share * (end - start).astype(np.float32)
-        return (block * gains).mean(axis=1, keepdims=True, dtype=np.float32)
+    def _take(self, cell: np.ndarray) -> np.ndarray:
+        """Take in the next cell and give the one before, which depends on it."""
+        columns = np.ascontiguousarray(cell.T)
+        sums = np.array([[np.dot(one, columns[0]), np.dot(one, one)] for one in columns], float).T
+        before, self._last = self._last, (columns, sums)
+        if before is None:
+            self._factors = _factors(sums)
+            return np.zeros((0, 1), np.float32)
+        start, self._factors = self._factors, _factors(before[1] + sums)
+        return _mix(before[0], start, self._factors, self._cell)
 
 
 def cell_samples(sample_rate: int) -> int:
@@ -81,10 +76,12 @@ def downmix(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.concatenate([mixer.push(block), mixer.finish()])[:, 0]
 
 
-def _sums(block: np.ndarray) -> np.ndarray:
-    """Each channel's product with the first, and its energy. Shape: (2, channels)."""
-    columns = np.ascontiguousarray(block.T)
-    return np.array([[np.dot(column, columns[0]) for column in columns], [np.dot(one, one) for one in columns]], float)
+def _mix(columns: np.ndarray, start: np.ndarray, end: np.ndarray, cell: int) -> np.ndarray:
+    """The mean of a cell's channels, each times a factor that goes from `start` to `end` in `cell` samples."""
+    if (start != 1).any() or (end != 1).any():
+        share = np.arange(columns.shape[1], dtype=np.float32) / np.float32(cell)
+        columns = columns * (start[:, None] + share * (end - start)[:, None]).astype(np.float32)
+    return np.asarray(columns.mean(axis=0, dtype=np.float32)[:, None])
 
 
 def _factors(sums: np.ndarray) -> np.ndarray:
