@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.audio_kinds import READABLE_FORMATS, conversion, cut_off, damaged
-from data.audio_streams import W64_RIFF, Data, Stream, container_at, skip_tags
+from data.audio_streams import W64_RIFF, Data, Stream, container_at, skip_tags, skip_zeros
 from data.errors import UserError
 from data.mp3 import begins_frames, scan_mp3
 
@@ -104,6 +104,8 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
         tag = int.from_bytes(data[head.start : head.start + 2], "big" if layout is _RIFX else "little")
         if tag in _MPEG_TAGS:
             return scan_mp3(data, chunk.start, stop, path)[0], behind
+    if layout is _W64:  # of which libsndfile takes all up to the end of the file for sound
+        is_plain &= len(data) - stop < layout.alignment
     if is_plain and stop - chunk.start == chunk.size:
         return [Stream(layout.container)] if behind == len(data) else [Stream(layout.container, ((0, behind),))], behind
     late = _chunk_at(layout, data, stop + stop % 2, end)  # AIFF may describe the sound behind it
@@ -175,7 +177,7 @@ def _true_end(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int, 
     if declared <= available:
         sound_end = chunk.start + declared
         after = _skip_chunks(layout, data, min(end, _next_position(layout, data, chunk, start)), start, end)
-        following = skip_tags(data, after, end)
+        following = skip_tags(data, skip_zeros(data, after, end), end)
         if end - following <= 1 or container_at(data, following) or begins_frames(data, following, end):
             return sound_end, end if end - following <= 1 else following, ""
         if not is_placeholder:
@@ -196,8 +198,9 @@ def _wrapped(
 
     Where the size of the whole is as wrong as that of the sound, or 32 bits have wrapped round, all of it is sound.
     """
-    outer = data[start + 4 : start + 8]
-    outer_size = int.from_bytes(outer, layout.order) if layout.container in ("WAV", "AIFF") else -1  # type: ignore[arg-type]
+    outer_size = int.from_bytes(data[start + 4 : start + 8], layout.order)  # type: ignore[arg-type]
+    if data[start : start + 4] not in (b"RIFF", b"RIFX", b"FORM"):
+        outer_size = -1  # not there
     available = end - chunk.start
     has_wrapped = layout.size_bytes == 4 and available // 2**32 > 0 and (available - chunk.size) % 2**32 < RUBBISH
     if has_wrapped or (outer_size >= 0 and not -8 <= start + 8 + outer_size - after <= 8):

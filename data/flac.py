@@ -31,7 +31,7 @@ def scan_flac(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream
         UserError: the end is missing.
     """
     header = data[start : start + _INFO_BYTES]
-    stop = end_before_tags(data, end)
+    stop = _end_of_frames(data, start, end_before_tags(data, end))
     if len(header) < _INFO_BYTES or header[:4] + header[5:8] != b"fLaC\0\0\x22":
         return [Stream("FLAC", ((start, stop),))], end
     numbers = int.from_bytes(header[18:26], "big")
@@ -52,6 +52,18 @@ def scan_flac(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream
     fixed = header[:18] + (numbers & ~_MOST_SAMPLES | counted).to_bytes(8, "big") + header[26:]
     note = f"its header announces {announced} samples and {counted} are there; all are read" if announced else ""
     return [Stream("FLAC", (fixed, (start + _INFO_BYTES, stop)), note=note)], behind
+
+
+def _end_of_frames(data: Data, start: int, stop: int) -> int:
+    """Offset in front of zeros that fill up the end; the last bytes of a frame may be such."""
+    kept = stop
+    while kept > start and not data[max(start, kept - 2**16) : kept].strip(b"\0"):
+        kept -= 2**16
+    tail = data[max(start, kept - 2**16) : max(start, kept)]
+    kept += len(tail.rstrip(b"\0")) - len(tail)
+    if stop - kept < 4:
+        return stop
+    return next((end for end in range(kept, kept + 3) if _last_sample(data, start, end) is not None), kept)
 
 
 def _last_sample(data: Data, start: int, stop: int) -> int | None:
