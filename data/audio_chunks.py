@@ -11,9 +11,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.audio_kinds import READABLE_FORMATS, conversion, cut_off, damaged
+from data.audio_kinds import cut_off, damaged
 from data.audio_streams import W64_RIFF, Data, Stream, container_at, skip_tags, skip_zeros
-from data.errors import UserError
 from data.mp3 import begins_frames, scan_mp3
 
 # Some writers count their own header into the data size: that much may be missing without harm.
@@ -92,10 +91,7 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
         position = _next_position(layout, data, chunk, start)
         is_plain &= (position - start) % layout.alignment == 0
     if chunk is None:
-        raise UserError(
-            f"{path} cannot be decoded (no sound in its {layout.container} header), expected {READABLE_FORMATS}; "
-            f"{conversion(path)}"
-        )
+        return [Stream(layout.container, ((start, end),))], end  # the decoder says what is wrong with it
     if long_size is not None and chunk.size == 0xFFFFFFFF:
         chunk = _Chunk(chunk.name, chunk.start, long_size)
     stop, behind, note = _true_end(layout, data, start, chunk, end, path)

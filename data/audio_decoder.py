@@ -82,8 +82,8 @@ class Decoder(soundfile.SoundFile):
         lowest, highest = SAMPLE_RATES
         if not lowest <= self.samplerate <= highest:
             raise UserError(
-                f"{path} says that it has {self.samplerate} samples a second, expected {lowest} to {highest} Hz; "
-                f"if its header is wrong, give it the right rate: ffmpeg -sample_rate 44100 -i IN OUT.wav"
+                f"{path} says that it has {self.samplerate} samples a second, expected {lowest} to {highest} Hz: "
+                f"its header is wrong; export it again from the program that made it"
             )
         if self.channels > MOST_CHANNELS:
             raise UserError(f"{path} has {self.channels} channels, expected at most {MOST_CHANNELS}")

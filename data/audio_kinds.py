@@ -106,5 +106,5 @@ def damaged(path: Path, finding: str) -> UserError:
     """The error for a file with a hole or a contradiction in it; `finding` says how that was seen."""
     return UserError(
         f"{path} is damaged: {finding}; get it again, "
-        f"or keep what can be read with: ffmpeg -i {shlex.quote(str(path))} fixed.wav"
+        f"or keep what is there with: ffmpeg -i {shlex.quote(str(path))} fixed.wav"
     )

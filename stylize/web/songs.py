@@ -7,7 +7,6 @@ import dataclasses
 import math
 import re
 import shutil
-import struct
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -99,12 +98,9 @@ def check_song(path: Path, name: str, limits: Limits) -> CheckedSong:
 def _check_header(path: Path, name: str, limits: Limits) -> AudioInfo:
     """Everything that is known before samples are decoded."""
     try:
-        container = container_of(path)
+        container_of(path)
     except UserError as error:
         raise RefusedError(415, say_without_paths(error, path.parent, {path: name})) from None
-    if container == "FLAC" and _flac_samples(path) == 0:
-        # Only decoding it all would tell how long it is, and a few bytes of FLAC can stand for minutes.
-        raise RefusedError(415, f"{name} does not say how long it is; encode it again, for example with flac --force")
     try:
         info = probe_audio(path)
     except UserError as error:
@@ -151,15 +147,6 @@ def _too_long(name: str, seconds: float, limits: Limits) -> RefusedError:
     return RefusedError(
         422, f"{name} is longer than {limits.max_seconds:g} s of music ({math.ceil(seconds)} s); send a part of it"
     )
-
-
-def _flac_samples(path: Path) -> int:
-    """The number of samples that a FLAC file announces, 0 for unknown (RFC 9639, section 8.2)."""
-    with path.open("rb") as file:
-        start = file.read(26)
-    if len(start) < 26 or start[4] & 0x7F:
-        return -1  # no stream info in its place: libsndfile will say so
-    return int(struct.unpack(">Q", start[18:26])[0] & (1 << 36) - 1)
 
 
 def say_without_paths(error: UserError, folder: Path, names: Mapping[Path, str]) -> str:

@@ -40,7 +40,7 @@ def hostile_files(encode: Callable[..., bytes]) -> dict[str, tuple[bytes, int, s
     huge_data = bytearray(good)
     huge_data[40:44] = struct.pack("<I", 1_000_000_000)
     flac = bytearray(encode(1.0, format="FLAC"))
-    unknown = bytes(flac[:21]) + bytes([flac[21] & 0xF0]) + bytes(4) + bytes(flac[26:])
+    unknown = bytes(flac[:21]) + bytes([flac[21] & 0xF0]) + bytes(4) + bytes(flac[26:-9])
     return {
         "empty": (b"", 422, "empty (0 bytes)"),
         "text": (b"<script>alert(1)</script>" * 20, 415, "is not audio"),
@@ -55,7 +55,7 @@ def hostile_files(encode: Callable[..., bytes]) -> dict[str, tuple[bytes, int, s
         "too long": (encode(6.0, rate=8000), 422, "longer than 5 s of music (6 s)"),
         "channels": (encode(0.2, channels=6), 422, "6 channels"),
         "nan": (nan.getvalue(), 422, "NaN"),
-        "unknown length": (unknown, 415, "does not say how long"),
+        "unknown length": (unknown, 422, "cut off"),
         "broken flac": (bytes(flac[:3000]) + bytes(3000), 422, "of 1.0 s"),
         "zeros": (bytes(10000), 415, "is not audio"),
         "mp3 of nothing": (b"ID3" + bytes(1000), 422, ""),
@@ -77,12 +77,16 @@ def test_bad_files_end_in_one_line_and_leave_nothing(open_page: Any, encode: Any
             assert visitor.files() == [], kind
 
 
-def test_no_more_is_decoded_than_a_header_says(visitor: Any, encode: Any) -> None:
-    """A header that promises one second of the eight that are there: whatever is made of it has one second."""
+@pytest.mark.parametrize("announced", [0, RATE])
+def test_what_is_there_counts_and_not_what_a_header_says(open_page: Any, encode: Any, announced: int) -> None:
+    """A header that promises none or one second of the eight that are there."""
     flac = bytearray(encode(8.0, format="FLAC"))
-    flac[22:26] = struct.pack(">I", RATE)
-    reply = visitor.send(bytes(flac), "lie.flac")
-    assert (reply.status_code, reply.json()["seconds"]) == (201, 1.0)
+    flac[22:26] = struct.pack(">I", announced)
+    with open_page(max_seconds=9.0) as visitor:
+        reply = visitor.send(bytes(flac), "lie.flac")
+        assert (reply.status_code, reply.json()["seconds"]) == (201, 8.0)
+    with open_page(max_seconds=5.0) as visitor:
+        visitor.refused(visitor.send(bytes(flac), "lie.flac"), 422, "longer than 5 s of music (8 s)")
 
 
 def test_a_song_that_says_it_is_too_long_is_not_decoded(
