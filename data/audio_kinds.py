@@ -11,7 +11,7 @@ READABLE_FORMATS = "wav, flac, ogg, opus, mp3, mp2, au, aiff, caf, w64"
 
 READABLE_SUFFIXES = frozenset({
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1", ".mpga",
-    ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf", ".split",
+    ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf",
 })  # fmt: skip
 """Endings of files that are taken for audio, in lower case."""
 
@@ -19,7 +19,7 @@ UNREADABLE_SUFFIXES = frozenset({
     ".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".aac", ".alac", ".3gp", ".3g2", ".wma", ".asf", ".wmv",
     ".webm", ".weba", ".mka", ".mkv", ".avi", ".flv", ".mpg", ".mpeg", ".vob", ".ogv", ".ogm", ".ogx", ".ac3",
     ".eac3", ".dts", ".ape", ".wv", ".mpc", ".tta", ".tak", ".ofr", ".shn", ".dsf", ".dff", ".amr", ".ra",
-    ".rm", ".spx", ".voc", ".sd2", ".8svx", ".oma", ".at3", ".aa3", ".mlp", ".thd", ".split",
+    ".rm", ".spx", ".voc", ".sd2", ".8svx", ".oma", ".at3", ".aa3", ".mlp", ".thd",
 })  # fmt: skip
 """Endings of files that hold music, or video with music, that cannot be read as they are."""
 

@@ -97,6 +97,7 @@ class _Run:
         last: offset of the last of them.
         skipped: bytes between them that are no frames.
         missing: bytes that the file has too few for its last frame, which is not among them.
+        since_hole: bytes of sound in the frames since the last place where some are missing; None before there is one.
     """
 
     header: bytes
@@ -108,20 +109,29 @@ class _Run:
     last: int = 0
     skipped: int = 0
     missing: int = 0
+    since_hole: int | None = None
 
-    def add(self, position: int, size: int) -> None:
-        """Take over a frame."""
+    def add(self, data: Data, position: int, frame: FrameHeader) -> None:
+        """Take over a frame; without its sound where that begins in frames that are missing ("bit reservoir")."""
+        stop, is_muted = position + frame.size, False
+        if self.since_hole is not None and frame.layer == 3:
+            begin, sound = _sound_of(data[position:stop], frame)
+            is_muted = begin > self.since_hole
+            self.since_hole += len(sound)
         previous = self.pieces[-1] if self.pieces else b""
-        if isinstance(previous, tuple) and previous[1] == position:
-            self.pieces[-1] = (previous[0], position + size)
+        if is_muted:
+            self.pieces.append(_muted(data[position:stop], frame))
+        elif isinstance(previous, tuple) and previous[1] == position:
+            self.pieces[-1] = (previous[0], stop)
         else:
-            self.pieces.append((position, position + size))
+            self.pieces.append((position, stop))
         self.frames, self.last = self.frames + 1, position
 
-    def silence_last(self) -> None:
-        """Put a silent frame in the place of the last one."""
+    def end_before_hole(self, is_last_broken: bool) -> None:
+        """Frames are missing from here; what is broken of the last one is not to be heard."""
+        self.since_hole = 0
         previous = self.pieces[-1] if self.pieces else b""
-        if isinstance(previous, tuple):
+        if is_last_broken and isinstance(previous, tuple):
             self.pieces[-1] = (previous[0], self.last)
             self.pieces.append(self.silent_frame())
 
@@ -131,6 +141,20 @@ class _Run:
         frame = parse_frame_header(header)
         assert frame is not None
         return header.ljust(frame.size, b"\0")
+
+
+def _sound_of(content: bytes, frame: FrameHeader) -> tuple[int, bytes]:
+    """How many bytes in front of a layer III frame its sound begins, and the bytes of sound in it."""
+    start = 4 if content[1] & 1 else 6  # without and with a checksum
+    bits = 9 if frame.samples == 1152 else 8
+    return int.from_bytes(content[start : start + 2], "big") >> (16 - bits), content[start + frame.side_information :]
+
+
+def _muted(content: bytes, frame: FrameHeader) -> bytes:
+    """A layer III frame that is silent itself, with the bytes of sound that later ones need."""
+    header = bytes([content[0], content[1] | 1, *content[2:4]]) + bytes(frame.side_information)
+    sound = _sound_of(content, frame)[1]
+    return header + sound.rjust(len(content) - len(header), b"\0")
 
 
 def scan_mp3(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
@@ -184,7 +208,7 @@ def _walk(data: Data, start: int, end: int) -> Iterator[tuple[_Run, int]]:
             run.length_header = data[position : position + frame.size]
             run.promised = _promised_frames(data, position, frame)
         else:
-            run.add(position, frame.size)
+            run.add(data, position, frame)
         position += frame.size
     if run is not None:
         yield run, end
@@ -197,8 +221,7 @@ def _resume(data: Data, run: _Run, position: int, following: int, end: int) -> i
     found = _find_frame(data, max(run.last + 4, position - run.frame.size), end, end)
     if found is not None:
         run.skipped += max(0, found - position)
-        if found < position or not data[max(0, position - 16) : position].strip(b"\0"):
-            run.silence_last()  # it is overwritten
+        run.end_before_hole(found < position or data[max(0, position - 4) : position] == bytes(4))
     elif skip_zeros(data, position, end) < end and end - following > 4:
         run.skipped += end - position
     return found

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
 from data.errors import UserError
 from data.folder import GENRES, Clip, choose_styles, index_folder, list_audio, split_by_hash
 from data.gtzan_split import GTZAN_SPLIT
+from data.verify import verify_folder
 
 
 def touch(root: Path, names: Iterable[str]) -> None:
@@ -258,3 +261,31 @@ def test_audio_outside_genre_folders_is_no_data_set(tmp_path: Path) -> None:
     touch(tmp_path, ["a.wav", "b.wav"])
     with pytest.raises(UserError, match="2 audio files but no genre folders"):
         index_folder(tmp_path)
+
+
+NAMES = ["a.wav", "b.WAVE", "c.bwf", "d.w64", "e.aifc", "f.mpga", "g.caf", "h.mp2", "i.rf64", "j.snd"]
+
+
+@pytest.mark.parametrize("function", [index_folder, list_audio])
+def test_music_that_cannot_be_read_is_named_and_counted(function, tmp_path: Path, caplog) -> None:
+    others = ["x/1.m4a", "x/2.M4A", "x/3.webm", "x/._4.m4a", "x/cover.jpg", "x/notes.txt", "x/song.mid", "x/5.wma"]
+    touch(tmp_path, [f"x/{name}" for name in NAMES] + others)
+    found = [getattr(item, "path", item).name for item in function(tmp_path)]
+    assert sorted(found) == NAMES
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert lines == [
+        f"passed over: 4 files in {tmp_path} cannot be read (2 .m4a, 1 .webm, 1 .wma); convert each first, "
+        f"for example: ffmpeg -i {tmp_path}/x/1.m4a {tmp_path}/x/1.flac"
+    ]
+
+
+@pytest.mark.parametrize("function", [index_folder, list_audio, verify_folder])
+def test_a_folder_of_nothing_but_unreadable_music_says_so(function, tmp_path: Path) -> None:
+    touch(tmp_path, ["x/1 one.m4a", "x/2.m4a"])
+    with pytest.raises(UserError, match=r"no audio in .*: 2 files in .* cannot be read \(2 \.m4a\).*ffmpeg -i '.*1 one"):
+        function(tmp_path)
+
+
+def test_no_ending_is_both_readable_and_not() -> None:
+    assert not READABLE_SUFFIXES & UNREADABLE_SUFFIXES
+    assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in READABLE_SUFFIXES | UNREADABLE_SUFFIXES)

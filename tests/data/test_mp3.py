@@ -134,3 +134,133 @@ def test_a_cut_between_frames_shows_by_the_length_header(tmp_path: Path) -> None
     path.write_bytes(content[: starts[21]])
     with pytest.raises(UserError, match=f"20 of {len(starts) - 2} MP3 frames are complete"):
         probe_audio(path)
+
+
+def with_sound(rate: int = 44100, channels: int = 2, seed: int = 1, bitrate_mode: str = "CONSTANT") -> bytes:
+    """Noise of even loudness."""
+    sound = 0.2 * np.random.default_rng(seed).standard_normal((rate, channels))
+    file = io.BytesIO()
+    soundfile.write(file, sound, rate, format="MP3", bitrate_mode=bitrate_mode)
+    return file.getvalue()
+
+
+def heard_in(folder: Path, content: bytes) -> np.ndarray:
+    path = folder / "song.mp3"
+    path.write_bytes(content)
+    wav = read_audio(path, mono=False)[0]
+    assert probe_audio(path).frames == scan_audio(path).frames == wav.shape[1]
+    return wav
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\x10\0\0\0\x05" + bytes(5) + b"3DI\x04\0\x10\0\0\0\x05",
+                                 b"TAG" + bytes(125), b"TAG" + bytes(125) + b"ID3\x03\0\0\0\0\x01\0" + bytes(128)])  # fmt: skip
+def test_bare_files_are_joined_without_a_seam(
+    tmp_path: Path, tag: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (without_length_header(with_sound(seed=seed)) for seed in (1, 2))
+    whole = heard_in(tmp_path, first + second)
+    assert whole.shape[1] == 1152 * (len(frame_starts(first)) + len(frame_starts(second)) - 2)
+    assert np.array_equal(heard_in(tmp_path, first + tag + second), whole)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_joined_files_of_different_kinds(tmp_path: Path) -> None:
+    parts = [with_sound(44100, 2), with_sound(32000, 1), with_sound(22050, 2)]
+    for between in (b"", b"TAG" + bytes(125)):
+        assert heard_in(tmp_path, between.join(parts)).shape == (2, 3 * 44100)
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_a_hole_in_the_middle_is_passed_over_and_noted(
+    tmp_path: Path, is_bare: bool, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = without_length_header(with_sound()) if is_bare else with_sound()
+    whole = heard_in(tmp_path, content)
+    middle = frame_starts(content)[len(frame_starts(content)) // 2]
+    inserted = heard_in(tmp_path, content[:middle] + bytes(100_000) + content[middle:])
+    assert inserted.shape == whole.shape and np.abs(inserted).max() < 1.5
+    part = slice(0, whole.shape[1] // 3)
+    assert np.array_equal(inserted[:, part], whole[:, part])
+    np.testing.assert_allclose(inserted[:, -part.stop :], whole[:, -part.stop :], atol=1e-4)
+    assert "song.mp3: 100000 bytes in it are no MP3 frames and are passed over" in caplog.text
+    over = heard_in(tmp_path, content[: middle - 9] + bytes(2000) + content[middle + 1991 :])
+    assert whole.shape[1] - 8 * 1152 <= over.shape[1] < whole.shape[1] and np.abs(over).max() < 1.5
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("missing", [1, 2, 4, 100])
+def test_a_last_frame_that_lacks_a_few_bytes_is_noted(
+    tmp_path: Path, missing: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = with_sound()
+    whole = heard_in(tmp_path, content)
+    short = heard_in(tmp_path, content[:-missing])
+    assert short.shape == whole.shape and np.array_equal(short[:, :-1152], whole[:, :-1152])
+    assert f"its last frame lacks {missing} bytes, less than 27 ms" in caplog.text
+    if missing <= 4:
+        bare = without_length_header(content)
+        assert heard_in(tmp_path, bare[:-missing]).shape == heard_in(tmp_path, bare).shape
+
+
+@pytest.mark.parametrize("announced", [0, 3, 30])
+def test_a_length_header_that_says_too_little(
+    tmp_path: Path, announced: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = with_sound()
+    place = content.index(b"Info" if b"Info" in content[:200] else b"Xing")
+    wrong = content[: place + 8] + announced.to_bytes(4, "big") + b"\0\0\0\7" + content[place + 16 :]
+    assert heard_in(tmp_path, wrong).shape[1] == 1152 * (len(frame_starts(content)) - 2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_size_in_the_length_header_that_tags_make_wrong_is_no_reason_for_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = with_sound(bitrate_mode="VARIABLE")
+    tag = b"ID3\x03\0\0\0\1\x07\x68" + bytes(128 * 128 + 7 * 128 + 0x68)
+    whole = heard_in(tmp_path, content)
+    assert np.array_equal(heard_in(tmp_path, tag + content + tag + b"TAG" + bytes(125)), whole)
+    assert np.array_equal(heard_in(tmp_path, b"rubbish" * 30 + content), whole)
+    assert np.array_equal(heard_in(tmp_path, content + b"rubbish" * 300), whole)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fraunhofer_length_header(tmp_path: Path) -> None:
+    bare = without_length_header(with_sound())
+    frame = parse_frame_header(bare[:4])
+    assert frame is not None
+    mark = b"VBRI" + bytes(10) + (len(frame_starts(bare)) - 1).to_bytes(4, "big")
+    header = (bare[:4] + bytes(32) + mark).ljust(frame.size, b"\0")
+    assert np.array_equal(heard_in(tmp_path, header + bare), heard_in(tmp_path, bare))
+
+
+@pytest.mark.parametrize(
+    ("header", "samples", "rate", "channels"),
+    [
+        ("fffd8404", 1152, 48000, 2),  # layer II, MPEG 1
+        ("fff584c4", 1152, 24000, 1),  # layer II, MPEG 2
+        ("ffff7404", 384, 48000, 2),  # layer I
+        ("ffe388c4", 576, 8000, 1),  # layer III, MPEG 2.5
+    ],
+)
+def test_the_other_layers_and_versions(
+    tmp_path: Path, header: str, samples: int, rate: int, channels: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    frame = parse_frame_header(bytes.fromhex(header))
+    assert frame is not None and (frame.samples, frame.sample_rate, frame.channels) == (samples, rate, channels)
+    silence = bytes.fromhex(header).ljust(frame.size, b"\0")
+    wav = heard_in(tmp_path, b"".join([silence] * 100))
+    assert wav.shape == (channels, 100 * samples) and not wav.any()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damage_inside_frames_is_no_reason_for_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(with_sound())
+    rng = np.random.default_rng(0)
+    starts = frame_starts(bytes(content))[2:-1]
+    for start in starts:
+        content[start + 4 : start + 60] = rng.bytes(56)
+    path = tmp_path / "song.mp3"
+    path.write_bytes(content)
+    assert np.isfinite(read_audio(path)[0]).all()
+    assert capfd.readouterr() == ("", "")

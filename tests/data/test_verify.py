@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from data.audio import read_audio
 from data.errors import UserError
 from data.verify import summarise, verify_folder
 from scripts import verify_dataset
+from scripts.fuzz_audio import RATE, SECONDS, id3_tag, make_file
 
 
 def write_noise(
@@ -154,3 +156,30 @@ def test_command_runs_as_a_module(tree: Path) -> None:
     assert result.returncode == 1
     assert "jazz.00054.wav: unreadable: " in result.stdout
     assert "Traceback" not in result.stderr
+
+
+def test_odd_files_are_seen_as_they_are_heard(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The check reads as everything else does: all of a file, or a fault."""
+    mp3, ogg, wav = make_file("mp3-cbr"), make_file("vorbis"), make_file("wav-16")
+    songs = {
+        "chained.ogg": ogg * 2, "joined.mp3": mp3 + id3_tag(60) + mp3, "wrapped.wav": wav[:4] + bytes(4) + wav[8:40]
+        + (len(wav) // 2).to_bytes(4, "little") + wav[44:], "hole.mp3": mp3 + bytes(100_000) + mp3,
+    }  # fmt: skip
+    (tmp_path / "x").mkdir()
+    for name, content in songs.items():
+        (tmp_path / "x" / name).write_bytes(content)
+    (tmp_path / "x/half.ogg").write_bytes(ogg[: len(ogg) // 2])
+    (tmp_path / "x/song.m4a").write_bytes(b"")
+    reports = {report.path.name: report for report in verify_folder(tmp_path, sample_rate=RATE, min_seconds=1.0)}
+    assert set(reports.pop("half.ogg").faults) == {"unreadable"}
+    assert [name for name, report in reports.items() if report.faults] == ["joined.mp3"]  # as hole.mp3
+    expected = {name: SECONDS if name == "wrapped.wav" else 2 * SECONDS for name in songs}
+    assert {name: report.seconds for name, report in reports.items()} == pytest.approx(expected, abs=1e-3)
+    assert "1 file in" in caplog.text and "song.m4a" in caplog.text
+
+
+def test_a_channel_that_is_the_others_inverse_is_not_silent(tmp_path: Path) -> None:
+    left = np.random.default_rng(0).uniform(-0.1, 0.1, 8000)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, -left], axis=1), 8000)
+    mono, _ = read_audio(tmp_path / "a.wav", 4000)
+    assert np.square(mono).mean() > 0.3 * np.square(left).mean()
