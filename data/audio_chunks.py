@@ -15,7 +15,8 @@ from data.audio_kinds import cut_off, damaged
 from data.audio_streams import W64_RIFF, Data, Stream, container_at, skip_tags, skip_zeros
 from data.mp3 import begins_frames, scan_mp3
 
-# Some writers count their own header into the data size: that much may be missing without harm.
+# Some writers count their own header into the data size: that much may be missing without harm. Not in CAF, whose last
+# bytes may stand for a tenth of a second.
 _SIZE_SLACK = 128
 # So much behind the end of a file's chunks is taken for rubbish. More may be sound that the size field does not know.
 RUBBISH = 1024
@@ -166,13 +167,19 @@ def _true_end(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int, 
     Raises:
         UserError: the end is missing, or what is there contradicts the header.
     """
-    available, declared = max(0, end - chunk.start), chunk.size
+    available, declared = end - chunk.start, chunk.size
+    if available < 0:
+        raise cut_off(path, "its header says that the sound begins behind the end of the file")
     is_placeholder = declared == 0 or any(
         low <= declared <= low + 0x1000 for low in (0x7FFFF000, 0xFFFFF000, 2**63 - 0x1000, 2**64 - 0x1000)
     )
+    if layout.size_bytes == 4 and available >= 2**32 and (available - declared) % 2**32 < RUBBISH:
+        return _all_there(chunk, end)
     if declared <= available:
         sound_end = chunk.start + declared
         after = _skip_chunks(layout, data, min(end, _next_position(layout, data, chunk, start)), start, end)
+        if (cut := _chunk_at(layout, data, after, end)) is not None and cut.name in layout.kept:
+            raise cut_off(path, f"{end - cut.start} of {cut.size} bytes of its description are there")
         following = skip_tags(data, skip_zeros(data, after, end), end)
         if end - following <= 1 or container_at(data, following) or begins_frames(data, following, end):
             return sound_end, end if end - following <= 1 else following, ""
@@ -181,7 +188,7 @@ def _true_end(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int, 
                 return sound_end, end, ""
             return _wrapped(layout, data, start, chunk, after, end, path)
     elif not is_placeholder:
-        if declared - available > _SIZE_SLACK:
+        if declared - available > (0 if layout is _CAF else _SIZE_SLACK):
             raise cut_off(path, f"{available} of {declared} bytes of audio are there")
         return end, end, ""
     return _before_trailer(layout, data, chunk.start, start, end), end, ""
@@ -192,18 +199,21 @@ def _wrapped(
 ) -> tuple[int, int, str]:
     """What is to be done with a file that goes on behind the sound it announces, and not with chunks.
 
-    Where the size of the whole is as wrong as that of the sound, or 32 bits have wrapped round, all of it is sound.
+    Where the size of the whole is as wrong as that of the sound, all of it is sound.
     """
     outer_size = int.from_bytes(data[start + 4 : start + 8], layout.order)  # type: ignore[arg-type]
     if data[start : start + 4] not in (b"RIFF", b"RIFX", b"FORM"):
         outer_size = -1  # not there
-    available = end - chunk.start
-    has_wrapped = layout.size_bytes == 4 and available // 2**32 > 0 and (available - chunk.size) % 2**32 < RUBBISH
-    if has_wrapped or (outer_size >= 0 and not -8 <= start + 8 + outer_size - after <= 8):
-        return end, end, f"its header announces {chunk.size} bytes of sound and {available} are there; all are read"
+    if outer_size >= 0 and not -8 <= start + 8 + outer_size - after <= 8:
+        return _all_there(chunk, end)
     raise damaged(
         path, f"its header announces {chunk.size} bytes of sound, and {end - after} bytes follow that are nothing known"
     )
+
+
+def _all_there(chunk: _Chunk, end: int) -> tuple[int, int, str]:
+    there = end - chunk.start
+    return end, end, f"its header announces {chunk.size} bytes of sound and {there} are there; all are read"
 
 
 def _before_trailer(layout: _Layout, data: Data, position: int, start: int, end: int) -> int:

@@ -42,7 +42,11 @@ class Decoder(soundfile.SoundFile):
 
     def __init__(self, path: Path, stream: Stream) -> None:
         self._quiet = _quiet_decoder if stream.container == "MP3" else nullcontext
-        self._parts = StreamFile(path, stream.pieces) if stream.pieces else None
+        self._parts: StreamFile | None = None
+        try:
+            self._parts = StreamFile(path, stream.pieces) if stream.pieces else None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
         try:
             with self._quiet():
                 super().__init__(os.fsencode(path) if self._parts is None else self._parts, "r")

@@ -106,7 +106,8 @@ def _unreadable_music(root: Path) -> str:
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
     first = paths[0]
     command = f"ffmpeg -i {shlex.quote(str(first))} {shlex.quote(str(first.with_suffix('.flac')))}"
-    return f"{len(paths)} {'file' if len(paths) == 1 else 'files'} in {root} cannot be read ({kinds}); convert each first, for example: {command}"
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    return f"{count} in {root} cannot be read ({kinds}); convert each first, for example: {command}"
 
 
 def list_audio(root: Path) -> list[Path]:

@@ -89,7 +89,7 @@ def _pages(data: Data, start: int, end: int, path: Path) -> tuple[list[_Page], i
             if data.find(b"OggS", position + 1, end) >= 0:
                 raise damaged(path, f"an Ogg page at byte {position} is broken")
             rest = _whole_packets(data[position:end], table)
-            if rest is None:
+            if rest is None or not header[5] & _END:
                 raise cut_off(path, "the last page of the Ogg stream is incomplete")
             pages.append(_page(position, rest))
             return pages, end, rest

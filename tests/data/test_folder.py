@@ -282,7 +282,7 @@ def test_music_that_cannot_be_read_is_named_and_counted(function, tmp_path: Path
 @pytest.mark.parametrize("function", [index_folder, list_audio, verify_folder])
 def test_a_folder_of_nothing_but_unreadable_music_says_so(function, tmp_path: Path) -> None:
     touch(tmp_path, ["x/1 one.m4a", "x/2.m4a"])
-    with pytest.raises(UserError, match=r"no audio in .*: 2 files in .* cannot be read \(2 \.m4a\).*ffmpeg -i '.*1 one"):
+    with pytest.raises(UserError, match=r"no audio in .*: 2 files in .* cannot be read \(2 .m4a\).*ffmpeg -i '.*1 one"):
         function(tmp_path)
 
 

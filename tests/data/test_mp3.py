@@ -152,8 +152,15 @@ def heard_in(folder: Path, content: bytes) -> np.ndarray:
     return wav
 
 
-@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\x10\0\0\0\x05" + bytes(5) + b"3DI\x04\0\x10\0\0\0\x05",
-                                 b"TAG" + bytes(125), b"TAG" + bytes(125) + b"ID3\x03\0\0\0\0\x01\0" + bytes(128)])  # fmt: skip
+@pytest.mark.parametrize(
+    "tag",
+    [
+        b"",
+        b"ID3\x04\0\x10\0\0\0\x05" + bytes(5) + b"3DI\x04\0\x10\0\0\0\x05",
+        b"TAG" + bytes(125),
+        b"TAG" + bytes(125) + b"ID3\x03\0\0\0\0\x01\0" + bytes(128),
+    ],
+)
 def test_bare_files_are_joined_without_a_seam(
     tmp_path: Path, tag: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
