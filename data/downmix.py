@@ -55,13 +55,34 @@ class Downmix:
     def _take(self, cell: np.ndarray) -> np.ndarray:
         """Take in the next cell and give the one before, which depends on it."""
         columns = np.ascontiguousarray(cell.T)
-        sums = np.array([[np.dot(one, columns[0]), np.dot(one, one)] for one in columns], float).T
+        sums = _sums(columns)
         before, self._last = self._last, (columns, sums)
         if before is None:
             self._factors = _factors(sums)
             return np.zeros((0, 1), np.float32)
         start, self._factors = self._factors, _factors(before[1] + sums)
         return _mix(before[0], start, self._factors, self._cell)
+
+
+class Polarity:
+    """Which channels of a stream run against the first, over the whole of it.
+
+    For what needs one decision for a song, such as a stylized mid that the channels follow: the channels times the
+    signs have a mid that is heard, and what is made of them times the signs has the song's own polarities again.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._sums = np.zeros((2, channels))
+
+    def push(self, block: np.ndarray) -> None:
+        """Take in samples. Shape: (channels, samples)."""
+        if len(block) > 1:
+            self._sums += _sums(np.ascontiguousarray(block))
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """1 for each channel, or -1 for one whose factor is below zero."""
+        return tuple(-1 if factor < 0 else 1 for factor in _factors(self._sums))
 
 
 def cell_samples(sample_rate: int) -> int:
@@ -74,6 +95,11 @@ def downmix(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     mixer = Downmix(len(wav), sample_rate)
     block = np.asarray(wav.T, dtype=np.float32)
     return np.concatenate([mixer.push(block), mixer.finish()])[:, 0]
+
+
+def _sums(columns: np.ndarray) -> np.ndarray:
+    """Each channel's product with the first, and its energy. Shape: (channels, samples) -> (2, channels)."""
+    return np.array([[np.dot(one, columns[0]), np.dot(one, one)] for one in columns], float).T
 
 
 def _mix(columns: np.ndarray, start: np.ndarray, end: np.ndarray, cell: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.audio import AudioReader, probe_audio, read_audio, read_part
+from data.audio import AudioReader, probe_audio, read_audio, read_part, scan_audio
 from data.downmix import Downmix, downmix
 from data.segments import read_crop
 
@@ -64,6 +64,22 @@ def test_a_channel_that_changes_its_polarity_half_way() -> None:
     assert np.array_equal(mix[: 3 * RATE], left[: 3 * RATE])
     np.testing.assert_allclose(mix[-3 * RATE :], left[-3 * RATE :], rtol=1e-5)
     assert decibels(mix[4 * RATE : 6 * RATE]) > decibels(left) - 3
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [
+        (lambda left, other: [left], (1,)),
+        (lambda left, other: [left, other], (1, 1)),
+        (lambda left, other: [left, -left], (1, -1)),
+        (lambda left, other: [left, 0.2 * other - 0.7 * left, other, left], (1, -1, 1, 1)),
+        (lambda left, other: [0 * left, left], (1, 1)),
+    ],
+)
+def test_a_scan_tells_the_polarity_of_a_whole_song(tmp_path: Path, channels, expected: tuple[int, ...]) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, np.stack(channels(noise(), noise(seed=1)), axis=1), RATE, subtype="FLOAT")
+    assert scan_audio(path).polarity == expected and probe_audio(path).polarity == ()
 
 
 def test_blocks_equal_the_whole() -> None:
