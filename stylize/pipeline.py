@@ -244,6 +244,7 @@ class Stylizer:
         length = resampled_length(frames, info.sample_rate, output_rate)
         subtype = matching_subtype(info.subtype, output, order.bits)
         histories = (MelHistory(), MelHistory())
+        signs = np.array(info.polarity or [1] * info.channels, np.float32)[:, None]  # inverted channels have a mid, too
         done = 0
         change, mastering, song = _Change(self.mel_config), Mastering(), LoudnessMeter(rate, info.channels)
         with (
@@ -261,11 +262,11 @@ class Stylizer:
             def read(samples: int) -> np.ndarray:
                 piece = part(samples)
                 song.push(piece)
-                return piece
+                return piece * signs
 
             resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
             for block in self.blocks(read, info.channels, style.vector, order.strength):
-                writer.write(resampler.push(block.wav))
+                writer.write(resampler.push(block.wav * signs))
                 done += block.wav.shape[1]
                 change.add(block)
                 if order.picture is not None:

@@ -14,6 +14,7 @@ import soxr
 import torch
 from torch import Tensor, nn
 
+from data.audio import read_audio
 from data.errors import UserError
 from data.limiter import true_peaks
 from data.mel import MelConfig
@@ -301,3 +302,14 @@ def test_modes_of_the_networks_are_left_alone(tiny_stylizer: Stylizer, songs: So
     run(tiny_stylizer, songs.make(5_000), tiny_stylizer.named_style("jazz"))
     assert not tiny_stylizer.translator.training
     assert not tiny_stylizer.vocoder.training
+
+
+def test_a_song_with_an_inverted_channel_is_heard(tiny_stylizer: Stylizer, songs: Songs, tmp_path: Path) -> None:
+    wav = songs.make(20_000)[0]
+    made = {}
+    for sign in (1, -1):
+        soundfile.write(tmp_path / "song.wav", np.stack([wav, sign * wav], axis=1), 22050, subtype="FLOAT")
+        tiny_stylizer.stylize_file(tmp_path / "song.wav", tmp_path / "out.wav", to="jazz", force=True)
+        made[sign] = read_audio(tmp_path / "out.wav", mono=False)[0]
+    assert np.abs(made[1]).max() > 0.01
+    np.testing.assert_allclose(made[-1], made[1] * [[1], [-1]], atol=1e-3)
