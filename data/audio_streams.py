@@ -127,7 +127,7 @@ def _end_of_tag(data: Data, position: int, end: int) -> int:
     head = data[position : position + 16]
     if head[:3] in (b"ID3", b"3DI") and len(head) >= 10 and max(head[6:10]) < 0x80 and head[3] != 0xFF:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        return position + 10 + size + (10 if head[5] & 0x10 else 0) if head[:3] == b"ID3" else position + 10
+        return position + 10 + (size if head[:3] == b"ID3" else 0)
     if head[:8] == b"APETAGEX" and len(data[position : position + 32]) == 32:
         is_header = data[position + 23] & 0x20
         return position + 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)

@@ -19,7 +19,9 @@ from data.errors import UserError
 
 _CONTINUED, _BEGIN, _END = 0x01, 0x02, 0x04
 _HEADER = 27  # bytes before the table of segment sizes
-_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+_FLAC_MARK = b"\x7fFLAC"
+_FLAC_PREFIX = 9  # bytes in front of what a FLAC file begins with
+_AUDIO = (b"\x01vorbis", b"OpusHead", _FLAC_MARK, b"Speex   ")
 # A stream whose first page starts before time zero has fewer samples than libsndfile announces, by less than a block.
 _SLACK = 8192
 _LONGER = 65536  # samples
@@ -152,7 +154,7 @@ def _link(
             pieces.append((page.start, page.start + page.size))
     last = own[-1]
     if last.flags & _END and last_page is None:
-        return Stream("OGG", tuple(pieces), _SLACK)
+        return _unwrapped_flac(data, own) or Stream("OGG", tuple(pieces), _SLACK)
     final = data[last.start : last.start + last.size] if last_page is None else last_page
     start, _ = pieces.pop()
     front = (*pieces, (start, last.start)) if start < last.start else tuple(pieces)
@@ -162,6 +164,15 @@ def _link(
         raise cut_off(path, "the mark at the end of the Ogg stream is missing")
     sealed = _sealed(final[:5] + bytes([final[5] | _END]) + final[6:])
     return Stream("OGG", (*front, sealed), _SLACK, "the mark at the end of its Ogg stream is missing; nothing else is")
+
+
+def _unwrapped_flac(data: Data, pages: list[_Page]) -> Stream | None:
+    """The FLAC stream in pages, which libsndfile may not know to take out of them; None where there is another one."""
+    bodies = [(page.start + _HEADER + data[page.start + 26], page.start + page.size) for page in pages]
+    start, stop = bodies[0]
+    if data[start : start + len(_FLAC_MARK)] != _FLAC_MARK:
+        return None
+    return Stream("FLAC", ((start + _FLAC_PREFIX, stop), *bodies[1:]))
 
 
 def _audio_pages(data: Data, pages: list[_Page], path: Path) -> list[_Page]:
