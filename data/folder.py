@@ -12,6 +12,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
@@ -89,9 +90,14 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def warn_of_unreadable(root: Path) -> None:
-    """Name and count the files below a folder that look like music and are passed over."""
+    """Name and count the files below a folder that look like music and are passed over; says the same only once."""
     if finding := _unreadable_music(root):
-        logger.warning("passed over: %s", finding)
+        _warn_once(f"passed over: {finding}")
+
+
+@lru_cache(maxsize=256)
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
 
 
 def _unreadable_music(root: Path) -> str:
