@@ -18,6 +18,7 @@ from pathlib import Path
 from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
 from data.errors import UserError
 from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
+from data.plain import parse_json
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -323,7 +324,7 @@ def _read_manifest(manifest: Path) -> dict[Path, str]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             listed[manifest.parent / entry["file"]] = str(entry["split"])
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines) and isinstance(error, json.JSONDecodeError):

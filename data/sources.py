@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.folder import index_folder, list_audio, loose_files, split_by_hash
+from data.plain import parse_json
 from data.recordings import read_manifest
 
 logger = logging.getLogger(__name__)
@@ -206,6 +206,6 @@ def _manifest_kind(folder: Path) -> str | None:
     with manifest.open(encoding="utf-8") as stream:
         first = stream.readline()
     try:
-        return "corpus" if "genre" in dict(json.loads(first or "{}")) else "recordings"
+        return "corpus" if "genre" in dict(parse_json(first or "{}")) else "recordings"
     except (ValueError, TypeError):
         raise UserError(f"{manifest} is damaged: its first line is no JSON; make the folder again") from None

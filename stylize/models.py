@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
+from data.plain import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -69,8 +69,8 @@ def peek_styles(folder: Path | None = None) -> tuple[str, ...]:
     """
     folder = folder or BUNDLED_TRANSLATOR
     try:
-        return read_styles(json.loads((folder / "config.json").read_text(encoding="utf-8")), folder)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, UserError):
+        return read_styles(read_json(folder / "config.json"), folder)
+    except (OSError, ValueError, LookupError, TypeError, UserError):
         return ()
 
 
