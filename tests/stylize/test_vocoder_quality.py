@@ -246,12 +246,13 @@ def test_parameters_and_training(tmp_path: Path) -> None:
     paper, config = paper_generator()
     assert 4.2e6 < count_parameters(paper) < 4.4e6  # the paper says 4.26 million (table 1)
     assert config.n_mels == 80
+    described = {"format_version": 1, "kind": "vocoder", "mel": {}, "model": {}}
     for training, expected in (
         ({"step": 300, "minutes": 20.0}, {"steps": 300, "steps_per_hour": 900.0}),
         ({"step": 300}, {"steps": 300}),
         ({}, {}),
     ):
-        (tmp_path / "config.json").write_text(json.dumps({"training": training}))
+        (tmp_path / "config.json").write_text(json.dumps(described | {"training": training}))
         assert read_training(tmp_path) == expected
 
 
