@@ -23,7 +23,8 @@ RUBBISH = 1024
 _TRAILER_BYTES = 2**20  # how far from the end the chunks behind sound of unknown length are looked for
 _TRAILING = (b"LIST", b"list", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"inst", b"fact", b"JUNK", b"junk",
              b"PAD ", b"FLLR", b"_PMX", b"axml", b"DISP", b"acid", b"afsp", b"PEAK", b"plst", b"MARK", b"COMT",
-             b"NAME", b"AUTH", b"ANNO", b"(c) ", b"APPL", b"INST", b"CHAN", b"COMM")  # fmt: skip
+             b"NAME", b"AUTH", b"ANNO", b"(c) ", b"APPL", b"INST", b"CHAN", b"COMM", b"cart", b"ResU", b"LGWV",
+             b"elm1", b"minf", b"umid", b"wamd", b"guan", b"SAUR", b"AFAn", b"strc")  # fmt: skip
 _MPEG_TAGS = (0x50, 0x55)  # wFormatTag of MPEG audio and of MP3
 _W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 _W64_TAILS = (_W64_TAIL, W64_RIFF[4:])

@@ -16,10 +16,12 @@ RELATIVE_GATE = -10.0  # LU
 
 LEAST_LIMITING_DB = 3.0
 """Peaks that are turned down by less go without a note."""
+LEAST_MISSING = 0.5
+"""Loudness that is missing by less, LU, is not heard and not said."""
 MAX_GAIN_DB = 30.0
 """No recording is turned up or down by more: what is quieter than that is noise."""
 TOLERANCE = 0.1  # LU
-MAX_LIMITED_PASSES = 4
+MAX_LIMITED_PASSES = 6
 
 
 class LoudnessMeter:
@@ -113,12 +115,13 @@ class Mastering:
         gain: factor in front of the limiter.
         peak: largest magnitude that the limiter met.
         limited_db: by how much the limiter turned the highest peak down, dB.
+        missing: by how much the recording is quieter than it was to be, since its peaks leave no more room, LU.
     """
 
     def __init__(self, loudness: float | None = None) -> None:
         self.loudness = loudness
         self.gain = 1.0
-        self.peak = self.limited_db = 0.0
+        self.peak = self.limited_db = self.missing = 0.0
         self._ceiling_db = CEILING_DB
 
     def fit(
@@ -143,24 +146,24 @@ class Mastering:
         if meter.integrated is None:
             return
         target = meter.integrated if self.loudness is None else self.loudness
-        gain_db = target - meter.integrated
+        gain_db, self.missing = target - meter.integrated, 0.0
         for _ in range(MAX_LIMITED_PASSES):
             gain_db = min(max(gain_db, -MAX_GAIN_DB), MAX_GAIN_DB)
             self.gain = 10 ** (gain_db / 20)
-            # The limiter's gain may raise peaks between samples where a signal reaches up to half of the rate.
             if meter.peak * self.gain * BETWEEN_SAMPLES <= 10 ** (ceiling_db / 20):
                 return
             limited, peak = LoudnessMeter(sample_rate, channels), 0.0
             for block in self.apply(blocks(), sample_rate, channels):
                 limited.push(block)
                 peak = max(peak, float(true_peaks(block).max(initial=0.0)))
+            # The limiter's gain may raise peaks between samples where a signal reaches up to half of the rate.
             overshoot = 20 * math.log10(max(peak, 1e-9)) - ceiling_db
-            missing = target - (ABSOLUTE_GATE if limited.integrated is None else limited.integrated)
-            if overshoot <= 0 and (missing < TOLERANCE or self.loudness is None):
+            if self.loudness is not None:
+                self.missing = target - (ABSOLUTE_GATE if limited.integrated is None else limited.integrated)
+            if overshoot <= 0 and self.missing < TOLERANCE:
                 return
             self._ceiling_db -= max(overshoot, 0.0)
-            if self.loudness is not None:
-                gain_db += 1.5 * missing  # more gain is more limiting
+            gain_db += 1.5 * self.missing  # more gain is more limiting
 
     def apply(self, blocks: Iterable[np.ndarray], sample_rate: int, channels: int) -> Iterator[np.ndarray]:
         """Give the recording at its level, in blocks of other lengths but as long in all."""
@@ -168,11 +171,17 @@ class Mastering:
         for block in blocks:
             yield limiter.push(block * np.float32(self.gain))
         yield limiter.finish()
-        self.peak, self.limited_db = limiter.peak, -20 * math.log10(limiter.gain)
+        self.peak, self.limited_db = limiter.peak, 20 * math.log10(1 / limiter.gain)
 
 
-def describe_limiting(decibels: float) -> list[str]:
-    """A line for the user where a limiter was busy, else none."""
+def describe_limiting(decibels: float, missing: float = 0.0) -> list[str]:
+    """A line for the user where a limiter was busy, else none.
+
+    Args:
+        decibels: `Mastering.limited_db`.
+        missing: `Mastering.missing`.
+    """
     if decibels < LEAST_LIMITING_DB:
         return []
-    return [f"peaks were limited by up to {decibels:.1f} dB, to {CEILING_DB:g} dBTP"]
+    quieter = f"; with them there it is {missing:.1f} LU quieter than asked for" if missing > LEAST_MISSING else ""
+    return [f"peaks were limited by up to {decibels:.1f} dB, to {CEILING_DB:g} dBTP{quieter}"]

@@ -104,6 +104,9 @@ def read_tags(path: Path) -> Tags:
 
 def _chunk_texts(path: Path) -> dict[str, list[str]]:
     """What wav and aiff files say in chunks of their own."""
+    with path.open("rb") as stream:
+        if stream.read(4) not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
+            return {}
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             return {name: [value] for name, value in file.copy_metadata().items() if value}

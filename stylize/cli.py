@@ -122,7 +122,9 @@ def stylize_songs(
     quality: Annotated[
         float | None, _option(FILE, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.")
     ] = None,
-    loudness: Annotated[str, _option(FILE, "song (as loud as the song), off, or LUFS such as -14.")] = "song",
+    loudness: Annotated[
+        str, _option(FILE, "song (as loud as the song), LUFS such as -14, or off (peaks are limited).")
+    ] = "song",
     picture: Annotated[Path | None, _option(FILE, "PNG of the mel spectrogram before and after.")] = None,
     model: Annotated[Path | None, _option(RUN, "Translator folder; default: the bundled one.")] = None,
     vocoder: Annotated[Path | None, _option(RUN, "Vocoder folder; default: the bundled one.")] = None,
@@ -185,10 +187,11 @@ def _run(order: Order, more: Sequence[Path], machine: Machine, *, quiet: bool, v
                 job.output.parent.mkdir(parents=True, exist_ok=True)
             with SongProgress(name, order.seconds(info), pace, hidden=quiet) as bar:
                 result = stylizer.convert(info, job.output, style, order, bar.report)
-            reporter.finished(job, result)
         except UserError as error:
             reporter.failed(job, error)
             failed += 1
+        else:
+            reporter.finished(job, result)
     if failed and len(jobs) > 1:
         print_error(f"{failed} of {len(jobs)} songs could not be stylized, for the reasons above")
     return 0 if not failed else FAILED if failed == len(jobs) else PARTLY_FAILED

@@ -78,6 +78,7 @@ class Result:
         change_db: mean difference that the translator made to the mel spectrogram where the song sounds, dB.
         gain: factor that brought the output to its loudness.
         limited_db: by how much the highest peak was turned down after that, dB; see `data.limiter`.
+        missing: by how much the output is quieter than it was to be, LU; see `data.loudness`.
     """
 
     path: Path
@@ -89,6 +90,7 @@ class Result:
     change_db: float = 0.0
     gain: float = 1.0
     limited_db: float = 0.0
+    missing: float = 0.0
 
     @property
     def real_time_factor(self) -> float:
@@ -292,6 +294,7 @@ class Stylizer:
             change.decibels,
             mastering.gain,
             mastering.limited_db,
+            mastering.missing,
         )
 
     def blocks(self, read: ReadSamples, channels: int, style: Tensor, strength: float = 1.0) -> Iterator[Block]:

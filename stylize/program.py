@@ -118,7 +118,8 @@ def invoke(app: typer.Typer, arguments: Sequence[str] | None = None, name: str |
         # Typer's usage errors are those of click or of its own copy of click, by version.
         if not hasattr(error, "format_message"):
             raise
-        help_call = f"`{name} --help`" if name else "--help"
+        context = getattr(error, "ctx", None)
+        help_call = f"`{context.command_path if context else name} --help`" if name else "--help"
         raise UserError(f"{error.format_message()} ({help_call} shows the options)") from None
     if code == INTERRUPTED:  # Ctrl-C in newer ones
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import UserError
 from data.loudness import describe_limiting
+from data.names import printable
 from stylize.program import print_error
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ LEAST_CERTAINTY = 0.6
 def describe_result(result: Result) -> str:
     """Path, duration, real-time factor, style and change in one line, and a line for each thing worth a note."""
     line = (
-        f"{result.path}: {result.seconds:.1f} s of music in {result.elapsed:.1f} s, "
+        f"{printable(result.path)}: {result.seconds:.1f} s of music in {result.elapsed:.1f} s, "
         f"{result.real_time_factor:.1f}x real time; {describe_styles(result.styles)}, "
         f"mel changed by {result.change_db:.1f} dB"
     )
@@ -57,7 +58,7 @@ def describe_notes(result: Result) -> list[str]:
             f"almost nothing changed ({result.change_db:.1f} dB in the mean over the mel spectrogram); "
             "to this model the song is near that style already: try another style, or a mixture"
         )
-    return notes + describe_limiting(result.limited_db)
+    return notes + describe_limiting(result.limited_db, result.missing)
 
 
 class Reporter:
@@ -94,7 +95,7 @@ class Reporter:
 
     def skipped(self, job: Job) -> None:
         """A song was left out because its output is there."""
-        self._say(f"{job.output}: exists already, left out", job, {"skipped": True})
+        self._say(f"{printable(job.output)}: exists already, left out", job, {"skipped": True})
 
     def failed(self, job: Job, error: UserError) -> None:
         """A song could not be made."""

@@ -43,7 +43,8 @@ class Order:
         sample_rate: of the output, Hz; None for the song's own.
         picture: PNG of the mel before and after.
         force: existing files may be overwritten.
-        loudness: `song` for the song's integrated loudness, `off` for the level that the networks give, or LUFS.
+        loudness: `song` for the song's integrated loudness, LUFS, or `off` for the level that the networks give, with
+            peaks limited.
         filename: name of an output in its folder, with `NAME_FIELDS` in braces; None for the song's own in a folder's
             result, else `{name}.{style}.wav`.
         skip_existing: songs whose output exists are left out.

@@ -93,9 +93,9 @@ class StereoField(nn.Module):
             return _mean_over_time(self.octaves.T @ spectrum.abs().square(), WIDTH_FRAMES)
 
         mid, new_mid = power(before), power(after)
-        floor = 1e-3 * mid * new_mid + torch.finfo(torch.float32).tiny
+        floor = 1e-6 * mid * new_mid + torch.finfo(torch.float32).tiny
         scale = (power(difference) * new_mid + floor) / (power(result) * mid + floor)
-        return result * (self.octaves @ scale.sqrt().clamp(1 / LIMIT, LIMIT))
+        return result * (self.octaves @ scale.sqrt().clamp(max=LIMIT))
 
 
 def _triangles(positions: np.ndarray, centers: np.ndarray) -> Tensor:

@@ -11,12 +11,13 @@ from typer.core import TyperGroup
 
 from data.errors import UserError
 from stylize.listening.methods import METHODS
-from stylize.listening.plan import KNOWN_SYSTEMS, BuildOrder
+from stylize.listening.plan import COPY_CONTENT, FEED_FORWARD, KNOWN_SYSTEMS, BuildOrder
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.local_server import LOCAL, address_of, bind, names_of, run_app
 
 DEFAULT = BuildOrder(songs=(), systems=(), output=Path())
 DEFAULT_COMMAND = "run"
+DEFAULT_SYSTEMS = (FEED_FORWARD, COPY_CONTENT)
 
 TrialArgument = Annotated[Path, typer.Argument(metavar="TRIAL", help="Folder made by `stylize listen build`.")]
 AnswersOption = Annotated[Path | None, typer.Option(help="File of the answers; default: TRIAL/answers.sqlite3.")]
@@ -53,7 +54,7 @@ def build(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trial; made.")],
     systems: Annotated[
         str, typer.Option(help=f"Separated by commas: {', '.join(KNOWN_SYSTEMS)}, or NAME=FOLDER of sounds or a model.")
-    ],
+    ] = ",".join(DEFAULT_SYSTEMS),
     songs: Annotated[list[Path] | None, typer.Option("--songs", help="Recordings or folders of them.")] = None,
     more_songs: Annotated[list[Path] | None, typer.Argument(metavar="[SONG]...", help="More of them.")] = None,
     to: Annotated[str, typer.Option(help="Styles, separated by commas; each song is taken to each.")] = "",

@@ -87,6 +87,18 @@ def test_without_a_loudness_only_peaks_are_limited_and_silence_stays() -> None:
     assert silent.gain == 1.0
 
 
+def test_what_does_not_fit_is_told() -> None:
+    """A square wave has no room: its loudness at the ceiling is all there is."""
+    square = np.sign(np.sin(2 * np.pi * 50 * np.arange(3 * RATE) / RATE))[None].repeat(2, axis=0).astype(np.float32)
+    mastering = Mastering(3.0)
+    mastering.fit(lambda: [square], RATE, 2)
+    result = np.concatenate(list(mastering.apply([square], RATE, 2)), axis=1)
+    loudness = measure(result)
+    assert loudness is not None and mastering.missing == pytest.approx(3.0 - loudness, abs=0.3) and loudness < 2.0
+    (note,) = describe_limiting(mastering.limited_db, mastering.missing)
+    assert note.endswith(f"; with them there it is {mastering.missing:.1f} LU quieter than asked for")
+
+
 def test_limiting_is_said_where_it_is_heard() -> None:
     assert describe_limiting(2.9) == []
     assert describe_limiting(4.04) == ["peaks were limited by up to 4.0 dB, to -1 dBTP"]

@@ -79,6 +79,14 @@ def test_bass_in_the_center_stays_there_and_width_above_is_kept() -> None:
     assert width(output) == pytest.approx(width(song), abs=1.0)
 
 
+def test_what_is_hardly_wide_stays_hardly_wide() -> None:
+    """Bass in the center with panned sounds above, whose windows reach down to it."""
+    bass, sides = noise(0, 30.0, 120.0), [0.1 * noise(seed, 400.0, 2000.0) for seed in (1, 2)]
+    output = make_field(np.stack([bass + side for side in sides]), lambda mid: 0.3 * shifted(mid))
+    filtered = sosfiltfilt(butter(2, [30, 120], "band", fs=RATE, output="sos"), output)
+    assert 10 * np.log10(np.var(filtered[0] - filtered[1]) / np.var(filtered[0] + filtered[1])) < -30
+
+
 def test_what_is_only_in_the_sides_is_not_lost() -> None:
     song = np.stack([noise(0), -noise(0)])
     output = make_field(song, lambda mid: torch.zeros_like(mid))
