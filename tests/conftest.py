@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import signal
 import subprocess
 import sys
 import warnings
@@ -27,11 +28,14 @@ RunModule = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile librosa's functions once, before several workers do it at the same time.
+    """Signals as in a terminal, and librosa's functions compiled once, before several workers do it at the same time.
 
-    They write numba's cache without a lock; on a fresh environment a worker that read what another had half written
-    ended with a segmentation fault.
+    A shell that starts the tests in the background has SIGINT ignored, and nohup SIGHUP. librosa's functions write
+    numba's cache without a lock; on a fresh environment a worker that read what another had half written ended with a
+    segmentation fault.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     several = getattr(config.option, "numprocesses", None)
     if several and not hasattr(config, "workerinput"):
         code = "import numpy as np; from stylize.evaluate.content import analyse; "
