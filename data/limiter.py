@@ -85,14 +85,21 @@ class PeakLimiter:
 
         Every gain in the mean respects every peak in reach of both, so the mean does, too.
         """
-        from scipy.ndimage import minimum_filter1d  # half a second, for the songs that need it
-        from scipy.signal import oaconvolve
-
         wanted = np.minimum(self._ceiling / np.maximum(magnitude, self._ceiling), 1.0)
-        lowest = minimum_filter1d(wanted, 2 * self._reach + 1)
+        lowest = _sliding_minimum(np.pad(wanted, self._reach, constant_values=1.0), 2 * self._reach + 1)
         window = np.hanning(2 * self._reach + 3)[1:-1]
-        smooth = oaconvolve(1.0 - lowest, window / window.sum(), mode="same")
+        smooth = np.convolve(1.0 - lowest, window / window.sum(), mode="same")
         return (1.0 - smooth[self._edge : -self._edge]).astype(np.float32)
+
+
+def _sliding_minimum(values: np.ndarray, width: int) -> np.ndarray:
+    """The minimum of each `width` values in a row: (n,) -> (n - width + 1,)."""
+    covered = 1
+    while covered < width:
+        step = min(covered, width - covered)
+        values = np.minimum(values[:-step], values[step:])
+        covered += step
+    return values
 
 
 def true_peaks(samples: np.ndarray) -> np.ndarray:

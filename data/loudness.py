@@ -10,6 +10,7 @@ import numpy as np
 from data.limiter import BETWEEN_SAMPLES, CEILING_DB, PeakLimiter, true_peaks
 
 HOP_SECONDS = 0.1
+MEMORY_SECONDS = 0.25  # the filters' impulse response is below 1e-20 of its peak by then
 BLOCK_HOPS = 4  # a gating block of 0.4 s
 ABSOLUTE_GATE = -70.0  # LUFS
 RELATIVE_GATE = -10.0  # LU
@@ -41,24 +42,36 @@ class LoudnessMeter:
     def __init__(self, sample_rate: int, channels: int) -> None:
         self.peak = 0.0
         self._filters = k_weighting(sample_rate)
-        self._state = np.zeros((len(self._filters), channels, 2))
+        self._responses: dict[int, np.ndarray] = {}  # of the filters, by the length of a transform
+        self._before = np.zeros((channels, round(MEMORY_SECONDS * sample_rate)))  # the last samples that were pushed
         self._hop = max(1, round(HOP_SECONDS * sample_rate))
         self._pending = np.zeros((channels, 0))  # weighted samples of a hop that is not complete
         self._hops: list[float] = []  # mean square of each hop, summed over the channels
 
     def push(self, block: np.ndarray) -> None:
         """Take samples in. Shape: (channels, any number of samples)."""
-        from scipy.signal import sosfilt
-
         if block.shape[1] == 0:
             return
         self.peak = max(self.peak, float(np.abs(block).max()))
-        weighted, self._state = sosfilt(self._filters, block.astype(np.float64), axis=1, zi=self._state)
-        weighted = np.concatenate([self._pending, weighted], axis=1)
+        weighted = np.concatenate([self._pending, self._weight(block)], axis=1)
         count = weighted.shape[1] // self._hop
         hops = weighted[:, : count * self._hop].reshape(len(weighted), count, self._hop)
         self._hops += np.square(hops).mean(axis=2).sum(axis=0).tolist()
         self._pending = weighted[:, count * self._hop :]
+
+    def _weight(self, block: np.ndarray) -> np.ndarray:
+        """The filtered block, in double precision: by transforms, as SciPy's filters take seconds to import."""
+        memory = self._before.shape[1]
+        samples = np.concatenate([self._before, block], axis=1)
+        self._before = samples[:, samples.shape[1] - memory :]
+        length = 1 << (samples.shape[1] - 1).bit_length()
+        if length not in self._responses:
+            delay = np.exp(-2j * np.pi * np.arange(length // 2 + 1) / length)
+            powers = np.stack([delay**0, delay, delay**2])
+            shelf, high_pass = ((one[:3] @ powers) / (one[3:] @ powers) for one in self._filters)
+            self._responses[length] = shelf * high_pass
+        filtered = np.fft.irfft(np.fft.rfft(samples, length) * self._responses[length], length)
+        return np.asarray(filtered[:, memory : samples.shape[1]])  # what wraps round ends within the memory
 
     @property
     def integrated(self) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyloudnorm
 import pytest
+from scipy.signal import sosfilt
 
 from data.limiter import true_peaks
 from data.loudness import LoudnessMeter, Mastering, describe_limiting, k_weighting
@@ -34,6 +35,15 @@ def test_the_filters_have_the_coefficients_of_the_standard_at_48_khz() -> None:
         [1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621],
     ]
     np.testing.assert_allclose(k_weighting(48000), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("block", [999, 70_000])
+def test_the_filters_are_those_of_scipy(block: int) -> None:
+    sound = make_music().astype(np.float64)
+    meter = LoudnessMeter(RATE, 2)
+    pieces = [meter._weight(sound[:, start : start + block]) for start in range(0, sound.shape[1], block)]
+    expected = sosfilt(k_weighting(RATE), sound, axis=1)
+    np.testing.assert_allclose(np.concatenate(pieces, axis=1), expected, atol=1e-10)
 
 
 def test_a_full_scale_sine_at_997_hz_in_one_channel_is_at_minus_3_lufs() -> None:
