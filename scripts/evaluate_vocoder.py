@@ -49,7 +49,7 @@ def evaluate(
         raise UserError(f"neither {corpus} nor {recordings} is a folder; give one with --corpus or --recordings")
     check_places(output, pictures, force)
 
-    from stylize.optimize.files import written_whole
+    from data.atomic import atomic_write
     from stylize.vocoder_evaluation import EvaluationPlan, evaluate_vocoders
     from stylize.vocoder_plots import save_pictures
     from stylize.vocoder_report import format_report
@@ -63,7 +63,7 @@ def evaluate(
     if output is not None:
         texts = {output: json.dumps(evaluation.document, indent=2) + "\n", output.with_suffix(".md"): report}
         for path, text in texts.items():
-            with written_whole(path) as stream:
+            with atomic_write(path) as stream:
                 stream.write(text.encode())
     if pictures is not None:
         pictures.mkdir(exist_ok=True)

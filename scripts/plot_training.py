@@ -104,7 +104,7 @@ def draw(path: Path, names: list[str], curves: dict[str, dict[str, Curve]]) -> N
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from stylize.optimize.files import written_whole
+    from data.atomic import atomic_write
 
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
@@ -123,7 +123,7 @@ def draw(path: Path, names: list[str], curves: dict[str, dict[str, Curve]]) -> N
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=8)
     figure.supxlabel("step", fontsize=8)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         canvas.print_png(stream)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from data.atomic import atomic_write
 from data.mel import LogMel, MelConfig
-from stylize.optimize.files import written_whole
 from stylize.vocoder_probes import BLOCK_FRAMES, synthesise_in_blocks
 from stylize.vocoder_quality import TOP_ROW, copy_synthesis
 
@@ -56,7 +56,7 @@ def save_pictures(evaluation: Evaluation, folder: Path) -> list[Path]:
     for name, vocoder in evaluation.vocoders.items():
         figures.append(draw_join(vocoder, music, name))
     for path, figure in zip(paths, figures, strict=True):
-        with written_whole(path) as stream:
+        with atomic_write(path) as stream:
             figure.savefig(stream, format="png", dpi=80)
     return paths
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import soundfile
 
+from data.atomic import atomic_write
 from data.errors import UserError
 from stylize.evaluate.material import Excerpts, Pair
 from stylize.evaluate.multipitch import RATE
-from stylize.optimize.files import written_whole
 
 MANIFEST_NAME = "manifest.jsonl"
 
@@ -56,7 +56,7 @@ def export_pairs(folder: Path, pairs: Sequence[Pair], excerpts: Excerpts) -> Pat
         about = {"pair": pair.name, "tier": pair.tier, **written, "source_style": pair.source_style}
         lines.append(json.dumps({**about, "target_style": pair.target, "output": f"{pair.name}.wav"}))
     manifest = folder / MANIFEST_NAME
-    with written_whole(manifest) as stream:
+    with atomic_write(manifest) as stream:
         stream.write("".join(f"{line}\n" for line in lines).encode())
     return manifest
 
@@ -64,6 +64,6 @@ def export_pairs(folder: Path, pairs: Sequence[Pair], excerpts: Excerpts) -> Pat
 def _write(folder: Path, name: str, path: Path | None, excerpts: Excerpts) -> str | None:
     if path is None:
         return None
-    with written_whole(folder / name) as stream:
+    with atomic_write(folder / name) as stream:
         soundfile.write(stream, excerpts.load(path), RATE, subtype="FLOAT", format="WAV")
     return name

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data.atomic import atomic_write
 from stylize.evaluate.material import TIER_TITLES
 from stylize.evaluate.summary import CONTENT
-from stylize.optimize.files import written_whole
 
 MARKERS = "osD^vP*X<>hp"
 
@@ -55,7 +55,7 @@ def save_trade_off(path: Path, tiers: Mapping[str, Mapping[str, Any]], sweep: Ma
         label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=3, fontsize=8)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         canvas.print_png(stream)
 
 

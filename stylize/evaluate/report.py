@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.atomic import atomic_write
 from data.names import readable
 from stylize.evaluate.aims import Aim
 from stylize.evaluate.content import CONTENT_MEASURES, TRUTH_MEASURES
@@ -16,7 +17,6 @@ from stylize.evaluate.material import TIER_TITLES
 from stylize.evaluate.measurements import Row
 from stylize.evaluate.summary import CONTENT, REDUCTION
 from stylize.evaluate.sweep import MIXTURE, STRENGTH
-from stylize.optimize.files import written_whole
 
 STYLE_COLUMNS = ("target heard", "source heard", "KAD", "FAD")
 CONTENT_COLUMNS = ("chroma", "notes F1", "onsets F1", "beats F")
@@ -177,7 +177,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         values = [getattr(row, name) for name in about] + [row.measures.get(name) for name in MEASURES]
         writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(readable(text.getvalue()).encode())
 
 
@@ -187,7 +187,7 @@ def write_json(path: Path, report: Mapping[str, Any]) -> None:
     Raises:
         UserError: the disk is full or fails.
     """
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write((json.dumps(report, indent=1) + "\n").encode())
 
 
@@ -197,5 +197,5 @@ def write_markdown(path: Path, text: str) -> None:
     Raises:
         UserError: the disk is full or fails.
     """
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(readable(text).encode())

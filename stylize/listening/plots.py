@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data.atomic import atomic_write
 from stylize.listening.results import Results
-from stylize.optimize.files import written_whole
 
 DOT, MEAN = "#7aa6a2", "#1f4e4a"
 
@@ -70,6 +70,6 @@ def _save(figure: object, axes: object, path: Path) -> Path:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         figure.savefig(stream, format="png", dpi=120)
     return path

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.names import readable
 from stylize.listening.ratings import Preference, Rating
@@ -18,7 +19,6 @@ from stylize.listening.results import Results, read_results
 from stylize.listening.screening import Screened
 from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
 from stylize.listening.trial import Trial
-from stylize.optimize.files import written_whole
 
 TABLES: dict[str, type] = {
     "ratings.csv": Rating,
@@ -181,6 +181,6 @@ def format_csv(kind: type, rows: Sequence[Any]) -> str:
 
 
 def _write(path: Path, text: str) -> Path:
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(readable(text).encode())
     return path

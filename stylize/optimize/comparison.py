@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.names import readable
-from stylize.optimize.files import written_whole
 
 COPY_CONTENT, COPY_STYLE, FEED_FORWARD, OPTIMIZATION = "copy-content", "copy-style", "feed-forward", "optimization"
 SYSTEMS = (COPY_CONTENT, COPY_STYLE, FEED_FORWARD, OPTIMIZATION)
@@ -136,7 +136,7 @@ class ComparisonTable:
             numbers = [*times, *(getattr(row.measures, name) for name in MEASURES)]
             shown = ["" if number is None else f"{number:.6g}" for number in numbers]
             writer.writerow([self.content, row.style, row.heard, row.system, row.file.name, *shown])
-        with written_whole(path) as stream:
+        with atomic_write(path) as stream:
             stream.write(readable(text.getvalue()).encode())
 
 
@@ -202,7 +202,7 @@ def save_figure(path: Path, rows: Sequence[Sequence[MelPanel]]) -> None:
         axis.set_xlabel("seconds")
     assert image is not None
     figure.colorbar(image, ax=axes, label="log10 magnitude")
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         canvas.print_png(stream)
 
 

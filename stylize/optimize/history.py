@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylize.optimize.files import written_whole
+from data.atomic import atomic_write
 
 if TYPE_CHECKING:
     from stylize.optimize.engine import Step
@@ -67,7 +67,7 @@ class History:
             numbers = [step.total, *(step.terms.get(name, "") for name in terms)]
             place = [row.block, row.channel, step.iteration, step.evaluations, f"{step.seconds:.3f}"]
             writer.writerow([*place, *(f"{number:.8g}" if number != "" else "" for number in numbers)])
-        with written_whole(path) as stream:
+        with atomic_write(path) as stream:
             stream.write(text.getvalue().encode())
 
     def save_curves(self, path: Path) -> None:
@@ -97,7 +97,7 @@ class History:
         axes.set_ylabel("loss, each term before its weight")
         axes.grid(True, alpha=0.3)
         axes.legend()
-        with written_whole(path) as stream:
+        with atomic_write(path) as stream:
             canvas.print_png(stream)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.errors import UserError
-from stylize.optimize.files import written_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,7 +74,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     if not np.isfinite(picture).all():
         raise ValueError("got NaN or infinite values in a picture")
     image = Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0))
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         image.save(stream, format="PNG")
 
 

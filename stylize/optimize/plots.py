@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.names import readable
-from stylize.optimize.files import written_whole
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,5 @@ def save_panels(path: Path, panels: list[Panel]) -> None:
         axis.set_ylabel("frequency bin")
         axis.set_xlabel("seconds")
         figure.colorbar(image, ax=axis, label="value of the map")
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         canvas.print_png(stream)
