@@ -6,16 +6,13 @@ within 10 s and 1 GB, and without a word from the decoders. Exit code 1 where on
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -26,6 +23,7 @@ import soundfile
 
 from data.audio import AudioReader, resampled_length
 from data.errors import UserError
+from scripts.fuzzing import Outcome, run_fuzzer, tabulate
 
 RATE = 16000
 SECONDS = 1.2
@@ -72,19 +70,6 @@ class Case:
     suffix: str
     content: bytes
     seconds: float | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a case ended: sound, refused, or what is wrong; `peak` in megabytes, `took` in seconds of processor time."""
-
-    seed: int
-    base: str
-    mutation: str
-    result: str
-    detail: str = ""
-    took: float = 0.0
-    peak: float = 0.0
 
 
 def make_sound(channels: int, seconds: float = SECONDS) -> np.ndarray:
@@ -276,53 +261,18 @@ def _work(first: int, last: int) -> None:
             print(json.dumps(asdict(outcome)), flush=True)
 
 
-def run_cases(first: int, last: int) -> list[Outcome]:
-    """Try cases in a process of their own, and in another one where that dies."""
-    outcomes: list[Outcome] = []
-    while first < last:
-        command = [sys.executable, "-m", "scripts.fuzz_audio", "--worker", f"{first}", f"{last}"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        outcomes += [Outcome(**line) for line in lines if "result" in line]
-        first = outcomes[-1].seed + 1 if outcomes else first
-        if lines and "begins" in lines[-1]:
-            case = make_case(lines[-1]["begins"])
-            detail = f"the process ended with {done.returncode}"
-            outcomes.append(Outcome(lines[-1]["begins"], case.base, case.mutation, "FAULT", detail))
-            first = outcomes[-1].seed + 1
-        elif not lines:
-            raise RuntimeError(f"the worker process ended with {done.returncode} before its first case")
-    return outcomes
+def _describe(seed: int) -> tuple[str, str]:
+    case = make_case(seed)
+    return case.base, case.mutation
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    counts = Counter((outcome.base, outcome.result) for outcome in outcomes)
-    lines = [f"{'format':12}{'sound':>8}{'refused':>9}{'faults':>8}"]
-    for base in _FORMATS:
-        row = [counts[base, result] for result in ("sound", "refused", "FAULT")]
-        lines.append(f"{base:12}{row[0]:8}{row[1]:9}{row[2]:8}")
-    most = max(outcomes, key=lambda outcome: outcome.took)
-    lines.append(f"slowest {most.took:.2f} s (seed {most.seed}), peak {max(one.peak for one in outcomes):.0f} MB")
-    return "\n".join(lines)
+    return "\n".join(tabulate(outcomes, "format", list(_FORMATS), "sound"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases and print what came of them."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.fuzz_audio", description=__doc__)
-    parser.add_argument("--cases", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0, help="number of the first case")
-    parser.add_argument("--verbose", action="store_true", help="print every case")
-    parser.add_argument("--worker", type=int, nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.worker:
-        _work(*options.worker)
-        return 0
-    outcomes = run_cases(options.seed, options.seed + options.cases)
-    for outcome in outcomes:
-        if options.verbose or outcome.result == "FAULT":
-            print(f"{outcome.seed:5} {outcome.base}, {outcome.mutation}: {outcome.result}, {outcome.detail}")
-    print(_table(outcomes))
-    return 1 if any(outcome.result == "FAULT" for outcome in outcomes) else 0
+    return run_fuzzer("scripts.fuzz_audio", __doc__, 1000, _work, _describe, _table, arguments)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,15 @@ Each case ends in a network that runs, or in an error of one line; within 10 s a
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from data.errors import UserError
 from data.mel import MelConfig
 from melgan.config import GeneratorConfig as VocoderConfig
 from melgan.vocoder import Vocoder
+from scripts.fuzzing import Outcome, run_fuzzer, tabulate
 from stylize.models import read_styles
 from stylize.optimize.autoencoder import Autoencoder, AutoencoderConfig
 from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig, save_network
@@ -43,19 +41,6 @@ _FRAMES = 24
 _RAW = "@RAW@"
 _MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_mels=8, f_max=4000.0)
 _BUNDLED = Path(__file__).parents[1] / "stylize" / "models"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a case: `runs`, `refused` or `FAULT`, and why; processor seconds, peak of the process in MB."""
-
-    seed: int
-    base: str
-    mutation: str
-    result: str
-    detail: str
-    took: float
-    peak: float
 
 
 def _translator(normalisation: str) -> Callable[[Path], None]:
@@ -328,54 +313,19 @@ def _work(first: int, last: int) -> None:
                 return  # the peak is of the process, and would be counted against all that follow
 
 
-def run_cases(first: int, last: int) -> list[Outcome]:
-    """Try cases in a process of their own, and in another one where that ends."""
-    outcomes: list[Outcome] = []
-    while first < last:
-        command = [sys.executable, "-m", "scripts.fuzz_models", "--worker", f"{first}", f"{last}"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        if not lines:
-            raise RuntimeError(f"the worker process ended with {done.returncode} before its first case")
-        outcomes += [Outcome(**line) for line in lines if "result" in line]
-        if "begins" in lines[-1]:
-            seed = lines[-1]["begins"]
-            detail = f"the process ended with {done.returncode}"
-            outcomes.append(Outcome(seed, base_of(seed), "?", "FAULT", detail, 0.0, 0.0))
-        first = outcomes[-1].seed + 1
-    return outcomes
+def _describe(seed: int) -> tuple[str, str]:
+    return base_of(seed), "?"
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    counts = Counter((outcome.base, outcome.result) for outcome in outcomes)
-    lines = [f"{'folder':20}{'runs':>6}{'refused':>9}{'faults':>8}"]
-    for base in BASES:
-        row = [counts[base, result] for result in ("runs", "refused", "FAULT")]
-        lines.append(f"{base:20}{row[0]:6}{row[1]:9}{row[2]:8}")
-    most = max(outcomes, key=lambda outcome: outcome.took)
     endless = sum(outcome.detail == "not finite" for outcome in outcomes)
-    lines.append(f"{len(outcomes)} cases, {endless} run and give values that are not finite")
-    lines.append(f"slowest {most.took:.2f} s (seed {most.seed}), peak {max(one.peak for one in outcomes):.0f} MB")
-    return "\n".join(lines)
+    counted = f"{len(outcomes)} cases, {endless} run and give values that are not finite"
+    return "\n".join([*tabulate(outcomes, "folder", BASES, "runs"), counted])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases and print what came of them."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.fuzz_models", description=__doc__)
-    parser.add_argument("--cases", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0, help="number of the first case")
-    parser.add_argument("--verbose", action="store_true", help="print every case")
-    parser.add_argument("--worker", type=int, nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.worker:
-        _work(*options.worker)
-        return 0
-    outcomes = run_cases(options.seed, options.seed + options.cases)
-    for outcome in outcomes:
-        if options.verbose or outcome.result == "FAULT":
-            print(f"{outcome.seed:5} {outcome.base}, {outcome.mutation}: {outcome.result}, {outcome.detail}")
-    print(_table(outcomes))
-    return 1 if any(outcome.result == "FAULT" for outcome in outcomes) else 0
+    return run_fuzzer("scripts.fuzz_models", __doc__, 300, _work, _describe, _table, arguments)
 
 
 if __name__ == "__main__":
