@@ -122,24 +122,30 @@ class Visitor:
         self.page.reload()
 
 
-def rate_by_keys(visitor: Visitor, values: list[int]) -> None:
-    """Numbers pick, Home, Page Up and arrows move: no mouse."""
+def by_keys(visitor: Visitor, values: list[int]) -> Iterator[None]:
+    """Numbers pick, Home, Page Up and arrows move: no mouse. Yields while a sound is to be heard."""
     for number, value in enumerate(values, start=1):
         visitor.page.keyboard.press(str(number))
-        visitor.wait_until_heard()
+        yield
         visitor.page.keyboard.press("Home")
-        for _ in range(value):
-            visitor.page.keyboard.press("ArrowRight")
+        for key in ["PageUp"] * (value // 10) + ["ArrowRight"] * (value % 10):
+            visitor.page.keyboard.press(key)
 
 
-def rate_by_touch(visitor: Visitor, values: list[int]) -> None:
-    """Taps on the buttons and on the tracks."""
+def by_touch(visitor: Visitor, values: list[int]) -> Iterator[None]:
+    """Taps on the buttons and on the tracks. Yields while a sound is to be heard."""
     for row, value in zip(visitor.page.locator(".stimulus").all(), values, strict=True):
         row.get_by_role("button").tap()
-        visitor.wait_until_heard()
+        yield
         slider = row.get_by_role("slider")
         box = slider.bounding_box()
         slider.tap(position={"x": 12 + (box["width"] - 24) * value / 100, "y": box["height"] / 2})
+
+
+def rate(visitor: Visitor, *raters: Iterator[None]) -> None:
+    """Listeners hear their sounds at the same time."""
+    for _ in zip(*raters, strict=True):
+        visitor.wait_until_heard()
 
 
 def test_two_listeners_take_a_whole_test_at_once(browser: Any, trial_folder: Path, tmp_path: Path) -> None:
@@ -151,18 +157,19 @@ def test_two_listeners_take_a_whole_test_at_once(browser: Any, trial_folder: Pat
         desk.begin()
         phone = Visitor(browser, port, viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
         phone.begin()
-        for visitor, rate in ((desk, rate_by_keys), (phone, rate_by_touch)):
-            rate(visitor, [1, 2, 3])  # practice, which is not kept
+        rate(desk, by_keys(desk, [1, 2, 3]), by_touch(phone, [1, 2, 3]))  # practice, which is not kept
+        for visitor in (desk, phone):
             visitor.page.screenshot(path=tmp_path / f"practice{id(visitor)}.png", full_page=True)
             visitor.fits()
             visitor.click("Next")
         for number in range(len(trial.screens)):
-            for listener, visitor, rate in ((1, desk, rate_by_keys), (2, phone, rate_by_touch)):
+            wanted = {listener: [3 * number + place + 4 * listener for place in range(3)] for listener in (1, 2)}
+            for listener, visitor in ((1, desk), (2, phone)):
                 visitor.step(f"{number + 1} of 6")
-                screen, labels = trial.order_for(listener)[number]
-                assert visitor.stimuli() == labels
-                values = [3 * number + place + 4 * listener for place in range(3)]
-                rate(visitor, values)
+                assert visitor.stimuli() == trial.order_for(listener)[number][1]
+            rate(desk, by_keys(desk, wanted[1]), by_touch(phone, wanted[2]))
+            for listener, visitor in ((1, desk), (2, phone)):
+                (screen, labels), values = trial.order_for(listener)[number], wanted[listener]
                 visitor.hear()
                 visitor.fits()
                 shown = [int(output.inner_text()) for output in visitor.page.locator(".stimulus output").all()]
@@ -290,10 +297,10 @@ def test_a_crash_of_the_browser_loses_nothing(browser: Any, trial_folder: Path, 
 
         visitor = Visitor(open_browser(), port)
         visitor.begin()
-        rate_by_keys(visitor, [0, 0, 0])
+        rate(visitor, by_keys(visitor, [0, 0, 0]))
         visitor.click("Next")
         visitor.step("1 of 6")
-        rate_by_keys(visitor, [7, 8, 9])
+        rate(visitor, by_keys(visitor, [7, 8, 9]))
         visitor.page.locator("#saved", has_text="Saved").wait_for()
         token = visitor.page.evaluate(
             "JSON.parse(Object.entries(localStorage).find(([key]) => key.endsWith('/token'))[1])"
@@ -321,7 +328,7 @@ def test_an_answer_that_waited_in_vain_does_not_hide_a_newer_one(
         visitor.begin()
         visitor.page.evaluate("listeningTest.go(3)")  # practice is not what this is about
         visitor.step("1 of 6")
-        rate_by_keys(visitor, [7])
+        rate(visitor, by_keys(visitor, [7]))
         visitor.page.locator("#saved", has_text="Saved").wait_for()
         sound = visitor.stimuli()[0]
         screen = Trial.read(trial_folder).order_for(1)[0][0].id
@@ -358,13 +365,13 @@ def test_answers_wait_on_the_device_while_there_is_no_connection(
     with running_server(trial_folder, database) as (_, port):
         visitor = Visitor(browser, port, viewport=PHONE)
         visitor.begin()
-        rate_by_keys(visitor, [0, 0, 0])
+        rate(visitor, by_keys(visitor, [0, 0, 0]))
         visitor.click("Next")
         visitor.step("1 of 6")
         visitor.click("Next")
         visitor.page.get_by_text("Not heard yet: 1, 2, 3; not rated yet: 1, 2, 3.").wait_for()
         visitor.context.set_offline(True)
-        rate_by_keys(visitor, [7, 8, 9])
+        rate(visitor, by_keys(visitor, [7, 8, 9]))
         visitor.page.get_by_text("No connection; ").wait_for()
         kept = visitor.page.evaluate("JSON.stringify(localStorage)")
         assert kept.count("api/answers") == 3
