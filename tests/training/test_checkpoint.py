@@ -41,7 +41,7 @@ def train(kind: str, values: dict[str, Any], run: Path, steps: int, workers: int
         "vocoder": (VocoderTraining, VocoderExperiment),
         "translator": (TranslatorTraining, TranslatorExperiment),
     }[kind]
-    schedule = {"warmup_steps": 3, "decay_steps": 15, "steps": steps, "workers": workers}
+    schedule = {"warmup_steps": 3, "decay_steps": 6, "steps": steps, "workers": workers}
     config = build(training, values | {"loop": values["loop"] | schedule}, "test")
     trainer = Trainer(experiment(config), config.loop, run, make_accelerator(config.loop, "cpu"), to_plain(config))
     trainer.run()
@@ -54,22 +54,22 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("kind", ["vocoder", "translator"])
-def test_ten_steps_and_ten_more_are_twenty(
+def test_four_steps_and_four_more_are_eight(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, fresh_accelerate: None, quick_validation: None
 ) -> None:
     """Whatever comes between: a validation, and a process that reads the data."""
     values = request.getfixturevalue(f"{kind}_values")
     if kind == "vocoder":
-        values |= {"pretrain_steps": 5, "refine_iterations": 1}
-    straight = train(kind, values, tmp_path / "straight", 20)
-    stopped = train(kind, values, tmp_path / "resumed", 10)
+        values |= {"pretrain_steps": 2, "refine_iterations": 1}
+    straight = train(kind, values, tmp_path / "straight", 8)
+    stopped = train(kind, values, tmp_path / "resumed", 4)
     halfway = everything(stopped)
     del stopped
-    resumed = train(kind, values, tmp_path / "resumed", 20, workers=1)
+    resumed = train(kind, values, tmp_path / "resumed", 8, workers=1)
     expected, found = everything(straight), everything(resumed)
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
-    assert resumed.state.average.updates == straight.state.average.updates == 20
+    assert resumed.state.average.updates == straight.state.average.updates == 8
     assert losses(tmp_path / "straight") == losses(tmp_path / "resumed")
     # The test would notice: the second half moved nearly all, and optimizers and averages are among them.
     unmoved = [key for key in halfway if torch.equal(halfway[key], found[key])]
