@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import runpy
 import signal
@@ -10,9 +11,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numpy as np
 import pytest
 import soundfile
@@ -32,15 +35,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
     A shell that starts the tests in the background has SIGINT ignored, and nohup SIGHUP. librosa's functions write
     numba's cache without a lock; on a fresh environment a worker that read what another had half written ended with a
-    segmentation fault.
+    segmentation fault. What is compiled for this installation and processor is not compiled again.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     several = getattr(config.option, "numprocesses", None)
-    if several and not hasattr(config, "workerinput"):
+    if not several or hasattr(config, "workerinput"):
+        return
+    place = Path(str(importlib.util.find_spec("librosa").origin))  # type: ignore[union-attr]
+    features = llvmlite.binding.get_host_cpu_features().flatten()
+    compiled = [str(place), place.stat().st_mtime_ns, version("numba"), features]
+    if config.cache is None or config.cache.get("librosa/compiled", None) != compiled:
         code = "import numpy as np; from stylize.evaluate.content import analyse; "
         code += "analyse(np.random.default_rng(0).normal(0, 0.1, 3 * 22050).astype('float32'))"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+        if config.cache is not None:
+            config.cache.set("librosa/compiled", compiled)
 
 
 @dataclass(frozen=True)
