@@ -121,6 +121,7 @@ def test_it_learns(make: Make) -> None:
     assert losses[-1] < 0.4 * losses[0]
 
 
+@pytest.mark.usefixtures("quick_validation")
 def test_validation_is_the_l1_on_unseen_songs_beside_the_floors(make: Make, tone_corpus: Path) -> None:
     trainer, experiment = make()
     trainer.step(batch_of(experiment))
@@ -191,6 +192,7 @@ def test_the_shipped_configuration_is_sound() -> None:
     assert config.network.frames_per_code == 4 and config.loop.decay_steps == config.loop.steps
 
 
+@pytest.mark.usefixtures("quick_validation")
 def test_the_command_trains_goes_on_and_refuses(
     values: dict[str, Any],
     tmp_path: Path,
