@@ -248,6 +248,7 @@ class GriffinLim(nn.Module):
     Args:
         config: the front-end that made the mel.
         iterations: of phase reconstruction.
+        updates: of the magnitudes.
 
     Shape:
         log_mel (B, n_mels, T) -> wav (B, T * hop_length).
@@ -255,20 +256,20 @@ class GriffinLim(nn.Module):
 
     filters: Tensor
 
-    def __init__(self, config: MelConfig, iterations: int = 60, momentum: float = 0.99) -> None:
+    def __init__(self, config: MelConfig, iterations: int = 60, momentum: float = 0.99, updates: int = 100) -> None:
         super().__init__()
-        self.config, self.iterations, self.momentum = config, iterations, momentum
+        self.config, self.iterations, self.momentum, self.updates = config, iterations, momentum, updates
         self.transform = ShortTimeTransform(config)
         self.register_buffer("filters", mel_filterbank(config), persistent=False)
 
-    def magnitudes(self, log_mel: Tensor, updates: int = 100) -> Tensor:
+    def magnitudes(self, log_mel: Tensor, updates: int | None = None) -> Tensor:
         """Linear-frequency magnitudes whose mel spectrogram is the given one, all non-negative."""
         mel = torch.pow(10.0, log_mel)
         mel = torch.where(log_mel <= self.config.log_floor, torch.zeros_like(mel), mel)
         filters = self.filters  # (F, M)
         wanted = filters @ mel
         estimate = wanted.clamp(min=1e-10)
-        for _ in range(updates):
+        for _ in range(updates or self.updates):
             estimate = estimate * wanted / (filters @ (filters.T @ estimate)).clamp(min=1e-10)
         return estimate
 

@@ -89,12 +89,22 @@ def chroma_cosine(wav: Wav, reference: Wav, sample_rate: int = 22050) -> float:
     Raises:
         ValueError: not 1-D, or different lengths.
     """
-    judged, expected = (_chroma(signal.numpy(), sample_rate) for signal in _pair(wav, reference))
-    norms = [np.linalg.norm(chroma, axis=0) for chroma in (judged, expected)]
+    return chroma_agreement(*(constant_q_chroma(signal.numpy(), sample_rate) for signal in _pair(wav, reference)))
+
+
+def chroma_agreement(chroma: np.ndarray, reference: np.ndarray) -> float:
+    """:func:`chroma_cosine` of chroma that is computed already, (12, frames) each.
+
+    Raises:
+        ValueError: different lengths.
+    """
+    if chroma.shape != reference.shape:
+        raise ValueError(f"got chroma of {chroma.shape[1]} and {reference.shape[1]} frames, expected as many")
+    norms = [np.linalg.norm(one, axis=0) for one in (chroma, reference)]
     counted = _above(QUIET, norms[0]) | _above(QUIET, norms[1])
     if not counted.any():
         return 1.0
-    cosine = (judged * expected).sum(axis=0) / np.maximum(norms[0] * norms[1], 1e-12)
+    cosine = (chroma * reference).sum(axis=0) / np.maximum(norms[0] * norms[1], 1e-12)
     cosine[~(_above(NOTHING, norms[0]) & _above(NOTHING, norms[1]))] = 0.0
     return float(cosine[counted].mean())
 
@@ -142,7 +152,7 @@ def _log_mel(config: MelConfig) -> LogMel:
     return LogMel(config)
 
 
-def _chroma(wav: np.ndarray, sample_rate: int) -> np.ndarray:
+def constant_q_chroma(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     """Constant-Q chroma (12, frames), not normalised, for tuning A = 440 Hz in both signals."""
     from librosa.feature import chroma_cqt
 

@@ -5,21 +5,30 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from data.mel import GriffinLim, MelConfig
 from training.experiment import Sample, evaluating
 from training.genre import GenreClassifier
-from training.measures import chroma_cosine
+from training.measures import chroma_agreement, constant_q_chroma
 from travelgan.realism import RealSongs
 from travelgan.translator import Translator
 
 CHROMA_CLIPS = 10
-"""Chroma needs waveforms, and Griffin-Lim takes a while: so many clips, spread over all, are heard."""
+"""Chroma needs waveforms: so many clips, spread over all, are synthesized."""
+CHROMA_ITERATIONS, SAMPLE_ITERATIONS = 4, 16
+"""Of Griffin-Lim. Chroma of 4 iterations and 10 updates ranks 66 translations as that of 16 and 100 does (Spearman
+0.98) and as that of the vocoder's output (0.96), in a quarter of the time."""
+UPDATES = 10
+"""Of Griffin-Lim's magnitudes."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -42,18 +51,34 @@ class Sounds:
 
     def __init__(self, config: MelConfig) -> None:
         self.config = config
-        self._sources: dict[tuple[int, bytes], Tensor] = {}
+        self._wavs: dict[bytes, Tensor] = {}
+        self._chroma: dict[bytes, np.ndarray] = {}
 
-    def of(self, translation: Translation, iterations: int) -> tuple[Tensor, Tensor]:
+    def of(self, translation: Translation) -> tuple[Tensor, Tensor]:
         """Source and output of a translation.
 
         Shape: (samples,) each.
         """
-        griffin_lim = GriffinLim(self.config, iterations)
-        key = iterations, hashlib.sha256(translation.source.numpy().tobytes()).digest()
-        if key not in self._sources:
-            self._sources[key] = griffin_lim(translation.source[None])[0]
-        return self._sources[key], griffin_lim(translation.output[None])[0]
+        griffin_lim = GriffinLim(self.config, SAMPLE_ITERATIONS, updates=UPDATES)
+        return _pair(translation, lambda mel: griffin_lim(mel[None])[0], self._wavs)
+
+    def chroma(self, translation: Translation) -> float:
+        """Chroma cosine of output and source, of a quick synthesis."""
+        griffin_lim = GriffinLim(self.config, CHROMA_ITERATIONS, updates=UPDATES)
+
+        def chroma_of(mel: Tensor) -> np.ndarray:
+            return constant_q_chroma(griffin_lim(mel[None])[0].numpy(), self.config.sample_rate)
+
+        source, output = _pair(translation, chroma_of, self._chroma)
+        return chroma_agreement(output, source)
+
+
+def _pair(translation: Translation, make: Callable[[Tensor], Made], sources: dict[bytes, Made]) -> tuple[Made, Made]:
+    """What is made of source and output; that of sources is kept."""
+    key = hashlib.sha256(translation.source.numpy().tobytes()).digest()
+    if key not in sources:
+        sources[key] = make(translation.source)
+    return sources[key], make(translation.output)
 
 
 def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int = 8) -> list[Translation]:
@@ -182,10 +207,7 @@ def _heard_styles(translator: Translator, mels: Tensor, classifier: GenreClassif
 
 
 def _mean_chroma(translations: Sequence[Translation], sounds: Sounds) -> float:
-    values = []
-    for translation in _spread(translations, CHROMA_CLIPS):
-        source, output = sounds.of(translation, iterations=16)
-        values.append(chroma_cosine(output, source, sounds.config.sample_rate))
+    values = [sounds.chroma(translation) for translation in _spread(translations, CHROMA_CLIPS)]
     return sum(values) / len(values)
 
 
@@ -202,7 +224,7 @@ def validation_samples(
         mels = {f"{source} (input)": translation.source, f"to {target}": translation.output}
         if translation.pair is not None:
             mels[f"{target} (truth)"] = translation.pair
-        before, after = (wav.numpy() for wav in sounds.of(translation, iterations=32))
+        before, after = (wav.numpy() for wav in sounds.of(translation))
         name = f"{index}-{_file_name(source)}"
         first = {f"{source} (input)": translation.source.numpy()}
         samples.append(Sample(f"{name}-input", before, rate, first, fixed=True))

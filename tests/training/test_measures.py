@@ -11,8 +11,8 @@ import torch
 
 from data.mel import LogMel, MelConfig
 from training.measures import (
-    _chroma,
     chroma_cosine,
+    constant_q_chroma,
     mel_l1,
     multi_resolution_stft_distance,
     onset_correlation,
@@ -121,7 +121,7 @@ def test_a_missing_half_costs_half_the_chroma():
 
 def test_chroma_knows_the_sample_rate():
     time = np.arange(2 * 32000) / 32000
-    chroma = _chroma(np.sin(2 * np.pi * 440 * time).astype(np.float32), 32000)
+    chroma = constant_q_chroma(np.sin(2 * np.pi * 440 * time).astype(np.float32), 32000)
     names = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
     assert names[int(chroma.mean(axis=1).argmax())] == "A"
 

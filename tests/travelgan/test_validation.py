@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -27,16 +25,17 @@ def translator(translator_config: TranslatorConfig, mel_config: MelConfig) -> Tr
 
 
 @pytest.fixture(autouse=True)
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Chroma takes a while and has tests of its own: here it says how often it was asked."""
-    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Chroma takes a while and has tests of its own: here it is the waveform, and says how often it was asked."""
+    compared: list[np.ndarray] = []
 
-    def chroma(wav: Any, reference: Any, sample_rate: int) -> float:
-        pairs.append((np.asarray(wav), np.asarray(reference)))
-        return 0.25 * len(pairs)
+    def agreement(chroma: np.ndarray, reference: np.ndarray) -> float:
+        compared.extend((chroma, reference))
+        return 0.125 * len(compared)
 
-    monkeypatch.setattr(validation, "chroma_cosine", chroma)
-    return pairs
+    monkeypatch.setattr(validation, "constant_q_chroma", lambda wav, sample_rate: wav)
+    monkeypatch.setattr(validation, "chroma_agreement", agreement)
+    return compared
 
 
 def mel(value: float) -> Tensor:
@@ -119,16 +118,31 @@ def test_without_a_classifier_the_nearest_prototype_is_heard(translator: Transla
     assert (measures["valid/target_rate"], measures["valid/source_rate"]) == (0.5, 0.5)
 
 
-def test_chroma_compares_output_and_source_of_a_few_clips(
-    translator: Translator, heard: list[tuple[np.ndarray, np.ndarray]]
-) -> None:
+def test_chroma_compares_output_and_source_of_a_few_clips(translator: Translator, heard: list[np.ndarray]) -> None:
     validation_measures(translator, [translation(0, 1) for _ in range(25)], None)
-    assert len(heard) == validation.CHROMA_CLIPS == 10
-    output, source = heard[0]
+    assert len(heard) == 2 * validation.CHROMA_CLIPS == 20
+    output, source = heard[:2]
     assert output.shape == source.shape == (FRAMES * 256,)
     log_mel = LogMel(translator.mel_config)
     louder, quieter = (float(log_mel(torch.as_tensor(wav)[None]).mean()) for wav in (output, source))
     assert louder > quieter + 0.5  # -2 and -3
+
+
+def test_sources_are_synthesized_once(translator: Translator, heard: list[np.ndarray]) -> None:
+    sounds = validation.Sounds(translator.mel_config)
+    for output in (-2.0, -1.0):
+        sounds.chroma(translation(0, 1, output))
+    assert heard[1] is heard[3] and not np.array_equal(heard[0], heard[2])
+
+
+def test_chroma_of_a_quick_synthesis_knows_a_semitone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the chroma that is stubbed elsewhere
+    config = MelConfig()
+    time = torch.arange(64 * config.hop_length) / config.sample_rate
+    low, high = (LogMel(config)(0.3 * torch.sin(2 * np.pi * hertz * time)[None])[0] for hertz in (440.0, 466.16))
+    sounds = validation.Sounds(config)
+    assert sounds.chroma(Translation(low, low - 0.5, None, 0, 1)) > 0.98
+    assert sounds.chroma(Translation(low, high, None, 0, 1)) < 0.5
 
 
 def test_recognised_is_the_share_whose_own_prototype_is_nearest(translator: Translator) -> None:
