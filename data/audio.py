@@ -26,7 +26,7 @@ from data.audio_headers import find_streams
 from data.audio_kinds import conversion, cut_off, damaged
 from data.audio_streams import Stream
 from data.audio_writer import AudioWriter
-from data.downmix import Downmix, Polarity, cell_samples, downmix
+from data.downmix import Downmix, cell_samples, downmix
 from data.errors import UserError
 
 __all__ = [
@@ -74,8 +74,6 @@ class AudioInfo:
         subtype: libsndfile's name of the encoding, such as PCM_16, FLOAT, VORBIS or OPUS.
         streams: what the file is made of. Several, as in joined and chained files, are heard one after the other, at
             the rate and with the channels of the first.
-        polarity: for each channel 1, or -1 where it is the first one's inverse (:class:`data.downmix.Polarity`); only
-            `scan_audio` knows.
     """
 
     path: Path
@@ -85,7 +83,6 @@ class AudioInfo:
     format: str
     subtype: str
     streams: tuple[StreamInfo, ...] = dataclasses.field(default=(), repr=False, compare=False)
-    polarity: tuple[int, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
@@ -269,16 +266,15 @@ def scan_audio(path: str | Path) -> AudioInfo:
     """Decode a whole file, to be sure of it before it is worked on.
 
     Returns:
-        The file's header, with the number of samples really decoded as `frames`, and the channels' polarity.
+        The file's header, with the number of samples really decoded as `frames`.
 
     Raises:
         UserError: as `probe_audio`; also truncated, damaged, or with samples that are NaN, infinite or enormous.
     """
     with AudioReader(path) as reader:
-        polarity = Polarity(reader.channels)
-        while (block := reader.read(_BLOCK_FRAMES)).size:
-            polarity.push(block)
-        return dataclasses.replace(reader.info, frames=reader.decoded_frames, polarity=polarity.signs)
+        while reader.read(_BLOCK_FRAMES).size:
+            pass
+        return dataclasses.replace(reader.info, frames=reader.decoded_frames)
 
 
 def read_audio(path: str | Path, sample_rate: int | None = None, mono: bool = True) -> tuple[np.ndarray, int]:

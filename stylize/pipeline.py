@@ -22,7 +22,7 @@ from stylize.models import check_same_mel, find_device, read_pair
 from stylize.picture import MelHistory, save_picture
 from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
-from stylize.stereo import StereoField
+from stylize.stereo import StereoField, with_factors
 from travelgan import Translator
 from travelgan.translator import ExampleStyle
 
@@ -40,7 +40,7 @@ class Block:
 
     Args:
         wav: (channels, samples) at the models' rate; together the blocks are as long as the song.
-        mel_before: of the mean of the channels, (1, n_mels, frames), log10.
+        mel_before: of the mono mix, (1, n_mels, frames), log10.
         mel_after: the same, as the vocoder saw it.
     """
 
@@ -246,7 +246,6 @@ class Stylizer:
         length = resampled_length(frames, info.sample_rate, output_rate)
         subtype = matching_subtype(info.subtype, output, order.bits)
         histories = (MelHistory(), MelHistory())
-        signs = np.array(info.polarity or [1] * info.channels, np.float32)[:, None]  # inverted channels have a mid, too
         done = 0
         change, mastering, song = _Change(self.mel_config), Mastering(), LoudnessMeter(rate, info.channels)
         with (
@@ -264,11 +263,11 @@ class Stylizer:
             def read(samples: int) -> np.ndarray:
                 piece = part(samples)
                 song.push(piece)
-                return piece * signs
+                return piece
 
             resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
             for block in self.blocks(read, info.channels, style.vector, order.strength):
-                writer.write(resampler.push(block.wav * signs))
+                writer.write(resampler.push(block.wav))
                 done += block.wav.shape[1]
                 change.add(block)
                 if order.picture is not None:
@@ -305,17 +304,18 @@ class Stylizer:
 
         Args:
             read: gives the samples in order, (channels, <= n).
-            channels: of the song; their mean is stylized, and what they differ in follows it (`stylize.stereo`).
+            channels: of the song; their mono mix is stylized, and what they differ in follows it (`stylize.stereo`).
             style: (style_size,).
             strength: see :class:`stylize.request.Order`.
         """
-        for window in iterate_windows(read, channels, self.layout):
+        both = with_factors(read, channels, self.mel_config.sample_rate)
+        for window in iterate_windows(both, 2 * channels, self.layout):
             yield self._stylize_window(window, style, strength)
 
     @torch.inference_mode()
     def _stylize_window(self, window: Window, style: Tensor, strength: float) -> Block:
-        samples = torch.from_numpy(np.ascontiguousarray(window.samples)).to(self.device)
-        mid = samples.mean(dim=0, keepdim=True)
+        samples, less = torch.from_numpy(np.ascontiguousarray(window.samples)).to(self.device).chunk(2)
+        mid = (samples * (1 - less)).mean(dim=0, keepdim=True)
         mel_before = self.log_mel(mid, padded=True)
         silent = find_silent_frames(mel_before, self.mel_config)
         mel_after = self._translate(mel_before, style, strength)
@@ -324,7 +324,7 @@ class Stylizer:
         if silent.any():
             wav = wav * silence_gain(silent, self.mel_config)
         if (samples != samples[:1]).any():
-            wav = self.stereo(samples, mid, wav.float())
+            wav = self.stereo(samples, 1 - less, mid, wav.float())
         first, last = window.start - window.first_frame, window.stop - window.first_frame
         begin = first * self.layout.hop_length
         wav = wav[:, begin : begin + window.song_samples].float().expand(len(samples), -1)

@@ -1,9 +1,10 @@
 """Stereo: the mid is stylized, and what the channels differ in follows it, band by band and frame by frame.
 
-The mid is the mean of the channels. What a channel differs from it by is split in every band into the part that the mid
-predicts, as where an instrument is panned, and the rest, as of a room. The prediction is applied to the stylized mid;
-the rest is turned up and down as the mid was. This is parametric stereo (Breebaart et al., 2005), with the song's own
-residual in place of a decorrelator. The differences add up to zero, so a downmix of the result is the stylized mid.
+The mid is the mono mix: the mean of the channels, each times a factor, which is 1 unless the channel is the inverse of
+others (`data.downmix`). What a channel differs by from the mid times its factor is split in every band into the part
+that the mid predicts, as where an instrument is panned, and the rest, as of a room. The prediction is applied to the
+stylized mid; the rest is turned up and down as the mid was. This is parametric stereo (Breebaart et al., 2005), with
+the song's own residual in place of a decorrelator. A downmix of the result by the same factors is the stylized mid.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.downmix import Polarity, cell_samples
 from data.mel import MelConfig, ShortTimeTransform
+from stylize.blocks import ReadSamples
 from stylize.silence import silence_gain
 
 BANDS = 48
@@ -35,8 +38,9 @@ class StereoField(nn.Module):
         config: the front-end whose transform is used.
 
     Shape:
-        samples (C, T * hop_length + 2 * context), the song with `config.context` samples on either side; mid, the same
-        for their mean, (1, ...); stylized (1, T * hop_length) -> (C, T * hop_length), whose mean over C is `stylized`.
+        samples (C, T * hop_length + 2 * context), the song with `config.context` samples on either side; factors, the
+        same; mid, the mean of their products, (1, ...); stylized (1, T * hop_length) -> (C, T * hop_length), where the
+        mean of the result times the factors is `stylized`.
     """
 
     bands: Tensor
@@ -58,21 +62,27 @@ class StereoField(nn.Module):
         """Frames on either side that an output frame can depend on: two windows and what is averaged."""
         return 2 * -(-self.config.win_length // self.config.hop_length) + SMOOTHING_FRAMES + WIDTH_FRAMES
 
-    def forward(self, samples: Tensor, mid: Tensor, stylized: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, factors: Tensor, mid: Tensor, stylized: Tensor) -> Tensor:
         """Give the channels of a stylized stretch."""
         context = self.config.context
         padded = nn.functional.pad(stylized[:, None], (context, context), mode="reflect")[:, 0]
         before, after = self.transform.analyse(mid), self.transform.analyse(padded)
-        difference = self.transform.analyse(samples[:-1] - mid)  # the last channel's is what the others leave
+        is_pair = len(samples) == 2 and bool((factors == 1).all())  # the second's is the first's negated
+        difference = self.transform.analyse((samples - factors * mid)[: 1 if is_pair else None])
         spectrum = self._keep_width(before, after, difference, self._follow(before, after, difference))
         wav = self.transform.synthesise(spectrum)[:, context : context + stylized.shape[-1]]
         silent = torch.maximum(difference.abs().amax(dim=(0, 1)), before.abs().amax(dim=(0, 1))) <= self.config.floor
         if silent.any():  # the windows of its neighbors reach into a silent frame
             wav = wav * silence_gain(silent[None], self.config)
-        return stylized + torch.cat([wav, -wav.sum(dim=0, keepdim=True)])
+        if is_pair:
+            return stylized + torch.cat([wav, -wav])
+        factors = factors[:, context : context + stylized.shape[-1]]
+        wav = factors * stylized + wav
+        missing = len(wav) * stylized - (factors * wav).sum(dim=0, keepdim=True)  # of what the factors add up to
+        return wav + factors * missing / factors.square().sum(dim=0, keepdim=True)
 
     def _follow(self, before: Tensor, after: Tensor, difference: Tensor) -> Tensor:
-        """What the channels differ by after the mid went from `before` to `after`: (C - 1, bins, T)."""
+        """What the channels differ by after the mid went from `before` to `after`: as `difference`, (C, bins, T)."""
         tiny = torch.finfo(torch.float32).tiny
         power = _mean_over_time(self.bands.T @ before.abs().square(), SMOOTHING_FRAMES)
         new_power = _mean_over_time(self.bands.T @ after.abs().square(), SMOOTHING_FRAMES)
@@ -96,6 +106,23 @@ class StereoField(nn.Module):
         floor = 1e-6 * mid * new_mid + torch.finfo(torch.float32).tiny
         scale = (power(difference) * new_mid + floor) / (power(result) * mid + floor)
         return result * (self.octaves @ scale.sqrt().clamp(max=LIMIT))
+
+
+def with_factors(read: ReadSamples, channels: int, sample_rate: int) -> ReadSamples:
+    """Read the samples of a song, and below them by how much the factors of the mono mix are less than 1."""
+    polarity, held, is_over = Polarity(channels, sample_rate), np.zeros((2 * channels, 0), np.float32), False
+
+    def read_both(samples: int) -> np.ndarray:
+        nonlocal held, is_over
+        while held.shape[1] < samples and not is_over:
+            piece = read(max(samples - held.shape[1], cell_samples(sample_rate)))
+            is_over = piece.shape[1] == 0
+            wav, factors = polarity.finish() if is_over else polarity.push(piece)
+            held = np.concatenate([held, np.concatenate([wav, 1 - factors])], axis=1)
+        given, held = held[:, :samples], held[:, samples:]
+        return given
+
+    return read_both
 
 
 def _triangles(positions: np.ndarray, centers: np.ndarray) -> Tensor:

@@ -16,7 +16,6 @@ import soundfile
 
 from data.audio import AudioInfo, AudioReader, AudioWriter, probe_audio
 from data.audio_headers import container_of
-from data.downmix import Polarity
 from data.errors import UserError
 from stylize.json_requests import RefusedError
 from stylize.web.limits import Limits
@@ -135,16 +134,13 @@ def copy_playable(info: AudioInfo, name: str, limits: Limits) -> CheckedSong:
         AudioReader(info.path) as reader,
         AudioWriter(playable, info.sample_rate, info.channels) as writer,
     ):
-        polarity = Polarity(reader.channels)
         while (block := reader.read(_BLOCK_SAMPLES)).size:
             writer.write(block)
-            polarity.push(block)
             if reader.decoded_frames > limits.max_seconds * info.sample_rate:  # the header said less than there is
                 raise _too_long(name, reader.decoded_frames / info.sample_rate, limits)
             if time.monotonic() > end:
                 raise RefusedError(422, f"{name} takes longer than {limits.check_seconds:g} s to decode; send another")
-    decoded = dataclasses.replace(info, frames=reader.decoded_frames, polarity=polarity.signs)
-    return CheckedSong(decoded, playable)
+    return CheckedSong(dataclasses.replace(info, frames=reader.decoded_frames), playable)
 
 
 def _too_long(name: str, seconds: float, limits: Limits) -> RefusedError:

@@ -91,7 +91,7 @@ def run_whole(stylizer: Stylizer, song: np.ndarray, style: Tensor, strength: flo
     if len(song) > 1:
         context = stylizer.mel_config.context
         reflected = nn.functional.pad(padded[:, None], (context, context), mode="reflect")[:, 0]
-        wav = stylizer.stereo(reflected, reflected.mean(dim=0, keepdim=True), wav)
+        wav = stylizer.stereo(reflected, torch.ones_like(reflected), reflected.mean(dim=0, keepdim=True), wav)
     return wav[:, :samples].numpy()
 
 
@@ -313,3 +313,22 @@ def test_a_song_with_an_inverted_channel_is_heard(tiny_stylizer: Stylizer, songs
         made[sign] = read_audio(tmp_path / "out.wav", mono=False)[0]
     assert np.abs(made[1]).max() > 0.01
     np.testing.assert_allclose(made[-1], made[1] * [[1], [-1]], atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_a_part_with_an_inverted_channel_keeps_its_sound(
+    tiny_stylizer: Stylizer, songs: Songs, channels: int
+) -> None:
+    rate, style = tiny_stylizer.mel_config.sample_rate, tiny_stylizer.named_style("jazz")
+    wav = songs.make(10 * rate)[0]
+    signs = np.where(np.arange(len(wav)) < 5 * rate, 1, -1).astype(np.float32)
+    song = np.stack([wav, *[wav * signs] * (channels - 1)])
+    mono = run(tiny_stylizer, wav[None], style)[0]
+    output = run(with_blocks(tiny_stylizer, 64), song, style)
+    np.testing.assert_allclose(output, run(with_blocks(tiny_stylizer, 1024), song, style), atol=1e-4)
+    for part, sign in ((slice(0, 3 * rate), 1), (slice(7 * rate, None), -1)):
+        np.testing.assert_allclose(output[:, part], mono[part] * [[1], *[[sign]] * (channels - 1)], atol=1e-3)
+    level = mono[3 * rate : 7 * rate].std()
+    for start in range(3 * rate, 7 * rate, rate // 4):  # where the factor changes
+        assert (output[:, start : start + rate // 4].std(axis=1) > 0.3 * level).all()
+    assert np.abs(np.diff(output)).max() < 4 * np.abs(np.diff(mono)).max()

@@ -22,7 +22,7 @@ def make_field(samples: np.ndarray, change: Callable[[Tensor], Tensor]) -> np.nd
     """The channels that a mid changed by a function gives; samples (C, FRAMES * HOP)."""
     padded = torch.from_numpy(np.pad(samples, ((0, 0), (CONTEXT, CONTEXT)), mode="reflect")).float()
     mid = padded.mean(dim=0, keepdim=True)
-    return StereoField(CONFIG)(padded, mid, change(mid[:, CONTEXT:-CONTEXT])).numpy()
+    return StereoField(CONFIG)(padded, torch.ones_like(padded), mid, change(mid[:, CONTEXT:-CONTEXT])).numpy()
 
 
 def noise(seed: int, low: float = 20.0, high: float = 10000.0) -> np.ndarray:
