@@ -33,6 +33,7 @@ __all__ = [
     "AudioInfo",
     "AudioReader",
     "AudioWriter",
+    "ExactLengthResampler",
     "check_output",
     "matching_subtype",
     "probe_audio",
@@ -90,31 +91,40 @@ class AudioInfo:
         return self.frames / self.sample_rate
 
 
-class _Resampler:
-    """A soxr stream that gives exactly `resampled_length` samples, however the input was cut into blocks."""
+class ExactLengthResampler:
+    """Resamples a stream to exactly so many samples, however it is cut into blocks of shape (channels, n).
 
-    def __init__(self, from_rate: int, to_rate: int, channels: int) -> None:
-        self._from_rate = from_rate
-        self._to_rate = to_rate
-        self._stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32")
-        self._channels = channels
-        self._taken = 0
-        self._given = 0
+    Args:
+        from_rate: Hz.
+        to_rate: Hz.
+        channels: of the stream.
+        length: samples to deliver in all; None for `resampled_length` of those that come.
+    """
+
+    def __init__(self, from_rate: int, to_rate: int, channels: int, length: int | None = None) -> None:
+        self._stream = None
+        if from_rate != to_rate:
+            self._stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32")
+        self._rates, self._channels, self._length = (from_rate, to_rate), channels, length
+        self._taken = self._given = 0
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Shape: (samples at from_rate, channels) -> (samples at to_rate, channels)."""
-        self._taken += len(block)
-        return self._count(self._stream.resample_chunk(np.ascontiguousarray(block)))
+        """Take samples and give those that are ready."""
+        self._taken += block.shape[1]
+        return self._deliver(block, self._length)
 
     def finish(self) -> np.ndarray:
-        """The samples still inside. soxr rounds the length down or up, so feed it silence and cut at ceil."""
-        silence = np.zeros((self._from_rate // self._to_rate + 2, self._channels), np.float32)
-        tail = self._stream.resample_chunk(silence, last=True)
-        total = resampled_length(self._taken, self._from_rate, self._to_rate)
-        return self._count(tail[: total - self._given])
+        """The samples still inside. soxr rounds the length down or up: feed it silence, and cut or fill."""
+        silence = np.zeros((self._channels, self._rates[0] // self._rates[1] + 2), np.float32)
+        length = resampled_length(self._taken, *self._rates) if self._length is None else self._length
+        rest = self._deliver(silence, length, last=True)
+        return np.pad(rest, ((0, 0), (0, length - self._given)))
 
-    def _count(self, block: np.ndarray) -> np.ndarray:
-        self._given += len(block)
+    def _deliver(self, block: np.ndarray, length: int | None, last: bool = False) -> np.ndarray:
+        if self._stream is not None:
+            block = self._stream.resample_chunk(np.ascontiguousarray(block.T), last=last).T
+        block = block[:, : None if length is None else length - self._given]
+        self._given += block.shape[1]
         return block
 
 
@@ -138,11 +148,11 @@ class AudioReader:
         self.channels = 1 if mono else self.info.channels
         if self.sample_rate < 1:
             raise ValueError(f"sample_rate must be positive, got {self.sample_rate}")
-        self._resampler: _Resampler | None = None
+        self._resampler: ExactLengthResampler | None = None
         if self.sample_rate != self.info.sample_rate:
-            self._resampler = _Resampler(self.info.sample_rate, self.sample_rate, self.channels)
+            self._resampler = ExactLengthResampler(self.info.sample_rate, self.sample_rate, self.channels)
         self._downmix = Downmix(self.info.channels, self.info.sample_rate) if mono else None
-        self._blocks = [np.zeros((0, self.channels), np.float32)]  # decoded but not yet asked for
+        self._blocks = [np.zeros((self.channels, 0), np.float32)]  # decoded but not yet asked for
         self._waiting = 0  # samples in them
         self._ended = False
         self.decoded_frames = 0  # samples per channel taken from the file so far, at its own rate
@@ -172,10 +182,10 @@ class AudioReader:
             raise ValueError(f"samples must be at least 1, got {samples}")
         while self._waiting < samples and not self._ended:
             self._buffer_next_block()
-        waiting = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
-        self._blocks = [waiting[samples:]]
-        self._waiting = len(self._blocks[0])
-        return np.ascontiguousarray(waiting[:samples].T)
+        waiting = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks, axis=1)
+        self._blocks = [waiting[:, samples:]]
+        self._waiting = self._blocks[0].shape[1]
+        return np.ascontiguousarray(waiting[:, :samples])
 
     def _buffer_next_block(self) -> None:
         block = next(self._source, None)
@@ -184,17 +194,17 @@ class AudioReader:
             block = self._downmix.finish() if block is None else self._downmix.push(block)
         if self._resampler is not None:
             parts = [] if block is None else [self._resampler.push(block)]
-            block = np.concatenate([*parts, self._resampler.finish()]) if self._ended else parts[0]
+            block = np.concatenate([*parts, self._resampler.finish()], axis=1) if self._ended else parts[0]
         if block is not None:
             self._blocks.append(block)
-            self._waiting += len(block)
+            self._waiting += block.shape[1]
 
     def _decode(self) -> Generator[np.ndarray, None, None]:
-        """The samples of all streams at the file's rate, in blocks of shape (samples, channels)."""
+        """The samples of all streams at the file's rate, in blocks of shape (channels, samples)."""
         for part in self.info.streams:
             resampler = None
             if part.sample_rate != self.info.sample_rate:
-                resampler = _Resampler(part.sample_rate, self.info.sample_rate, self.info.channels)
+                resampler = ExactLengthResampler(part.sample_rate, self.info.sample_rate, self.info.channels)
             for block in self._decode_stream(part):
                 block = _with_channels(block, self.info.channels)
                 yield self._counted(block if resampler is None else resampler.push(block))
@@ -204,7 +214,7 @@ class AudioReader:
             raise _no_samples(self.info.path)
 
     def _counted(self, block: np.ndarray) -> np.ndarray:
-        self.decoded_frames += len(block)
+        self.decoded_frames += block.shape[1]
         return block
 
     def _decode_stream(self, part: StreamInfo) -> Generator[np.ndarray, None, None]:
@@ -222,7 +232,7 @@ class AudioReader:
                     break
                 _check_samples(block, info.path, self.decoded_frames, info.sample_rate)
                 frames += len(block)
-                yield block
+                yield block.T
         if frames + part.stream.slack < part.frames:
             raise cut_off(info.path, f"{self._seconds:.1f} s of {info.seconds:.1f} s could be decoded")
 
@@ -339,9 +349,9 @@ def _block_frames(channels: int) -> int:
 
 def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
     """A block of one of several streams with the channels of the first: mono is spread, and all is mixed to mono."""
-    if block.shape[1] == channels:
+    if len(block) == channels:
         return block
-    return np.repeat(block.mean(axis=1, keepdims=True, dtype=np.float32), channels, axis=1)
+    return np.repeat(block.mean(axis=0, keepdims=True, dtype=np.float32), channels, axis=0)
 
 
 def _check_samples(block: np.ndarray, path: Path, before: int, sample_rate: int) -> None:

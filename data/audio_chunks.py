@@ -97,11 +97,15 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
     if long_size is not None and chunk.size == 0xFFFFFFFF:
         chunk = _Chunk(chunk.name, chunk.start, long_size)
     stop, behind, note = _true_end(layout, data, start, chunk, end, path)
-    head = next((one for one in kept if one.name == b"fmt "), None)
-    if head is not None and layout.container == "WAV":
-        tag = int.from_bytes(data[head.start : head.start + 2], "big" if layout is _RIFX else "little")
+    parts = [(chunk.start, stop)]
+    head = next((one for one in kept if one.name[:4] == b"fmt "), None)
+    if head is not None:
+        tag, align = (int.from_bytes(data[head.start + at : head.start + at + 2], layout.order) for at in (0, 12))  # type: ignore[arg-type]
         if tag in _MPEG_TAGS:
             return scan_mp3(data, chunk.start, stop, path)[0], behind
+        if more := _further_sound(layout, data, start, chunk, behind):
+            parts = [(begin, end - (end - begin) % max(1, align)) for begin, end in parts + more]
+            is_plain, note = False, f"its sound is in {len(parts)} chunks, which are read one after the other"
     if layout is _W64:  # of which libsndfile takes all up to the end of the file for sound
         is_plain &= len(data) - stop < layout.alignment
     if is_plain and stop - chunk.start == chunk.size:
@@ -109,8 +113,18 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
     late = _chunk_at(layout, data, stop + stop % 2, end)  # AIFF may describe the sound behind it
     if late is not None and late.name in layout.kept and not kept:
         kept.append(late)
-    header = _new_header(layout, data, start, kept, stop - chunk.start)
-    return [Stream(layout.container, (header, (chunk.start, stop)), note=note)], behind
+    header = _new_header(layout, data, start, kept, sum(end - begin for begin, end in parts))
+    return [Stream(layout.container, (header, *parts), note=note)], behind
+
+
+def _further_sound(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int) -> list[tuple[int, int]]:
+    """Where the sound of a wav or W64 file goes on in chunks behind the first, up to the end of the container."""
+    found, position = [], _next_position(layout, data, chunk, start)
+    while position < end and (other := _chunk_at(layout, data, position, end)) is not None:
+        if other.name == layout.sound and other.size:
+            found.append((other.start, min(end, other.start + other.size)))
+        position = _next_position(layout, data, other, start)
+    return found
 
 
 def scan_au(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:

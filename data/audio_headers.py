@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.audio_chunks import RUBBISH, scan_au, scan_chunks
-from data.audio_decoder import decoded_length
 from data.audio_kinds import damaged, foreign_kind, not_audio
 from data.audio_streams import BEGINNING, Data, Stream, container_at, skip_tags, skip_zeros
 from data.errors import UserError
@@ -32,7 +31,7 @@ def container_of(path: Path) -> str:
 
 
 def find_streams(path: Path) -> list[Stream]:
-    """The streams of sound in a file; nearly always one. Nothing is decoded, but for an Ogg file without an end mark.
+    """The streams of sound in a file; nearly always one. Nothing is decoded.
 
     Raises:
         UserError: as `container_of`; also cut off, damaged, or with something in it that may be sound but is not known.
@@ -58,14 +57,8 @@ def find_streams(path: Path) -> list[Stream]:
 
 def _scan(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
     """The streams of the container that begins at `start`, and the offset behind it."""
-    container = container_at(data, start)
-    if container == "OGG":
-        return scan_ogg(data, start, end, path, lambda stream: decoded_length(path, stream))
-    if container == "FLAC":
-        return scan_flac(data, start, end, path)
-    if container == "AU":
-        return scan_au(data, start, end, path)
-    return (scan_mp3 if container is None else scan_chunks)(data, start, end, path)
+    scan = {None: scan_mp3, "OGG": scan_ogg, "FLAC": scan_flac, "AU": scan_au}.get(container_at(data, start), scan_chunks)
+    return scan(data, start, end, path)
 
 
 @contextmanager

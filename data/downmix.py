@@ -71,11 +71,11 @@ class Downmix:
         self._polarity = Polarity(channels, sample_rate)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take in samples and give those that are decided on. Shape: (n, channels) -> (m, 1)."""
-        return _mix(self._polarity.push(block.T))
+        """Take in samples and give those that are decided on. Shape: (channels, n) -> (1, m)."""
+        return _mix(self._polarity.push(block))
 
     def finish(self) -> np.ndarray:
-        """The samples still inside. Shape: (m, 1)."""
+        """The samples still inside. Shape: (1, m)."""
         return _mix(self._polarity.finish())
 
 
@@ -87,17 +87,16 @@ def cell_samples(sample_rate: int) -> int:
 def downmix(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     """The mono mix of a whole recording. Shape: (channels, samples) -> (samples,), float32."""
     mixer = Downmix(len(wav), sample_rate)
-    block = np.asarray(wav.T, dtype=np.float32)
-    return np.concatenate([mixer.push(block), mixer.finish()])[:, 0]
+    return np.concatenate([mixer.push(np.asarray(wav, np.float32)), mixer.finish()], axis=1)[0]
 
 
 def _mix(decided: np.ndarray) -> np.ndarray:
     samples, factors = decided
-    return np.asarray((samples * factors).mean(axis=0, dtype=np.float32)[:, None])
+    return np.asarray((samples * factors).mean(axis=0, keepdims=True, dtype=np.float32))
 
 
 def _factors(products: np.ndarray) -> np.ndarray:
-    """The factor of each channel, in [-1, 1], from the products of all with all: (channels, channels) -> (channels, 1)."""
+    """The factor of each channel, (channels, 1) in [-1, 1], from the products of all with all."""
     factors = np.ones(len(products))
     for channel in range(1, len(products)):
         mix = factors[:channel]

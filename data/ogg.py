@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,6 @@ _FLAC_PREFIX = 9  # bytes in front of what a FLAC file begins with
 _AUDIO = (b"\x01vorbis", b"OpusHead", _FLAC_MARK, b"Speex   ")
 # A stream whose first page starts before time zero has fewer samples than libsndfile announces, by less than a block.
 _SLACK = 8192
-_LONGER = 65536  # samples
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -51,9 +49,7 @@ class _Page:
     is_open: bool
 
 
-def scan_ogg(
-    data: Data, start: int, end: int, path: Path, decoded_length: Callable[[Stream], int]
-) -> tuple[list[Stream], int]:
+def scan_ogg(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
     """The links of a chain of Ogg streams that begins at `start`, and the offset behind the last of them.
 
     Args:
@@ -61,7 +57,6 @@ def scan_ogg(
         start: where to begin.
         end: where to end.
         path: the file's name, for messages.
-        decoded_length: decodes a stream and gives its samples per channel.
 
     Raises:
         UserError: damaged, cut off, without sound, or with more than one sound at a time.
@@ -72,7 +67,7 @@ def scan_ogg(
         if not links or (page.flags & _BEGIN and not links[-1][-1].flags & _BEGIN):
             links.append([])
         links[-1].append(page)
-    return [_link(data, link, path, decoded_length, last_page if link is links[-1] else None) for link in links], behind
+    return [_link(data, link, path, last_page if link is links[-1] else None) for link in links], behind
 
 
 def _pages(data: Data, start: int, end: int, path: Path) -> tuple[list[_Page], int, bytes | None]:
@@ -137,9 +132,7 @@ def _checksum(page: bytes) -> bytes:
     return value.to_bytes(4, "big").translate(_REVERSED)
 
 
-def _link(
-    data: Data, pages: list[_Page], path: Path, decoded_length: Callable[[Stream], int], last_page: bytes | None
-) -> Stream:
+def _link(data: Data, pages: list[_Page], path: Path, last_page: bytes | None) -> Stream:
     """One link of the chain as a stream."""
     own = _audio_pages(data, pages, path)
     for earlier, page in itertools.pairwise(own):
@@ -160,10 +153,10 @@ def _link(
     front = (*pieces, (start, last.start)) if start < last.start else tuple(pieces)
     if last_page is not None:
         return Stream("OGG", (*front, final), _SLACK, "the last packet of its Ogg stream is incomplete and left out")
-    if not _is_trimmed(front, final, last, decoded_length):
-        raise cut_off(path, "the mark at the end of the Ogg stream is missing")
+    if last.is_open or last.position < 0:
+        raise cut_off(path, "the last packet of the Ogg stream goes on, on a page that is missing")
     sealed = _sealed(final[:5] + bytes([final[5] | _END]) + final[6:])
-    return Stream("OGG", (*front, sealed), _SLACK, "the mark at the end of its Ogg stream is missing; nothing else is")
+    return Stream("OGG", (*front, sealed), _SLACK, "its Ogg stream has no mark at its end; pages behind may be missing")
 
 
 def _unwrapped_flac(data: Data, pages: list[_Page]) -> Stream | None:
@@ -192,16 +185,3 @@ def _audio_pages(data: Data, pages: list[_Page], path: Path) -> list[_Page]:
         raise UserError(f"{path} is an Ogg file that cannot be read (no sound of a known kind at its start); "
                         f"{conversion(path)}")  # fmt: skip
     return [page for page in pages if page.serial == sound[0]]
-
-
-def _is_trimmed(front: tuple[Piece, ...], final: bytes, last: _Page, decoded_length: Callable[[Stream], int]) -> bool:
-    """Whether the last page ends in the middle of a packet's samples, as only that of a whole stream does.
-
-    To see it, the page claims to be longer and not the last, and what is decoded then is counted.
-    """
-    if last.is_open or last.position < 0:
-        return False
-    claim = struct.pack("<q", last.position + _LONGER)
-    longer = _sealed(final[:5] + bytes([final[5] & ~_END]) + claim + final[14:])
-    right = _sealed(final[:5] + bytes([final[5] | _END]) + final[6:])
-    return decoded_length(Stream("OGG", (*front, longer))) > decoded_length(Stream("OGG", (*front, right)))

@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
-from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype, resampled_length, scan_audio
+from data.audio import (
+    AudioInfo,
+    AudioReader,
+    AudioWriter,
+    ExactLengthResampler,
+    matching_subtype,
+    resampled_length,
+    scan_audio,
+)
 from data.errors import UserError
 from data.loudness import LoudnessMeter, Mastering
 from data.mel import LogMel, MelConfig, band_frequencies
 from melgan import Vocoder
 from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows, read_excerpt
-from stylize.models import check_same_mel, find_device, read_pair
+from stylize.models import ModelPair, check_same_mel, find_device, read_pair
 from stylize.picture import MelHistory, save_picture
 from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
@@ -145,7 +152,20 @@ class Stylizer:
         """
         pair = read_pair(Path(model) if model else None, Path(vocoder) if vocoder else None)
         chosen = find_device(device)
-        return cls(Translator.from_pretrained(pair.translator), Vocoder.from_pretrained(pair.vocoder), chosen)
+        stylizer = cls(Translator.from_pretrained(pair.translator), Vocoder.from_pretrained(pair.vocoder), chosen)
+        stylizer._check_finite(pair)
+        return stylizer
+
+    @torch.inference_mode()
+    def _check_finite(self, pair: ModelPair) -> None:
+        """Try the networks on a few frames: finite weights may be large enough to overflow."""
+        bands, frames = self.mel_config.n_mels, max(4, self.translator.frame_multiple)
+        mel = torch.linspace(self.mel_config.log_floor, 1.0, bands * frames, device=self.device).view(1, bands, frames)
+        style = self.translator.style_vector({self.styles[0]: 1.0}).to(self.device)[None]
+        for folder, output in ((pair.translator, self.translator(mel, style)), (pair.vocoder, self.vocoder(mel))):
+            if not output.isfinite().all():
+                raise UserError(f"the model {folder} makes NaN or infinite values: its weights are damaged; "
+                                f"fetch or export it again")  # fmt: skip
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -359,42 +379,3 @@ class _Change:
 
 def _path(value: Path | str | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-class ExactLengthResampler:
-    """Resamples a stream to a given number of samples: rounding is cut or filled at the end.
-
-    Args:
-        source_rate: Hz.
-        target_rate: Hz.
-        channels: of the stream.
-        length: samples to deliver in all.
-    """
-
-    def __init__(self, source_rate: int, target_rate: int, channels: int, length: int) -> None:
-        self._stream = (
-            soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32", quality="HQ")
-            if source_rate != target_rate
-            else None
-        )
-        self._channels, self._missing = channels, length
-        self._tail = source_rate // target_rate + 2
-
-    def push(self, wav: np.ndarray) -> np.ndarray:
-        """Take samples, (channels, n), and give those that are ready."""
-        return self._deliver(self._resample(wav, last=False))
-
-    def finish(self) -> np.ndarray:
-        """Give the rest; silence after the end brings the last sample, which soxr's rounding may keep."""
-        rest = self._deliver(self._resample(np.zeros((self._channels, self._tail), np.float32), last=True))
-        return np.pad(rest, ((0, 0), (0, self._missing)))
-
-    def _resample(self, wav: np.ndarray, last: bool) -> np.ndarray:
-        if self._stream is None:
-            return wav
-        return self._stream.resample_chunk(np.ascontiguousarray(wav.T), last=last).T
-
-    def _deliver(self, wav: np.ndarray) -> np.ndarray:
-        wav = wav[:, : self._missing]
-        self._missing -= wav.shape[1]
-        return wav

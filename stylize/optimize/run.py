@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.audio import AudioReader, AudioWriter, matching_subtype, probe_audio, resampled_length
+from data.audio import AudioReader, AudioWriter, ExactLengthResampler, matching_subtype, probe_audio, resampled_length
 from data.errors import UserError
 from data.loudness import LoudnessMeter, Mastering
 from stylize.models import find_device
@@ -38,7 +38,6 @@ from stylize.optimize.transfer import (
     choose_network,
 )
 from stylize.picture import MelHistory
-from stylize.pipeline import ExactLengthResampler
 from stylize.request import target_loudness
 
 __all__ = ["OptimizeOrder", "OptimizeResult", "Place", "Reporter", "stylize_by_optimization"]

@@ -92,10 +92,10 @@ def test_blocks_equal_the_whole() -> None:
         mixer, parts, position = Downmix(2, RATE), [], 0
         while position < len(left):
             count = int(rng.integers(1, longest + 1))
-            parts.append(mixer.push(wav.T[position : position + count]))
+            parts.append(mixer.push(wav[:, position : position + count]))
             position += count
         parts.append(mixer.finish())
-        assert np.array_equal(np.concatenate(parts)[:, 0], whole)
+        assert np.array_equal(np.concatenate(parts, axis=1)[0], whole)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])

@@ -153,10 +153,21 @@ def test_a_missing_end_mark_is_noted(tmp_path: Path, name: str, caplog: pytest.L
     heard = read(tmp_path, content)
     assert np.array_equal(read(tmp_path, without_end_mark(content)), heard)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}/song.bin: the mark at the end of its Ogg stream is missing; nothing else is"
+        f"{tmp_path}/song.bin: its Ogg stream has no mark at its end; pages behind may be missing"
     ]
     joined = without_end_mark(content) + content
     assert np.array_equal(read(tmp_path, joined), np.concatenate([heard, heard], axis=1))
+
+
+def test_a_stream_that_ends_between_two_pages_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    content = encode("OGG", rate=44100, seconds=2.0)
+    heard, *others, last = read(tmp_path, content), *pages(content)
+    wav = read(tmp_path, b"".join(others))
+    (position,) = struct.unpack("<q", others[-1][6:14])
+    assert wav.shape == (2, position) and np.array_equal(wav, heard[:, :position])
+    assert "pages behind may be missing" in caplog.text
+    open_end = _sealed(patched(others[-1], 26 + others[-1][26], b"\xff") + bytes(255 - others[-1][26 + others[-1][26]]))
+    assert "goes on, on a page that is missing" in refusal(tmp_path, b"".join(others[:-1]) + open_end)
 
 
 def test_a_last_page_without_its_last_packet_is_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -269,6 +280,13 @@ def test_more_than_the_header_accounts_for_is_ambiguous(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_chunks_in_every_order(tmp_path: Path, content: bytes) -> None:
     assert np.array_equal(read(tmp_path, content)[0] * 32768, PCM)
+
+
+@pytest.mark.parametrize("between", [b"", LIST])
+def test_sound_in_two_chunks_is_read_to_the_end(tmp_path: Path, between: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    parts = [chunk(b"data", PCM[:1000].tobytes() + b"?"), between, chunk(b"data", PCM[1000:].tobytes()), LIST]
+    assert np.array_equal(read(tmp_path, riff(FMT, *parts))[0] * 32768, PCM)
+    assert "its sound is in 2 chunks, which are read one after the other" in caplog.text
 
 
 def test_no_sound_is_said_to_be_none(tmp_path: Path) -> None:

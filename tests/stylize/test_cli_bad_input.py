@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 
 from melgan import Vocoder
 
@@ -205,12 +206,25 @@ def test_disk_that_runs_full(refused: Refused, songs: Songs, place: Path) -> Non
     assert "out.wav" in line
 
 
+@pytest.mark.parametrize("which", ["translator", "vocoder"])
+def test_enormous_weights_are_refused_before_the_song_is_worked_on(
+    refused: Refused, songs: Songs, place: Path, tiny_models: TinyModels, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    songs.write(place / "song.wav", 5000)
+    folder = shutil.copytree(getattr(tiny_models, which), place / "bad")
+    weights = load_file(folder / "weights.safetensors")
+    save_file({name: 1e15 * value.float() for name, value in weights.items()}, folder / "weights.safetensors")
+    monkeypatch.setattr("stylize.pipeline.Stylizer.convert", None)
+    line = refused("song.wav", "--to", "jazz", **{"model" if which == "translator" else "vocoder": folder})
+    assert f"the model {folder} makes NaN or infinite values" in line
+
+
 def test_a_model_that_makes_no_numbers(
     refused: Refused, songs: Songs, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     songs.write(place / "song.wav", 5000)
     forward = Vocoder.forward
-    monkeypatch.setattr(Vocoder, "forward", lambda *arguments: forward(*arguments) * torch.nan)
+    monkeypatch.setattr(Vocoder, "forward", lambda *given: forward(*given) / (given[1].shape[-1] < 12))  # in the song
     line = refused("song.wav", "--to", "jazz")
     assert "NaN or infinite samples" in line
     assert "the model that made them is damaged" in line

@@ -14,13 +14,12 @@ import soxr
 import torch
 from torch import Tensor, nn
 
-from data.audio import read_audio
+from data.audio import ExactLengthResampler, read_audio
 from data.errors import UserError
 from data.limiter import true_peaks
 from data.mel import MelConfig
 from stylize import Stylizer
 from stylize.listening.stimuli import measure_loudness
-from stylize.pipeline import ExactLengthResampler
 from stylize.silence import find_silent_frames, silence_gain
 
 if TYPE_CHECKING:
