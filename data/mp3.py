@@ -37,7 +37,6 @@ _RATE_DIVISOR = {0b11: 1, 0b10: 2, 0b00: 4}  # by the two version bits
 _SEARCH_BYTES = 2**20  # how far to look for the first frame
 _SURE = 3  # so many frames in a row are no accident
 _SLACK = 2 * 1152  # encoders disagree on the number of frames by one or two
-_FEW_BYTES = 4  # what a file without a length header may lack of its last frame; more, and any amount may be missing
 _ROOMY_BITRATE_INDEX = 0b1001  # 128 or 80 kbit/s: such a frame has room for a length header at any rate
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
 
@@ -271,23 +270,22 @@ def _promised_frames(data: Data, start: int, frame: FrameHeader) -> int | None:
 def _as_stream(run: _Run, path: Path) -> Stream:
     """A run's frames behind a length header that is right.
 
-    Encoders may disagree by one frame. A file without a length header that was cut exactly between two frames is the
-    one case that nothing in the file can show.
+    Encoders may disagree by one frame. Without a length header nothing shows how much is missing of a file that ends in
+    the middle of a frame, and nothing at all where it ends between two.
 
     Raises:
         UserError: frames are missing at the end.
     """
     sound_bytes = sum(len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in run.pieces)
     lost = round(1.2 * run.skipped * run.frames / sound_bytes)  # frames that may have been where there are none now
-    of_promised = "" if run.promised is None else f" of {run.promised}"
-    is_short = run.promised is None and run.missing > _FEW_BYTES
-    if is_short or (run.promised is not None and run.frames + lost + 1 < run.promised):
-        raise cut_off(path, f"{run.frames}{of_promised} MP3 frames are complete")
+    if run.promised is not None and run.frames + lost + 1 < run.promised:
+        raise cut_off(path, f"{run.frames} of {run.promised} MP3 frames are complete")
     notes = []
     if run.skipped:
         notes.append(f"{run.skipped} bytes in it are no MP3 frames and are passed over")
     if run.missing and (run.promised is None or run.frames < run.promised):
-        notes.append(f"its last frame lacks {run.missing} bytes, less than {_milliseconds(run)} ms")
+        more = "; frames behind it may be missing" if run.promised is None else ""
+        notes.append(f"its last frame lacks {run.missing} bytes, less than {_milliseconds(run)} ms{more}")
         run.pieces.append(run.silent_frame())
         run.frames += 1
     pieces: tuple[Piece, ...] = tuple(run.pieces)

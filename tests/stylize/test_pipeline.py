@@ -323,7 +323,7 @@ def test_a_part_with_an_inverted_channel_keeps_its_sound(
     signs = np.where(np.arange(len(wav)) < 5 * rate, 1, -1).astype(np.float32)
     song = np.stack([wav, *[wav * signs] * (channels - 1)])
     mono = run(tiny_stylizer, wav[None], style)[0]
-    output = run(with_blocks(tiny_stylizer, 64), song, style)
+    output = run(with_blocks(tiny_stylizer, 256), song, style)
     np.testing.assert_allclose(output, run(with_blocks(tiny_stylizer, 1024), song, style), atol=1e-4)
     for part, sign in ((slice(0, 3 * rate), 1), (slice(7 * rate, None), -1)):
         np.testing.assert_allclose(output[:, part], mono[part] * [[1], *[[sign]] * (channels - 1)], atol=1e-3)
