@@ -1,8 +1,8 @@
-"""Files that appear whole under their name, or not at all.
+"""Files and folders that appear whole under their name, or not at all.
 
-What is not finished stands beside the file as `.unfinished-HOST-PID-RANDOM.SUFFIX`, locked by the process that writes
-it. The system takes the lock away with the process, however that ends, so what a killed process or a power cut left
-is known for sure, whatever process has its number since; it is removed when the folder is next written to.
+What is not finished stands beside them as `.unfinished-HOST-PID-RANDOM.SUFFIX`, locked by the process that writes it.
+The system takes the lock away with the process, however that ends, so what a killed process or a power cut left is
+known for sure, whatever process has its number since; it is removed when the folder is next written to.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -61,14 +62,42 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def unfinished_file(folder: Path, suffix: str = "") -> Iterator[Path]:
-    """An empty hidden file in a folder, which is removed when the block ends, unless it was moved away by then."""
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which takes its place when the block ends without an exception.
+
+    Raises:
+        UserError: the disk is full or fails.
+    """
+    path = path.absolute()
+    with disk_errors(path), unfinished_file(path.parent, is_folder=True) as temporary:
+        yield temporary
+        old = temporary.with_name(f"{temporary.name}-old")
+        if path.is_dir():
+            path.rename(old)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.is_dir():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def unfinished_file(folder: Path, suffix: str = "", is_folder: bool = False) -> Iterator[Path]:
+    """An empty hidden file in a folder, which is removed when the block ends, unless it was moved away by then.
+
+    Args:
+        folder: where.
+        suffix: of its name.
+        is_folder: whether it is to be a folder itself.
+    """
     _remove_abandoned_once(folder.absolute())
-    path, lock = _create(folder, suffix)
+    path, lock = _create(folder, suffix, is_folder)
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        _remove(path)
         if lock is not None:
             os.close(lock)
 
@@ -78,7 +107,7 @@ def remove_abandoned(folder: Path) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = _UNFINISHED.fullmatch(entry.name)
-            if name is not None and name["host"] == _host() and entry.is_file(follow_symlinks=False):
+            if name is not None and name["host"] == _host() and not entry.is_symlink():
                 _remove_unless_locked(Path(entry.path))
 
 
@@ -87,25 +116,38 @@ _remove_abandoned_once = functools.lru_cache(maxsize=64)(remove_abandoned)
 
 def _remove_unless_locked(path: Path) -> None:
     with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDWR)
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         try:
             if _lock(handle) is True:
-                path.unlink()
+                _remove(path)
         finally:
             os.close(handle)
 
 
-def _create(folder: Path, suffix: str) -> tuple[Path, int | None]:
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _create(folder: Path, suffix: str, is_folder: bool) -> tuple[Path, int | None]:
     """A new file, and an open handle that keeps it locked; None where an open file cannot be moved either."""
     while True:
         path = folder / f".unfinished-{_host()}-{os.getpid()}-{secrets.token_hex(6)}{suffix}"
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if is_folder:
+            path.mkdir()
+        else:
+            path.touch(exist_ok=False)
         if fcntl is None:
-            os.close(handle)
             return path, None
+        try:
+            handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        except FileNotFoundError:  # it was taken for abandoned before it was locked
+            continue
         if _lock(handle) is not False and path.exists():
             return path, handle
-        os.close(handle)  # it was taken for abandoned before it was locked
+        os.close(handle)
 
 
 def _lock(handle: int) -> bool | None:

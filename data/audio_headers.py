@@ -57,8 +57,8 @@ def find_streams(path: Path) -> list[Stream]:
 
 def _scan(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
     """The streams of the container that begins at `start`, and the offset behind it."""
-    scan = {None: scan_mp3, "OGG": scan_ogg, "FLAC": scan_flac, "AU": scan_au}.get(container_at(data, start), scan_chunks)
-    return scan(data, start, end, path)
+    scans = {None: scan_mp3, "OGG": scan_ogg, "FLAC": scan_flac, "AU": scan_au}
+    return scans.get(container_at(data, start), scan_chunks)(data, start, end, path)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ _FRAMES_ABOUT_THE_SOUND = {
     "TLEN", "TSSE", "TENC", "RVA2", "RVAD", "RGAD", "EQU2", "MLLT", "SEEK", "ASPI", "ETCO", "SYTC", "POSS", "AENC",
     "ENCR",
 }  # fmt: skip
+_LARGEST_TAG = 2**26  # bytes of an ID3 tag
+_LARGEST_FRAMES = 2**20  # bytes that the compressed frames of a file may become in all
 Frame = Any  # mutagen makes the classes of ID3 frames from tables; nobody knows their attributes before
 
 
@@ -78,12 +81,18 @@ def read_tags(path: Path) -> Tags:
     """The tags of a sound file.
 
     Raises:
-        Exception: of many kinds, where they are damaged.
+        Exception: of many kinds, where they are damaged or enormous.
     """
     import mutagen
+    import mutagen.id3._frames
     from mutagen.flac import FLAC, Picture
     from mutagen.id3 import ID3, ID3NoHeaderError
 
+    with path.open("rb") as stream:
+        head = stream.read(10)
+    if head[:3] == b"ID3" and len(head) == 10 and (size := head[6] << 21 | head[7] << 14) >= _LARGEST_TAG:
+        raise ValueError(f"they take {size / 1e6:.0f} MB")
+    vars(mutagen.id3._frames)["zlib"] = _Inflation()  # mutagen itself inflates without bounds
     file = mutagen.File(path)
     tags = file.tags if file is not None and file.tags else None
     if tags is None:
@@ -100,6 +109,23 @@ def read_tags(path: Path) -> Tags:
         with contextlib.suppress(Exception):
             pictures.append(Picture(base64.b64decode(encoded)))
     return Tags(_without_sound(texts), pictures)
+
+
+class _Inflation:
+    """What mutagen uses of zlib, within `_LARGEST_FRAMES`; frames beyond are no frames to it."""
+
+    error = zlib.error
+
+    def __init__(self) -> None:
+        self._left = _LARGEST_FRAMES
+
+    def decompress(self, data: bytes) -> bytes:
+        stream = zlib.decompressobj()
+        content = stream.decompress(data, max(1, self._left))  # 0 is without bounds
+        self._left -= len(content)
+        if not stream.eof or self._left <= 0:
+            raise zlib.error("cut off or too large")
+        return content
 
 
 def _chunk_texts(path: Path) -> dict[str, list[str]]:

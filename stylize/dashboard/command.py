@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.atomic import atomic_folder
 from data.errors import UserError
 from stylize.dashboard.content import Content, Say, collect
-from stylize.dashboard.folder import check_output, folder_in_one_piece, write_page
+from stylize.dashboard.folder import check_output, write_page
 from stylize.listening.results import Results, read_results
 from stylize.listening.trial import ANSWERS_NAME, Trial
 
@@ -67,7 +68,7 @@ def make_dashboard(
     mode = choose_wandb_mode(wandb)
     logging.getLogger("wandb").setLevel(logging.ERROR)
     likeness = Likeness.from_pretrained()
-    with folder_in_one_piece(output) as unfinished:
+    with atomic_folder(output) as unfinished:
         content = collect(trial, trial_folder, results, unfinished, likeness, say)
         write_page(content, unfinished)
     run = None

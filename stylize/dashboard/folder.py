@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,35 +41,6 @@ def check_output(output: Path, force: bool) -> None:
             raise UserError(f"the folder {output} exists and is not empty; choose another one or use --force")
         if not (output / DATA_NAME).is_file():
             raise UserError(f"the folder {output} holds something else than a dashboard; choose another one")
-
-
-@contextmanager
-def folder_in_one_piece(output: Path) -> Iterator[Path]:
-    """A temporary folder beside `output` that takes its place when the block ends without an exception.
-
-    Raises:
-        UserError: the disk is full or fails.
-    """
-    output = output.absolute()
-    try:
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output.parent))
-    except OSError as error:
-        raise UserError(f"cannot write to {output.parent}: {error.strerror}") from None
-    old = unfinished.with_name(unfinished.name + "-old")
-    try:
-        yield unfinished
-        unfinished.chmod(0o755)
-        if output.is_dir():
-            output.rename(old)
-        unfinished.rename(output)
-    except OSError as error:
-        if old.is_dir() and not output.exists():
-            old.rename(output)
-        raise UserError(f"could not write {output}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        if output.exists():
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def document(content: Content) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from data.atomic import atomic_folder
 from data.audio import AudioWriter
 from data.errors import UserError
 from stylize.listening.methods import HIDDEN, LOW_ANCHOR, MID_ANCHOR, MUSHRA, PAIRED, REFERENCE, pairs_of, question_of
@@ -53,22 +52,9 @@ def build_trial(order: BuildOrder, say: Say = lambda text: None) -> Trial:
 
         torch.set_num_threads(order.threads)
     quiet_audio_writer()
-    output = order.output.absolute()
-    try:
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output.parent))
-    except OSError as error:
-        raise UserError(f"cannot write to {output.parent}: {error.strerror}") from None
-    try:
+    with atomic_folder(order.output) as unfinished:
         trial = _Builder(plan, unfinished, say).build()
-        unfinished.chmod(0o755)
         check_output(order)  # again: it may have been taken, or got answers, in the meantime
-        if output.is_dir():
-            shutil.rmtree(output)  # an empty folder, or a trial without answers that --force gives up
-        os.replace(unfinished, output)
-    except OSError as error:
-        raise UserError(f"could not write {output}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return trial
 
 

@@ -65,31 +65,30 @@ def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from data.atomic import unfinished_file\n"
-        "with unfinished_file(Path(sys.argv[1]), '.f32') as path:\n"
-        "    print(path.name, flush=True); time.sleep(20)\n"
+        "import sys, time; from pathlib import Path; from data.atomic import atomic_folder, unfinished_file\n"
+        "with unfinished_file(Path(sys.argv[1]), '.f32') as path, atomic_folder(Path(sys.argv[1], 'out')) as folder:\n"
+        "    (folder / 'part').touch(); print(path.name, folder.name, flush=True); time.sleep(20)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
-        left = other.stdout.readline().strip()
-        assert f"-{other.pid}-" in left
+        left, folder = other.stdout.readline().split()
+        assert f"-{other.pid}-" in left and f"-{other.pid}-" in folder
         foreign = left.replace(left.split("-")[1], "00000000")
         others = [foreign, ".unfinished-0123456789ab.f32", "unfinished.txt", ".unfinished"]
         for name in others:
             (tmp_path / name).touch()
-        (tmp_path / left.replace(str(other.pid), "1")).mkdir()
         with unfinished_file(tmp_path) as own:
             remove_abandoned(tmp_path)
             assert own.exists()
-            assert (tmp_path / left).exists()  # its process is at work
+            assert (tmp_path / left).exists() and (tmp_path / folder / "part").exists()  # their process is at work
         other.kill()
         other.wait()
         atomic._remove_abandoned_once.cache_clear()
         with unfinished_file(tmp_path):
-            assert not (tmp_path / left).exists()
-    assert names_in(tmp_path) == sorted([*others, left.replace(str(other.pid), "1")])
+            assert not (tmp_path / left).exists() and not (tmp_path / folder).exists()
+    assert names_in(tmp_path) == sorted(others)
 
 
 def test_an_unfinished_file_of_this_process_is_not_inherited_by_its_number(tmp_path: Path) -> None:

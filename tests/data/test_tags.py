@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import mutagen
@@ -113,6 +116,32 @@ def test_damaged_tags_cost_nothing(tmp_path: Path, content: bytes) -> None:
         out = write(tmp_path / "out.ogg", tags_from=tmp_path / name)
         assert scan_audio(out).frames == 4800
         out.unlink()
+
+
+def id3_tag(*frames: bytes, size: int = -1) -> bytes:
+    content = b"".join(frames)
+    size = len(content) if size < 0 else size
+    return b"ID3\x03\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + content
+
+
+def compressed(name: bytes, text: bytes) -> bytes:
+    content = struct.pack(">I", len(text) + 1) + zlib.compress(b"\0" + text, 9)
+    return name + struct.pack(">IH", len(content), 0x80) + content
+
+
+def test_tags_that_would_fill_the_memory_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sound = write(tmp_path / "plain.mp3").read_bytes()
+    song = tmp_path / "song.mp3"
+    bombs = [compressed(b"TXXX", b"%d\0" % number + b"x" * 700_000) for number in range(4)]
+    song.write_bytes(id3_tag(compressed(b"TIT2", b"Lied"), compressed(b"TALB", b"x" * 10**8), *bombs) + sound)
+    tracemalloc.start()
+    found = read_tags(song)
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    assert found.texts["title"] == ["Lied"] and "album" not in found.texts and len(found.texts) <= 2
+    song.write_bytes(id3_tag(size=2**27) + sound)
+    write(tmp_path / "out.wav", tags_from=song)
+    assert f"{song}: its tags cannot be copied: they take 134 MB" in caplog.text
 
 
 def test_a_failing_save_costs_the_tags_and_not_the_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

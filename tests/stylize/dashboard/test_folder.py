@@ -12,10 +12,11 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
+from data.atomic import atomic_folder
 from data.errors import UserError
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
-from stylize.dashboard.folder import check_output, folder_in_one_piece
+from stylize.dashboard.folder import check_output
 from stylize.likeness import Sound
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
@@ -144,11 +145,11 @@ def test_a_dashboard_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     output = tmp_path / "page"
     output.mkdir()
     (output / "dashboard.json").write_text("old")
-    with pytest.raises(RuntimeError), folder_in_one_piece(output) as unfinished:
+    with pytest.raises(RuntimeError), atomic_folder(output) as unfinished:
         (unfinished / "dashboard.json").write_text("half")
         raise RuntimeError
     assert (output / "dashboard.json").read_text() == "old" and list(tmp_path.iterdir()) == [output]
-    with folder_in_one_piece(output) as unfinished:
+    with atomic_folder(output) as unfinished:
         (unfinished / "dashboard.json").write_text("new")
     assert (output / "dashboard.json").read_text() == "new" and list(tmp_path.iterdir()) == [output]
 
