@@ -13,6 +13,7 @@ from data.audio_streams import BEGINNING, Data, Stream, container_at, skip_tags,
 from data.errors import UserError
 from data.flac import scan_flac
 from data.mp3 import begins_frames, scan_mp3
+from data.names import not_there
 from data.ogg import scan_ogg
 
 _MP3_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
@@ -67,7 +68,7 @@ def _mapped(path: Path) -> Iterator[Data]:
     if path.is_dir():
         raise UserError(f"{path} is a folder, expected an audio file")
     if not path.exists():
-        raise UserError(f"{path} does not exist")
+        raise UserError(not_there(path))
     if not path.is_file():
         raise UserError(f"{path} is not a regular file")
     if path.stat().st_size == 0:

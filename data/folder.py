@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from pathlib import Path
 from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
 from data.errors import UserError
 from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
+from data.names import nearest, not_there
 from data.plain import parse_json
 
 __all__ = [
@@ -93,12 +93,12 @@ def _walk(root: Path) -> Iterator[Path]:
 def warn_of_unreadable(root: Path) -> None:
     """Name and count the files below a folder that look like music and are passed over; says the same only once."""
     if finding := _unreadable_music(root):
-        _warn_once(f"passed over: {finding}")
+        _say_once(logging.WARNING, f"passed over: {finding}")
 
 
 @lru_cache(maxsize=256)
-def _warn_once(message: str) -> None:
-    logger.warning("%s", message)
+def _say_once(level: int, message: str) -> None:
+    logger.log(level, "%s", message)
 
 
 def _unreadable_music(root: Path) -> str:
@@ -196,7 +196,8 @@ def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
         clips += [_clip(path, genre_root, split) for path, split in split_of.items()]
     by_hash = f"split by a hash of their names (seed {seed})" if len(listed) < len(of_style) else ""
     by_list = f"split by GTZAN's fault-filtered lists: {', '.join(listed)}" if listed else ""
-    logger.info("%s: %d clips, %s", genre_root, len(clips), "; ".join(filter(None, (by_list, by_hash))))
+    how = "; ".join(filter(None, (by_list, by_hash)))
+    _say_once(logging.INFO, f"{genre_root}: {len(clips)} clips, {how}")
     return clips
 
 
@@ -240,11 +241,9 @@ def choose_styles(clips: Sequence[Clip], wanted: Sequence[str], root: str | Path
     found = sorted({clip.genre for clip in clips})
     for style in wanted:
         if style not in found:
-            folded = {name.casefold(): name for name in found}
-            close = difflib.get_close_matches(style.casefold(), folded, n=1)
-            advice = f"; did you mean {folded[close[0]]!r}?" if close else "."
             raise UserError(
-                f"{root} has no style {style!r}{advice} It has {', '.join(found)}; data.styles=[] takes all of these"
+                f"{root} has no style {style!r}{nearest(style, found) or '.'} It has {', '.join(found)}; "
+                "data.styles=[] takes all of these"
             )
     _warn_left_out(loose_files(find_genre_root(Path(root))), "in no folder of a style")
     return tuple(wanted) or tuple(found)
@@ -260,7 +259,7 @@ def existing_folder(root: Path) -> Path:
     """The path itself; UserError where it is no folder."""
     root = Path(root)
     if not root.exists():
-        raise UserError(f"no such folder: {root}")
+        raise UserError(not_there(root) if root.is_symlink() else f"no such folder: {root}")
     if not root.is_dir():
         raise UserError(f"{root} is a file: expected a folder with audio files")
     return root

@@ -1,6 +1,10 @@
-"""File names in texts and pictures."""
+"""Names of files and styles in messages."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
 
 
 def readable(text: str) -> str:
@@ -11,3 +15,15 @@ def readable(text: str) -> str:
 def printable(text: object) -> str:
     """A name for one line of a terminal: what would end the line or command the terminal is escaped."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in readable(str(text)))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'jazz'?` where a known name is close, in capitals or not; else empty."""
+    folded = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def not_there(path: Path) -> str:
+    """What is wrong with a path at which there is nothing."""
+    return f"{path} is a broken link to {path.readlink()}" if path.is_symlink() else f"{path} does not exist"

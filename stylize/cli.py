@@ -123,7 +123,7 @@ def stylize_songs(
         float | None, _option(FILE, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.")
     ] = None,
     loudness: Annotated[
-        str, _option(FILE, "song (as loud as the song), LUFS such as -14, or off (peaks are limited).")
+        str, _option(FILE, "song (as loud as the song), LUFS such as -14, or off (only peaks are limited, as always).")
     ] = "song",
     picture: Annotated[Path | None, _option(FILE, "PNG of the mel spectrogram before and after.")] = None,
     model: Annotated[Path | None, _option(RUN, "Translator folder; default: the bundled one.")] = None,

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 
 from data.errors import UserError
+from data.names import nearest
 
 _EXAMPLE = "write jazz, jazz,metal or jazz:7,metal:3"
 
@@ -49,6 +50,18 @@ def parse_styles(text: str, known: Collection[str] = ()) -> dict[str, float]:
     return {name: weight / largest / total for name, weight in weights.items()}
 
 
+def parse_list(text: str, known: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of several styles that are meant one by one, as `parse_styles` reads them; none where none is written.
+
+    Raises:
+        UserError: as `parse_styles`; weights.
+    """
+    weights = parse_styles(text, known) if text.strip() else {}
+    if len(set(weights.values())) > 1:
+        raise UserError(f"got --to {text!r} with weights; each of these styles is made by itself, so leave them out")
+    return tuple(weights)
+
+
 def check_known(weights: Mapping[str, float], known: Collection[str]) -> None:
     """Refuse styles that the model does not have.
 
@@ -57,7 +70,7 @@ def check_known(weights: Mapping[str, float], known: Collection[str]) -> None:
     """
     for name in weights:
         if name not in known:
-            raise UserError(f"unknown style {name!r}; this model knows: {', '.join(known)}")
+            raise UserError(f"unknown style {name!r}{nearest(name, known) or ';'} this model knows: {', '.join(known)}")
 
 
 def _take_name(text: str, known: Collection[str]) -> tuple[str, str]:

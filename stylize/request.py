@@ -14,6 +14,7 @@ from data.audio import AudioInfo, check_output, matching_subtype, probe_audio, s
 from data.audio_formats import check_precision, encoding_for
 from data.errors import UserError
 from data.folder import list_audio
+from data.names import not_there
 from stylize.mixture import check_known, parse_styles
 from stylize.picture import check_picture
 
@@ -214,7 +215,7 @@ def _plan_several(order: Order, label: str, sources: Sequence[Path]) -> list[Job
     jobs = []
     for source in sources:
         if not source.exists():
-            raise UserError(f"{source} does not exist; check the name")
+            raise UserError(f"{not_there(source)}; check the name")
         if not source.is_dir():
             jobs.append(Job(source, folder / _name_of(source, order, label, "{name}.{style}.wav")))
         elif order.output is not None and len(sources) == 1:
@@ -254,6 +255,8 @@ def _check_folder(folder: Path, sources: Sequence[Path]) -> None:
     if folder.exists() and not folder.is_dir():
         what = f"the input {sources[0]} is a folder" if len(sources) == 1 else f"there are {len(sources)} inputs"
         raise UserError(f"{what} and the output {folder} a file; give a folder with -o")
+    if not folder.is_dir() and folder.suffix.lower() in OUTPUT_SUFFIXES:
+        raise UserError(f"the output {folder} is to be a folder and has the name of a file; give a folder with -o")
     if not folder.is_dir() and not folder.parent.is_dir():
         raise UserError(f"the folder {folder.parent} does not exist; create it first")
     if not os.access(folder if folder.is_dir() else folder.parent, os.W_OK | os.X_OK):

@@ -322,7 +322,7 @@ def with_styles(config: TranslatorTraining) -> TranslatorTraining:
     styles = choose_styles(index_folder(Path(data.folder), seed=data.split_seed), data.styles, data.folder)
     if len(styles) < 2:
         raise UserError(
-            f"{data.folder} has one style, {styles[0]}; a translator needs two or more, each a folder of recordings"
+            f"got one style, {styles[0]}, of {data.folder}; a translator needs two or more, each a folder of recordings"
         )
     return replace(config, data=replace(data, styles=styles))
 

@@ -143,7 +143,7 @@ class TranslatorTraining:
             raise ValueError("all weights are 0; at least one loss must count")
         if self.style_head_only and self.generator_only:
             raise ValueError("style_head_only and generator_only are both true; nothing would be left to train")
-        styles = self.data.styles or ("found", "in the folder")
+        styles = self.data.styles if len(self.data.styles) > 1 else ("found", "in the folder")
         TranslatorConfig(styles, self.data.segment_frames, self.generator, self.siamese)
         least = max(network.least_frames for network in (self.discriminator, self.siamese))
         for name in ("segment_frames", "validation_frames"):

@@ -14,6 +14,8 @@ from stylize.listening.methods import METHODS
 from stylize.listening.plan import COPY_CONTENT, FEED_FORWARD, KNOWN_SYSTEMS, BuildOrder
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.local_server import LOCAL, address_of, bind, names_of, run_app
+from stylize.mixture import parse_list
+from stylize.models import peek_styles
 
 DEFAULT = BuildOrder(songs=(), systems=(), output=Path())
 DEFAULT_COMMAND = "run"
@@ -84,8 +86,9 @@ def build(
     """Render every system on every song; equal length and loudness, blind names, one manifest."""
     chosen = (*(songs or ()), *(more_songs or ()))
     examples = tuple(style_recordings or ())
+    styles = parse_list(to, peek_styles(model))
     order = BuildOrder(
-        chosen, _names(systems), output, _names(to), method, _names(questions), reference, examples,
+        chosen, _names(systems), output, styles, method, _names(questions), reference, examples,
         seconds=seconds, start=start, title=title, seed=seed, loudness=loudness, fade_seconds=fade_seconds,
         sample_rate=sample_rate, model=model, vocoder=vocoder, network=network, content_weight=content_weight,
         iterations=iterations, device=device, threads=threads, force=force,

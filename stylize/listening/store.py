@@ -286,12 +286,12 @@ def read_answers(path: Path) -> list[Answer]:
         UserError: no such file, or none of ours.
     """
     if not path.is_file():
-        raise UserError(f"no answers yet: {path} is not there; `stylize listen TRIAL` makes it")
+        raise UserError(f"no answers yet: {path} is not there; `stylize listen run TRIAL` makes it")
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as reader:
             return _read_answers(reader)
     except sqlite3.Error as error:
-        raise UserError(f"{path} cannot be read ({error}); it is made by `stylize listen TRIAL`") from None
+        raise UserError(f"{path} cannot be read ({error}); it is made by `stylize listen run TRIAL`") from None
 
 
 def trial_of(path: Path) -> str | None:

@@ -198,6 +198,9 @@ def test_what_is_no_audio_is_said_without_a_word_from_the_decoder(
             assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"nowhere\.wav does not exist"):
         probe_audio(tmp_path / "nowhere.wav")
+    (tmp_path / "link.wav").symlink_to("nowhere.wav")
+    with pytest.raises(UserError, match=r"link\.wav is a broken link to nowhere\.wav"):
+        probe_audio(tmp_path / "link.wav")
     with pytest.raises(UserError, match="is a folder, expected an audio file"):
         probe_audio(tmp_path)
     with pytest.raises(UserError, match="/dev/null is not a regular file"):

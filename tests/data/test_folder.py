@@ -250,11 +250,24 @@ def test_list_audio_is_recursive_sorted_and_follows_links_once(tmp_path: Path) -
 def test_folder_must_exist_and_hold_audio(function, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         function(tmp_path / "missing")
+    (tmp_path / "link").symlink_to("elsewhere")
+    with pytest.raises(UserError, match="link is a broken link to elsewhere"):
+        function(tmp_path / "link")
     touch(tmp_path, ["file.wav", "empty/notes.txt", "empty/jazz/.hidden.wav"])
     with pytest.raises(UserError, match="is a file"):
         function(tmp_path / "file.wav")
     with pytest.raises(UserError, match="no audio in"):
         function(tmp_path / "empty")
+
+
+def test_how_a_folder_is_split_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, [f"{style}/{number}.wav" for style in ("jazz", "own") for number in range(4)])
+    with caplog.at_level("INFO"):
+        assert index_folder(tmp_path) == index_folder(tmp_path)
+        index_folder(tmp_path, seed=1)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: 8 clips, split by a hash of their names (seed {seed})" for seed in (0, 1)
+    ]
 
 
 def test_audio_outside_genre_folders_is_no_data_set(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from data.audio import AudioInfo
 from data.errors import UserError
-from stylize.mixture import check_known, parse_styles
+from stylize.mixture import check_known, parse_list, parse_styles
 from stylize.request import Job, Order, plan_jobs
 
 
@@ -78,7 +78,15 @@ def test_quotation_marks_decide_where_names_meet() -> None:
     assert parse_styles("jazz", ("JAZZ", "jazz")) == {"jazz": 1.0}
 
 
+def test_styles_that_are_meant_one_by_one() -> None:
+    assert parse_list(" Metal, 'a, b'", ("jazz", "metal", "a, b")) == ("metal", "a, b") and parse_list("") == ()
+    with pytest.raises(UserError, match="with weights; each of these styles is made by itself"):
+        parse_list("jazz:2,metal:1")
+
+
 def test_unknown_style_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match="unknown style 'Metall'; did you mean 'metal'. this model knows: jazz, metal"):
+        check_known({"Metall": 1.0}, ("jazz", "metal"))
     with pytest.raises(UserError, match="unknown style 'polka'; this model knows: jazz, metal"):
         check_known({"jazz": 0.5, "polka": 0.5}, ("jazz", "metal"))
 
@@ -184,6 +192,12 @@ def test_several_songs_need_a_folder(album: Path) -> None:
         plan_jobs(Order(album / "a.wav", album / "b.mp3", to="jazz"), more=[album / "album"])
     with pytest.raises(UserError, match="missing.wav does not exist"):
         plan_jobs(Order(album / "a.wav", album / "out", to="jazz"), more=[album / "missing.wav"])
+    (album / "link.wav").symlink_to("gone.wav")
+    with pytest.raises(UserError, match="link.wav is a broken link to gone.wav; check the name"):
+        plan_jobs(Order(album / "a.wav", album / "out", to="jazz"), more=[album / "link.wav"])
+    for more, filename in (([album / "c.au"], None), ([], "{name}.wav")):
+        with pytest.raises(UserError, match=r"o2\.wav is to be a folder and has the name of a file"):
+            plan_jobs(Order(album / "a.wav", album / "o2.wav", to="jazz", filename=filename), more=more)
 
 
 def test_existing_results_can_be_left_out(album: Path) -> None:

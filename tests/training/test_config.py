@@ -234,7 +234,7 @@ def test_vocoder_runs_that_cannot_train_are_refused_before_they_start(change: di
     ("change", "problem"),
     [
         ({"loop": {"steps": 1, "batch_size": 1}}, "batches of at least 2 songs, got 1"),
-        ({"data": {"folder": "x", "styles": ["jazz"]}}, "a translator needs two styles or more"),
+        ({"data": {"folder": "x", "styles": ["jazz", "jazz"]}}, "a translator needs two styles or more"),
         ({"data": {"folder": "x", "segment_frames": 16}}, "segment_frames is 16; the networks need at least 32"),
         ({"data": {"folder": "x", "validation_frames": 8}}, "validation_frames is 8"),
         ({"weights": dict.fromkeys(

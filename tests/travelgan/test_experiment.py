@@ -434,6 +434,7 @@ def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[s
     data = translator_values["data"]
     for change, problem in (
         ({"styles": ["jazz", "reggae"]}, "has no style 'reggae'. It has jazz, metal; "),
+        ({"styles": ["metall"]}, "has no style 'metall'; did you mean 'metal'"),
         ({"folder": str(tmp_path / "gone")}, "no such folder"),
         ({"classifier": str(tmp_path / "gone")}, "model folder not found"),
     ):
@@ -468,5 +469,5 @@ def test_a_folder_with_one_style_is_refused(translator_values: dict[str, Any], t
     (tmp_path / "Jazz" / "1.wav").touch()
     data = translator_values["data"] | {"folder": str(tmp_path), "styles": []}
     config = build(TranslatorTraining, translator_values | {"data": data}, "test")
-    with pytest.raises(UserError, match="has one style, Jazz; a translator needs two or more"):
+    with pytest.raises(UserError, match="got one style, Jazz, of .*; a translator needs two or more"):
         TranslatorExperiment(config)

@@ -313,12 +313,13 @@ def test_the_command_builds_what_was_ordered(
 ) -> None:
     """Songs with and without --songs, and an option of each kind that is not the default."""
     first, second = map(str, recordings.songs)
-    options = ["--systems", "copy-content, copy-style", "--to", "jazz", "--seconds", "0.5", "--start", "1"]
+    options = ["--systems", "copy-content, copy-style", "--to", "Jazz", "--seconds", "0.5", "--start", "1"]
     options += ["--questions", "quality,content", "--title", "Mine", "--loudness", "-30", "--seed", "3"]
     options += ["--fade", "0.1", "--style-recordings", str(recordings.style)]
     assert main(["listen", "build", "--songs", first, second, *options, "-o", str(tmp_path / "trial")]) == 0
     assert f"take it with: stylize listen run {tmp_path / 'trial'}" in capsys.readouterr().out
     trial = Trial.read(tmp_path / "trial")
+    assert {song.style for song in trial.songs} == {"jazz"}
     assert (trial.title, trial.seed, trial.questions, trial.fade_seconds) == ("Mine", 3, ("quality", "content"), 0.1)
     assert [(song.name, song.start, song.seconds, song.loudness, song.style_recording) for song in trial.songs] == [
         (name, 1.0, 0.5, -30.0, str(recordings.style)) for name in ("first", "second")
