@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from data.audio_kinds import cut_off, damaged
 from data.audio_streams import W64_RIFF, Data, Stream, container_at, skip_tags, skip_zeros
@@ -48,7 +49,7 @@ class _Layout:
 
     container: str
     first: int
-    order: str
+    order: Literal["little", "big"]
     id_bytes: int
     size_bytes: int
     alignment: int
@@ -100,7 +101,7 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
     parts = [(chunk.start, stop)]
     head = next((one for one in kept if one.name[:4] == b"fmt "), None)
     if head is not None:
-        tag, align = (int.from_bytes(data[head.start + at : head.start + at + 2], layout.order) for at in (0, 12))  # type: ignore[arg-type]
+        tag, align = (int.from_bytes(data[head.start + at : head.start + at + 2], layout.order) for at in (0, 12))
         if tag in _MPEG_TAGS:
             return scan_mp3(data, chunk.start, stop, path)[0], behind
         if more := _further_sound(layout, data, start, chunk, behind):
@@ -129,17 +130,17 @@ def _further_sound(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: 
 
 def scan_au(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
     """The stream in an au file that begins at `start`, and the offset behind it; as `scan_chunks`."""
-    order = "big" if data[start : start + 4] == b".snd" else "little"
+    order: Literal["little", "big"] = "big" if data[start : start + 4] == b".snd" else "little"
     header = data[start : start + 24]
     if len(header) < 24:
         raise cut_off(path, f"its header has {len(header)} of 24 bytes")
-    offset, size = (int.from_bytes(header[at : at + 4], order) for at in (4, 8))  # type: ignore[arg-type]
+    offset, size = (int.from_bytes(header[at : at + 4], order) for at in (4, 8))
     layout = _Layout("AU", 24, order, 0, 0, 1, b"", ())
     chunk = _Chunk(b"", start + offset, size)
     stop, behind, note = _true_end(layout, data, start, chunk, end, path)
     if start == 0 and stop - chunk.start == size and behind == len(data):
         return [Stream("AU")], behind
-    marks = b"".join(value.to_bytes(4, order) for value in (24, min(stop - chunk.start, 2**32 - 1)))  # type: ignore[arg-type]
+    marks = b"".join(value.to_bytes(4, order) for value in (24, min(stop - chunk.start, 2**32 - 1)))
     return [Stream("AU", (header[:4] + marks + header[12:24], (chunk.start, stop)), note=note)], behind
 
 
@@ -149,7 +150,7 @@ def _chunk_at(layout: _Layout, data: Data, position: int, end: int) -> _Chunk | 
     name = header[: layout.id_bytes]
     if not name or position + len(header) > end or len(header) < layout.header_bytes or not _is_name(name):
         return None
-    size = int.from_bytes(header[layout.id_bytes :], layout.order)  # type: ignore[arg-type]
+    size = int.from_bytes(header[layout.id_bytes :], layout.order)
     return _Chunk(name, position + len(header), max(0, size - len(header)) if layout is _W64 else size)
 
 
@@ -216,7 +217,7 @@ def _wrapped(
 
     Where the size of the whole is as wrong as that of the sound, all of it is sound.
     """
-    outer_size = int.from_bytes(data[start + 4 : start + 8], layout.order)  # type: ignore[arg-type]
+    outer_size = int.from_bytes(data[start + 4 : start + 8], layout.order)
     if data[start : start + 4] not in (b"RIFF", b"RIFX", b"FORM"):
         outer_size = -1  # not there
     if outer_size >= 0 and not -8 <= start + 8 + outer_size - after <= 8:
@@ -249,15 +250,13 @@ def _new_header(layout: _Layout, data: Data, start: int, kept: list[_Chunk], siz
     """A container's header that announces `size` bytes of sound."""
 
     def number(value: int, count: int) -> bytes:
-        return value.to_bytes(count, layout.order)  # type: ignore[arg-type]
+        return value.to_bytes(count, layout.order)
 
-    body = b""
+    body, extra = b"", layout.header_bytes if layout is _W64 else 0
     for chunk in kept:
         content = data[chunk.start : chunk.start + chunk.size]
-        extra = layout.header_bytes if layout is _W64 else 0
         body += chunk.name + number(len(content) + extra, layout.size_bytes) + content
         body += bytes(-len(body) % layout.alignment)
-    extra = layout.header_bytes if layout is _W64 else 0
     if layout is _CAF:
         return data[start : start + 8] + body + b"data" + number(size, 8)
     if layout is _W64:

@@ -51,14 +51,27 @@ class Stream:
     least: int = 0
 
 
+def piece_size(piece: Piece) -> int:
+    """Bytes of a piece."""
+    return len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+
+
+def append_piece(pieces: list[Piece], start: int, stop: int) -> None:
+    """Add a part of the file to a list, where it may go on from the last one."""
+    previous = pieces[-1] if pieces else b""
+    if isinstance(previous, tuple) and previous[1] == start:
+        pieces[-1] = (previous[0], stop)
+    else:
+        pieces.append((start, stop))
+
+
 class StreamFile(io.RawIOBase):
     """The pieces of a stream as a read-only file, which never raises while a decoder reads from it."""
 
     def __init__(self, path: Path, pieces: Sequence[Piece]) -> None:
         self._file = path.open("rb", buffering=0)
         self._pieces = pieces
-        sizes = [len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces]
-        self._starts = list(itertools.accumulate(sizes, initial=0))
+        self._starts = list(itertools.accumulate(map(piece_size, pieces), initial=0))
         self._position = 0
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from data.audio_kinds import cut_off
-from data.audio_streams import Data, Piece, Stream, container_at, skip_tags, skip_zeros
+from data.audio_streams import Data, Piece, Stream, append_piece, container_at, piece_size, skip_tags, skip_zeros
 
 # kbit/s by layer and by the four bitrate bits; index 0 is "free format" (unused in practice), 15 is forbidden.
 _BITRATES_MPEG1 = {
@@ -117,13 +117,10 @@ class _Run:
             begin, sound = _sound_of(data[position:stop], frame)
             is_muted = begin > self.since_hole
             self.since_hole += len(sound)
-        previous = self.pieces[-1] if self.pieces else b""
         if is_muted:
             self.pieces.append(_muted(data[position:stop], frame))
-        elif isinstance(previous, tuple) and previous[1] == position:
-            self.pieces[-1] = (previous[0], stop)
         else:
-            self.pieces.append((position, stop))
+            append_piece(self.pieces, position, stop)
         self.frames, self.last = self.frames + 1, position
 
     def end_before_hole(self, is_last_broken: bool) -> None:
@@ -276,7 +273,7 @@ def _as_stream(run: _Run, path: Path) -> Stream:
     Raises:
         UserError: frames are missing at the end.
     """
-    sound_bytes = sum(len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in run.pieces)
+    sound_bytes = sum(map(piece_size, run.pieces))
     lost = round(1.2 * run.skipped * run.frames / sound_bytes)  # frames that may have been where there are none now
     if run.promised is not None and run.frames + lost + 1 < run.promised:
         raise cut_off(path, f"{run.frames} of {run.promised} MP3 frames are complete")
@@ -285,7 +282,8 @@ def _as_stream(run: _Run, path: Path) -> Stream:
         notes.append(f"{run.skipped} bytes in it are no MP3 frames and are passed over")
     if run.missing and (run.promised is None or run.frames < run.promised):
         more = "; frames behind it may be missing" if run.promised is None else ""
-        notes.append(f"its last frame lacks {run.missing} bytes, less than {_milliseconds(run)} ms{more}")
+        lost_ms = -(-1000 * run.frame.samples // run.frame.sample_rate)
+        notes.append(f"its last frame lacks {run.missing} bytes, less than {lost_ms} ms{more}")
         run.pieces.append(run.silent_frame())
         run.frames += 1
     pieces: tuple[Piece, ...] = tuple(run.pieces)
@@ -295,10 +293,6 @@ def _as_stream(run: _Run, path: Path) -> Stream:
         pieces = (own, *pieces) if own else (_new_length_header(run), *pieces, run.silent_frame())
     least = max(0, run.frames * run.frame.samples - 2 * _SLACK)
     return Stream("MP3", pieces, _SLACK, "; ".join(notes), least)
-
-
-def _milliseconds(run: _Run) -> int:
-    return -(-1000 * run.frame.samples // run.frame.sample_rate)
 
 
 def _own_length_header(run: _Run, sound_bytes: int) -> bytes:

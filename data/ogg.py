@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.audio_kinds import conversion, cut_off, damaged
-from data.audio_streams import Data, Piece, Stream
+from data.audio_streams import Data, Piece, Stream, append_piece
 from data.errors import UserError
 
 _CONTINUED, _BEGIN, _END = 0x01, 0x02, 0x04
@@ -139,24 +139,21 @@ def _link(data: Data, pages: list[_Page], path: Path, last_page: bytes | None) -
         if page.sequence != (earlier.sequence + 1) % 2**32 or earlier.flags & _END:
             raise damaged(path, f"Ogg pages are missing before byte {page.start}")
     pieces: list[Piece] = []
-    for page in own:
-        previous = pieces[-1] if pieces else b""
-        if isinstance(previous, tuple) and previous[1] == page.start:
-            pieces[-1] = (previous[0], page.start + page.size)
-        else:
-            pieces.append((page.start, page.start + page.size))
+    for page in own[:-1]:
+        append_piece(pieces, page.start, page.start + page.size)
     last = own[-1]
-    if last.flags & _END and last_page is None:
-        return _unwrapped_flac(data, own) or Stream("OGG", tuple(pieces), _SLACK)
-    final = data[last.start : last.start + last.size] if last_page is None else last_page
-    start, _ = pieces.pop()
-    front = (*pieces, (start, last.start)) if start < last.start else tuple(pieces)
     if last_page is not None:
-        return Stream("OGG", (*front, final), _SLACK, "the last packet of its Ogg stream is incomplete and left out")
-    if last.is_open or last.position < 0:
+        note = "the last packet of its Ogg stream is incomplete and left out"
+    elif last.flags & _END:
+        append_piece(pieces, last.start, last.start + last.size)
+        return _unwrapped_flac(data, own) or Stream("OGG", tuple(pieces), _SLACK)
+    elif last.is_open or last.position < 0:
         raise cut_off(path, "the last packet of the Ogg stream goes on, on a page that is missing")
-    sealed = _sealed(final[:5] + bytes([final[5] | _END]) + final[6:])
-    return Stream("OGG", (*front, sealed), _SLACK, "its Ogg stream has no mark at its end; pages behind may be missing")
+    else:
+        final = data[last.start : last.start + last.size]
+        last_page = _sealed(final[:5] + bytes([final[5] | _END]) + final[6:])
+        note = "its Ogg stream has no mark at its end; pages behind may be missing"
+    return Stream("OGG", (*pieces, last_page), _SLACK, note)
 
 
 def _unwrapped_flac(data: Data, pages: list[_Page]) -> Stream | None:
