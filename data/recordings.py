@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.audio import AudioReader, AudioWriter, probe_audio
 from data.debian_packages import package_files, package_licence
 from data.errors import UserError
@@ -307,10 +307,9 @@ def read_manifest(output: Path) -> dict[str, Entry]:
 def write_manifest(output: Path, entries: dict[str, Entry]) -> None:
     """Write OUT/manifest.jsonl, one JSON object a line, in one step."""
     output.mkdir(parents=True, exist_ok=True)
-    partial = output / (MANIFEST + ".part")
     lines = [json.dumps(asdict(entries[name]), ensure_ascii=False) for name in sorted(entries)]
-    partial.write_text(readable("".join(line + "\n" for line in lines)), encoding="utf-8")
-    os.replace(partial, output / MANIFEST)
+    with atomic_write(output / MANIFEST) as stream:
+        stream.write(readable("".join(line + "\n" for line in lines)).encode())
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from data.atomic import atomic_folder
 from data.errors import UserError
 from data.plain import check_range, one_line, read_json
 from training.checkpoint import list_checkpoints
@@ -69,30 +69,24 @@ def export_state(run_folder: str | Path, out: str | Path, half: bool = True) -> 
         raise UserError(f"{run_folder} cannot be read ({error})") from None
     if half:
         tensors = {name: _halved(name, value) for name, value in tensors.items()}
-    temporary = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        os.chmod(temporary, 0o755)
-        for name, content in texts.items():
-            (temporary / name).write_bytes(content)
-        for number, pieces in enumerate(_shared_out(tensors)):
-            save_file(pieces, temporary / f"tensors-{number:03d}.safetensors")
-        document = {
-            "format_version": FORMAT_VERSION,
-            "half": half,
-            "files": {path.name: _sha256(path) for path in sorted(temporary.iterdir())},
-            "shapes": {name: list(value.shape) for name, value in tensors.items() if _is_large(value)},
-        }
-        for path in temporary.iterdir():
-            os.chmod(path, 0o644)
-        (temporary / "portable.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, out)
+        with atomic_folder(out) as temporary:
+            for name, content in texts.items():
+                (temporary / name).write_bytes(content)
+            for number, pieces in enumerate(_shared_out(tensors)):
+                save_file(pieces, temporary / f"tensors-{number:03d}.safetensors")
+            document = {
+                "format_version": FORMAT_VERSION,
+                "half": half,
+                "files": {path.name: _sha256(path) for path in sorted(temporary.iterdir())},
+                "shapes": {name: list(value.shape) for name, value in tensors.items() if _is_large(value)},
+            }
+            for path in temporary.iterdir():
+                os.chmod(path, 0o644)
+            (temporary / "portable.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {out} ({error})") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 
@@ -113,33 +107,27 @@ def import_state(folder: str | Path, run_folder: str | Path) -> Path:
     if run_folder.exists():
         raise UserError(f"{run_folder} exists; name a folder that does not")
     document = _read_checked(folder)
-    temporary = None
     try:
         tensors = _joined(folder, document)
         step = _step(folder / "state.json")
         run_folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{run_folder.name}.", dir=run_folder.parent))
-        os.chmod(temporary, 0o755)
-        for name in TEXTS:
-            if name in document["files"]:
-                shutil.copyfile(folder / name, temporary / name)
-        checkpoint = Path("checkpoints") / f"step-{step:08d}"
-        (temporary / checkpoint).mkdir(parents=True)
-        shutil.copyfile(folder / "state.json", temporary / checkpoint / "state.json")
-        best = {name: tensors.pop(name) for name in [*tensors] if name.startswith("best/")}
-        save_file({name: _single(value) for name, value in tensors.items()},
-                  temporary / checkpoint / "tensors.safetensors")  # fmt: skip
-        if best:
-            (temporary / "best").mkdir()
-            shutil.copyfile(folder / "best.json", temporary / "best" / CONFIG_NAME)
-            save_file({name.removeprefix("best/"): value for name, value in best.items()},
-                      temporary / "best" / WEIGHTS_NAME)  # fmt: skip
-        os.replace(temporary, run_folder)
+        with atomic_folder(run_folder) as temporary:
+            for name in TEXTS:
+                if name in document["files"]:
+                    shutil.copyfile(folder / name, temporary / name)
+            checkpoint = Path("checkpoints") / f"step-{step:08d}"
+            (temporary / checkpoint).mkdir(parents=True)
+            shutil.copyfile(folder / "state.json", temporary / checkpoint / "state.json")
+            best = {name: tensors.pop(name) for name in [*tensors] if name.startswith("best/")}
+            save_file({name: _single(value) for name, value in tensors.items()},
+                      temporary / checkpoint / "tensors.safetensors")  # fmt: skip
+            if best:
+                (temporary / "best").mkdir()
+                shutil.copyfile(folder / "best.json", temporary / "best" / CONFIG_NAME)
+                save_file({name.removeprefix("best/"): value for name, value in best.items()},
+                          temporary / "best" / WEIGHTS_NAME)  # fmt: skip
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"cannot make {run_folder} of {folder} ({' '.join(str(error).split())[:200]})") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return run_folder / checkpoint
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data.atomic import atomic_folder
 from data.errors import UserError
 from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
 from stylize.listening.ratings import Preference, Rating
@@ -54,15 +55,12 @@ def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
         raise UserError(f"the folder {output.absolute().parent} does not exist; create it first")
     sounds = Path("configs", "resources", "audio", trial.id)
     path = output / "configs" / f"{trial.id}.yaml"
-    try:
-        (output / sounds).mkdir(parents=True)
+    text = yaml.safe_dump(_configuration(trial, sounds), sort_keys=False, allow_unicode=True)
+    with atomic_folder(output) as unfinished:
+        (unfinished / sounds).mkdir(parents=True)
         for stimulus in trial.stimuli:
-            shutil.copyfile(audio_file(folder, stimulus.id), output / sounds / f"{stimulus.id}.wav")
-        path.write_text(
-            yaml.safe_dump(_configuration(trial, sounds), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
-    except OSError as error:
-        raise UserError(f"could not write {output}: {error.strerror or error}") from None
+            shutil.copyfile(audio_file(folder, stimulus.id), unfinished / sounds / f"{stimulus.id}.wav")
+        (unfinished / "configs" / path.name).write_text(text, encoding="utf-8")
     return path
 
 
