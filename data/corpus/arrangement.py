@@ -51,13 +51,13 @@ class Arrangement:
     mix: Mix
 
 
-def arrange(seed: int, number: int, genre: str, take: int = 0) -> Arrangement:
+def arrange(seed: int, number: int, genre: str, rendition: int = 0) -> Arrangement:
     """Draw the arrangement of song ``number`` of the corpus ``seed`` in one genre.
 
     The split of the song decides which bands and soundfonts may be drawn; see `data.corpus.songs.split_of`. The corpus
-    has take 0; other takes are other draws of the same song in the same genre, see `data.corpus.takes`.
+    has rendition 0; other renditions are other draws of the same song in the same genre.
     """
-    generator = random.Random(f"arrangement {seed} {number} {genre}" + (f" take {take}" if take else ""))
+    generator = random.Random(f"arrangement {seed} {number} {genre}" + (f" take {rendition}" if rendition else ""))
     style = STYLES[genre]
     split = split_of(number)
     band = generator.choice(style.held_out if split == "test_groove" else style.training)

@@ -14,7 +14,7 @@ from data.audio import read_audio
 from data.errors import UserError
 from data.verify import summarise, verify_folder
 from scripts import verify_dataset
-from scripts.fuzz_audio import RATE, SECONDS, id3_tag, make_file
+from tests.fuzz.audio import RATE, SECONDS, id3_tag, make_file
 
 
 def write_noise(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from data.errors import UserError
-from scripts.study_translator import REFERENCE, VARIANTS, format_row, study
+from studies.ablation import REFERENCE, VARIANTS, format_row, study
 from training.config import load_config
 from travelgan.training_config import TranslatorTraining
 
@@ -36,7 +36,7 @@ def test_a_row_for_each_run(config: Path, tmp_path: Path, quick_validation: None
     given: dict[str, Any] = {"steps": 2, "batch_size": 2, "work": work, "output": output}
     study(config, only=["identity"], **given)
     rows = output.read_text().splitlines()
-    assert rows[0].startswith("`python -m scripts.study_translator")
+    assert rows[0].startswith("`python -m studies.ablation")
     untouched, changed = ([cell.strip() for cell in row.strip("| ").split("|")] for row in rows[4:])
     assert untouched[0] == "the input as it is" and changed[0] == "without identity"
     assert untouched[4] == changed[4] == "0.500"

@@ -80,7 +80,7 @@ def run_cases(module: str, first: int, last: int, describe: Callable[[int], tupl
     outcomes: list[Outcome] = []
     while first < last:
         command = [sys.executable, "-m", module, "--worker", f"{first}", f"{last}"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         if not lines:
             raise RuntimeError(f"the worker process ended with {done.returncode} before its first case")

@@ -26,11 +26,11 @@ from data.errors import UserError
 from data.mel import MelConfig
 from melgan.config import GeneratorConfig as VocoderConfig
 from melgan.vocoder import Vocoder
-from scripts.fuzzing import Outcome, run_fuzzer, tabulate
 from stylize.models import read_styles
 from stylize.optimize.autoencoder import Autoencoder, AutoencoderConfig
 from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig, save_network
 from stylize.report import describe_model
+from tests.fuzz.runner import Outcome, run_fuzzer, tabulate
 from training.genre import GenreClassifier
 from training.pretrained import CONFIG_NAME, WEIGHTS_NAME, read_model_config, read_training_record
 from travelgan.config import GeneratorConfig, SiameseConfig, TranslatorConfig
@@ -40,7 +40,7 @@ MOST_SECONDS, MOST_MEGABYTES, MOST_MESSAGE = 10, 1000, 1000
 _FRAMES = 24
 _RAW = "@RAW@"
 _MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_mels=8, f_max=4000.0)
-_BUNDLED = Path(__file__).parents[1] / "stylize" / "models"
+_BUNDLED = Path(__file__).parents[2] / "stylize" / "models"
 
 
 def _translator(normalisation: str) -> Callable[[Path], None]:
@@ -325,7 +325,7 @@ def _table(outcomes: Sequence[Outcome]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases and print what came of them."""
-    return run_fuzzer("scripts.fuzz_models", __doc__, 300, _work, _describe, _table, arguments)
+    return run_fuzzer("tests.fuzz.models", __doc__, 300, _work, _describe, _table, arguments)
 
 
 if __name__ == "__main__":

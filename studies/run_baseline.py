@@ -1,6 +1,6 @@
 """Answer the open questions about the optimization-based baseline by experiment; tables and plots for docs/baseline.md.
 
-python -m scripts.study_baseline corpus --work runs/study --output docs/baseline
+python -m studies.run_baseline corpus --work runs/study --output docs/baseline
 """
 
 from __future__ import annotations

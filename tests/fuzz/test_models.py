@@ -1,4 +1,4 @@
-"""A seeded part of the fuzz of model folders, in this process; the whole is `python -m scripts.fuzz_models`."""
+"""A seeded part of the fuzz of model folders, in this process; the whole is `python -m tests.fuzz.models`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import fuzz_models
-from scripts.fuzz_models import Outcome, try_case
+from tests.fuzz import models as fuzz_models
+from tests.fuzz.models import Outcome, try_case
 
 TINY = [base for base in fuzz_models.BASES if not base.startswith("bundled")]
 

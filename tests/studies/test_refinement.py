@@ -11,7 +11,7 @@ import soundfile
 from data.errors import UserError
 from data.mel import MelConfig
 from melgan import GeneratorConfig, Vocoder
-from scripts.study_refinement import PLANS, study
+from studies.refinement import PLANS, study
 
 
 def test_a_row_for_each_plan(tmp_path: Path, quick_validation: None) -> None:

@@ -1,6 +1,6 @@
-"""Other takes: a song of a corpus again in the same genre, with band, instruments, soundfont and levels drawn anew.
+"""Other renditions: a song of a corpus again in the same genre, with band, instruments, soundfont and levels drawn anew.
 
-What a song sounds like in a genre is drawn by lot, so the corpus' version is one right answer of many. Other takes show
+What a song sounds like in a genre is drawn by lot, so the corpus' version is one right answer of many. Other renditions show
 how far right answers lie apart.
 """
 
@@ -16,20 +16,20 @@ from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
 from data.errors import UserError
 
 
-def take_path(root: Path, number: int, genre: str, take: int) -> Path:
-    """Where a take is: GENRE/GENRE.NNNNN.takeK.wav."""
-    return root / genre / f"{genre}.{number:05d}.take{take}.wav"
+def rendition_path(root: Path, number: int, genre: str, rendition: int) -> Path:
+    """Where a rendition is: GENRE/GENRE.NNNNN.renditionK.wav."""
+    return root / genre / f"{genre}.{number:05d}.rendition{rendition}.wav"
 
 
-def render_takes(
-    root: Path, songs: Iterable[tuple[int, str]], takes: int, seconds: float, seed: int = 0, jobs: int = 1
+def render_renditions(
+    root: Path, songs: Iterable[tuple[int, str]], renditions: int, seconds: float, seed: int = 0, jobs: int = 1
 ) -> Iterator[tuple[int, int]]:
-    """Render what is missing of takes 1 to `takes` of songs; call again to go on after an interruption.
+    """Render what is missing of renditions 1 to `renditions` of songs; call again to go on after an interruption.
 
     Args:
-        root: folder of the takes, made when missing.
+        root: folder of the renditions, made when missing.
         songs: number and genre of each.
-        takes: of each.
+        renditions: of each.
         seconds: length of every file, that of the corpus.
         seed: that of the corpus.
         jobs: files rendered at the same time.
@@ -41,19 +41,19 @@ def render_takes(
         UserError: the folder cannot be written, or a tool is missing or failed.
     """
     samples = round(seconds * SAMPLE_RATE)
-    wanted = [(number, genre, take) for number, genre in songs for take in range(1, takes + 1)]
-    missing = [task for task in wanted if not is_complete(take_path(root, *task), samples)]
+    wanted = [(number, genre, rendition) for number, genre in songs for rendition in range(1, renditions + 1)]
+    missing = [task for task in wanted if not is_complete(rendition_path(root, *task), samples)]
     there = len(wanted) - len(missing)
     yield there, len(wanted)
     if missing:
         check_tools()
 
     def work(task: tuple[int, str, int]) -> None:
-        number, genre, take = task
-        arrangement = arrange(seed, number, genre, take)
+        number, genre, rendition = task
+        arrangement = arrange(seed, number, genre, rendition)
         text = mma_text(write_song(seed, number, seconds), arrangement)
         wav = render(text, arrangement.soundfont, samples, arrangement.mix)
-        path = take_path(root, *task)
+        path = rendition_path(root, *task)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_song_file(path, wav)
 
@@ -61,4 +61,4 @@ def render_takes(
         for finished, _ in enumerate(in_parallel(work, missing, jobs), start=there + 1):
             yield finished, len(wanted)
     except OSError as error:
-        raise UserError(f"cannot write the takes in {root}: {error.strerror or error}") from error
+        raise UserError(f"cannot write the renditions in {root}: {error.strerror or error}") from error

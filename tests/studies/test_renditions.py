@@ -1,4 +1,4 @@
-"""How far right answers lie apart: distances on takes that are known."""
+"""How far right answers lie apart: distances on renditions that are known."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.corpus.takes import take_path
 from data.errors import UserError
-from scripts.study_takes import distances, study
+from studies.rendition_files import rendition_path
+from studies.renditions import distances, study
 from stylize.evaluate.material import Excerpts, Pair
 
 SECONDS = 2.0
@@ -29,11 +29,11 @@ def test_distances_on_known_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source, truth = tmp_path / "source.wav", tmp_path / "truth.wav"
     soundfile.write(source, noise(0, 0.0), 22050, subtype="FLOAT")
     soundfile.write(truth, noise(1, 2.0), 22050, subtype="FLOAT")
-    for take in (1, 2, 3):
-        path = take_path(tmp_path, 9, "jazz", take)
+    for rendition in (1, 2, 3):
+        path = rendition_path(tmp_path, 9, "jazz", rendition)
         path.parent.mkdir(exist_ok=True)
         # Half as loud: the measure turns the knob.
-        soundfile.write(path, 0.5 * noise(1 if take == 1 else take, 2.0), 22050, subtype="FLOAT")
+        soundfile.write(path, 0.5 * noise(1 if rendition == 1 else rendition, 2.0), 22050, subtype="FLOAT")
     pair = Pair("test", "x", "00009", source, "rock", "jazz", truth=truth)
 
     # The pipeline gives its input back.
@@ -42,15 +42,15 @@ def test_distances_on_known_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(systems.FeedForward, "make", unchanged)
     found = distances(pair, tmp_path, 3, Excerpts(SECONDS), None)  # type: ignore[arg-type]
-    assert found["feed-forward"] == found["input"] > 2 * found["another take"] > 0
+    assert found["feed-forward"] == found["input"] > 2 * found["another rendition"] > 0
     alone = distances(pair, tmp_path, 1, Excerpts(SECONDS), None)  # type: ignore[arg-type]
-    assert alone["another take"] == pytest.approx(0.0, abs=1e-3)  # take 1 is the truth itself
-    assert alone["median of 1 takes"] == pytest.approx(0.0, abs=1e-3)
-    assert found["median of 3 takes"] < found["another take"] * 1.5
+    assert alone["another rendition"] == pytest.approx(0.0, abs=1e-3)  # rendition 1 is the truth itself
+    assert alone["median of 1 renditions"] == pytest.approx(0.0, abs=1e-3)
+    assert found["median of 3 renditions"] < found["another rendition"] * 1.5
 
 
 def test_what_is_missing_is_said_first(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="folder not found.*render_corpus"):
+    with pytest.raises(UserError, match="folder not found.*prepare corpus"):
         study(corpus=tmp_path / "none")
     with pytest.raises(UserError, match="create it first"):
         study(output=tmp_path / "none" / "table.md")

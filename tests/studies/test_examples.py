@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from scripts.study_example import WEIGHTS, count_missed, measure, study, tone_colour
+from studies.examples import WEIGHTS, count_missed, measure, study, timbre
 from travelgan.translator import ExampleStyle
 from travelgan.validation import recognise
 
@@ -91,14 +91,14 @@ def test_what_an_example_was_taken_for_is_counted() -> None:
     assert count_missed(names[1:2]) == "none"
 
 
-def test_tone_colour_has_no_level() -> None:
+def test_timbre_has_no_level() -> None:
     mel = torch.randn(2, 5, 9)
-    torch.testing.assert_close(tone_colour(mel + 3.0), tone_colour(mel), atol=1e-5, rtol=0)
-    assert tone_colour(mel).mean(dim=1).abs().max() < 1e-6
+    torch.testing.assert_close(timbre(mel + 3.0), timbre(mel), atol=1e-5, rtol=0)
+    assert timbre(mel).mean(dim=1).abs().max() < 1e-6
 
 
 def test_what_is_missing_is_said_first(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="folder not found.*render_corpus"):
+    with pytest.raises(UserError, match="folder not found.*prepare corpus"):
         study(corpus=tmp_path / "none")
     with pytest.raises(UserError, match="create it first"):
         study(output=tmp_path / "none" / "table.md")

@@ -1,6 +1,6 @@
 """Measure how far the style of an example should be drawn to the named styles, and how well examples are recognised.
 
-python -m scripts.study_example --output docs/examples.md
+python -m studies.examples --output studies/examples.md
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from training.genre import GenreClassifier
     from travelgan.translator import Translator
 
-TIERS = ("valid", "test", "test_groove", "test_soundfont")
+SPLITS = ("valid", "test", "test_groove", "test_soundfont")
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Of the named styles beside the embedding of the example."""
 COLUMNS = (
     "examples from",
     "recognised",
     "weight of the named styles",
-    "heard as the example's style",
+    "classified as the example's style",
     "mean spectrum, L1 to the example's",
 )
 FRAMES = 512
@@ -62,7 +62,7 @@ def study(
     if output is not None and not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")
     if not corpus.is_dir():
-        raise UserError(f"folder not found: {corpus}; render it with scripts.render_corpus")
+        raise UserError(f"folder not found: {corpus}; render it with `python -m scripts.prepare corpus`")
     torch.set_num_threads(threads)
     translator = Translator.from_pretrained(model or BUNDLED_TRANSLATOR)
     judge = GenreClassifier.from_pretrained(classifier or BUNDLED_CLASSIFIER)
@@ -74,24 +74,24 @@ def study(
     clips = [clip for clip in index_folder(corpus) if clip.genre in translator.styles]
     songs = [(clip.genre, load(clip)[:, :FRAMES]) for clip in clips if clip.split == "valid"]
     lines = [
-        f"`{shlex.join(['python', '-m', 'scripts.study_example', *sys.argv[1:]])}`",
+        f"`{shlex.join(['python', '-m', 'studies.examples', *sys.argv[1:]])}`",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip
     missed = {}
-    for tier in TIERS:
-        examples = [(clip.genre, load(clip)) for clip in clips if clip.split == tier]
+    for split in SPLITS:
+        examples = [(clip.genre, load(clip)) for clip in clips if clip.split == split]
         if not examples:
             continue
         names = [(style, recognise(translator, mel)) for style, mel in examples]
         recognised = statistics.fmean(named == style for style, named in names)
-        missed[tier] = count_missed(names)
+        missed[split] = count_missed(names)
         for weight, (heard, distance) in measure(translator, judge, examples, songs, sources).items():
             known = f"{100 * recognised:.0f} % of {len(examples)}"
-            lines.append(f"| `{tier}` | {known} | {weight:g} | {100 * heard:.0f} % | {distance:.3f} |")
+            lines.append(f"| `{split}` | {known} | {weight:g} | {100 * heard:.0f} % | {distance:.3f} |")
             typer.echo(lines[-1])
-    lines += ["", "Taken for another style:", "", *(f"* `{tier}`: {text}" for tier, text in missed.items())]
+    lines += ["", "Taken for another style:", "", *(f"* `{split}`: {text}" for split, text in missed.items())]
     typer.echo("\n".join(lines[-len(missed) - 2 :]))
     if output is not None:
         output.write_text("\n".join(lines) + "\n")
@@ -114,7 +114,7 @@ def measure(
     songs: list[tuple[str, Tensor]],
     sources: int,
 ) -> Mapping[float, tuple[float, float]]:
-    """For each weight: part of the translations heard as the example's style, and how far their tone colour is from it.
+    """For each weight: part of the translations classified as the example's style, and how far their timbre is from it.
 
     Args:
         translator: to be measured.
@@ -135,15 +135,15 @@ def measure(
                 vector = translator.style_by_example(example[None], weight).vector
                 made = translator(mels, vector.expand(len(mels), -1))
                 names = [judge.genres[place] for place in judge(made).argmax(dim=1).tolist()]
-            colour = (tone_colour(made) - tone_colour(example[None])).abs().mean()
-            found[weight].append((names.count(style) / sources, float(colour)))
+            difference = (timbre(made) - timbre(example[None])).abs().mean()
+            found[weight].append((names.count(style) / sources, float(difference)))
     return {
         weight: (statistics.fmean(heard for heard, _ in rows), statistics.fmean(far for _, far in rows))
         for weight, rows in found.items()
     }
 
 
-def tone_colour(mel: Tensor) -> Tensor:
+def timbre(mel: Tensor) -> Tensor:
     """Mean of each band over time, without the level that all share; (B, n_mels, T) -> (B, n_mels)."""
     mean = mel.mean(dim=-1)
     return mean - mean.mean(dim=1, keepdim=True)

@@ -1,6 +1,6 @@
 """Measure how much each plan of the vocoder's refinement brings and costs, on validation recordings.
 
-python -m scripts.study_refinement --output docs/vocoder_refinement.md
+python -m studies.refinement --output studies/refinement.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Ablation of the translator: short runs between two styles, each with one thing changed, measured on validation songs.
 
-python -m scripts.study_translator --output docs/ablation.md
+python -m studies.ablation --output studies/ablation.md
 
 Without known pairs unless the row says so. Every run has as many steps and hears as much music in each. A stopped study
 goes on.
@@ -88,7 +88,7 @@ def study(
     common += [*REFERENCE, *(value or ())]
     sizes = {"steps": steps, "third": steps // 3, "double": 2 * batch_size, "half": batch_size // 2}
     lines = [
-        f"`{shlex.join(['python', '-m', 'scripts.study_translator', *sys.argv[1:]])}`",
+        f"`{shlex.join(['python', '-m', 'studies.ablation', *sys.argv[1:]])}`",
         "",
         f"| run | {' | '.join(COLUMNS)} |",
         "| --- |" + " ---: |" * len(COLUMNS),

@@ -23,7 +23,7 @@ import soundfile
 
 from data.audio import AudioReader, resampled_length
 from data.errors import UserError
-from scripts.fuzzing import Outcome, run_fuzzer, tabulate
+from tests.fuzz.runner import Outcome, run_fuzzer, tabulate
 
 RATE = 16000
 SECONDS = 1.2
@@ -272,7 +272,7 @@ def _table(outcomes: Sequence[Outcome]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases and print what came of them."""
-    return run_fuzzer("scripts.fuzz_audio", __doc__, 1000, _work, _describe, _table, arguments)
+    return run_fuzzer("tests.fuzz.audio", __doc__, 1000, _work, _describe, _table, arguments)
 
 
 if __name__ == "__main__":
