@@ -70,7 +70,7 @@ class Row:
 def command(
     out: Annotated[Path, typer.Argument(help="Folder for corpus/, recordings/ and the summary.")],
     songs: Annotated[int, typer.Option(help="Songs of the corpus, each in ten genres.")] = 48,
-    tier_songs: Annotated[int, typer.Option(help="Songs in each of its two extra test tiers.")] = 3,
+    test_songs: Annotated[int, typer.Option(help="Songs in each of its two extra test tiers.")] = 3,
     seconds: Annotated[float, typer.Option(help="Length of every file of the corpus.")] = 24.0,
     seed: Annotated[int, typer.Option(help="Of the corpus.")] = 0,
     jobs: Annotated[int, typer.Option(help="Files rendered, or checked, at the same time.")] = 2,
@@ -88,7 +88,7 @@ def command(
     folders = _check_folders(folder or [], out)
     if skip_corpus and skip_recordings and not folders:
         raise UserError("nothing to do: corpus and recordings are skipped, and there is no --folder")
-    plan = CorpusPlan(songs, tier_songs, seconds, seed)
+    plan = CorpusPlan(songs, test_songs, seconds, seed)
     packages = [] if skip_recordings else _find_packages(out / RECORDINGS, skip_missing)
     parts, skipped = [], []
     if not skip_corpus:

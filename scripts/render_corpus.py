@@ -19,8 +19,8 @@ from scripts.command_line import run_command
 def command(
     out: Annotated[Path | None, typer.Argument(help="Corpus folder; an unfinished one is completed.")] = None,
     songs: Annotated[int, typer.Option(help="Ordinary songs (of ten, one is valid and one test).")] = 48,
-    tier_songs: Annotated[int, typer.Option(help="Songs in each tier test_groove and test_soundfont.")] = 3,
-    further_songs: Annotated[int, typer.Option(help="Songs for training alone, in bands of their own.")] = 0,
+    test_songs: Annotated[int, typer.Option(help="Songs in each tier test_groove and test_soundfont.")] = 3,
+    extra_songs: Annotated[int, typer.Option(help="Songs for training alone, in bands of their own.")] = 0,
     training_songs: Annotated[int, typer.Option(help="Songs for training alone, in bands of the corpus.")] = 0,
     seconds: Annotated[float, typer.Option(help="Length of every file in seconds.")] = 24.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same corpus.")] = 0,
@@ -44,7 +44,7 @@ def command(
         render_style_examples(style_examples)
         return
     assert out is not None
-    counts = render_corpus(out, CorpusPlan(songs, tier_songs, seconds, seed, further_songs, training_songs), jobs)
+    counts = render_corpus(out, CorpusPlan(songs, test_songs, seconds, seed, extra_songs, training_songs), jobs)
     finished, total = next(counts)  # what can be wrong with the request shows before the bar appears
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:

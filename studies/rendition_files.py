@@ -1,7 +1,7 @@
-"""Other renditions: a song of a corpus again in the same genre, with band, instruments, soundfont and levels drawn anew.
+"""Other renditions of a corpus' songs: band, instruments, soundfont and levels drawn anew.
 
-What a song sounds like in a genre is drawn by lot, so the corpus' version is one right answer of many. Other renditions show
-how far right answers lie apart.
+What a song sounds like in a genre is drawn by lot, so the corpus' version is one right answer of many. Other renditions
+show how far right answers lie apart.
 """
 
 from __future__ import annotations

@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from data.corpus.bands import Band
-from data.corpus.further_bands import FURTHER_BANDS
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES, Band
 from data.corpus.melody import MelodyBar
-from data.corpus.songs import FURTHER_START, Song, split_of
+from data.corpus.songs import EXTRA_START, Song, split_of
 
 SOUNDFONTS = ("FluidR3_GM.sf2", "MuseScore_General_Lite.sf3")
 HELD_OUT_SOUNDFONT = "TimGM6mb.sf2"
@@ -61,8 +59,8 @@ def arrange(seed: int, number: int, genre: str, rendition: int = 0) -> Arrangeme
     style = STYLES[genre]
     split = split_of(number)
     band = generator.choice(style.held_out if split == "test_groove" else style.training)
-    if split == "train" and number >= FURTHER_START:  # in turn, so that few songs have all of them
-        band = FURTHER_BANDS[genre][(number - FURTHER_START) % len(FURTHER_BANDS[genre])]
+    if split == "train" and number >= EXTRA_START:  # in turn, so that few songs have all of them
+        band = style.extra[(number - EXTRA_START) % len(style.extra)]
     program = generator.choice(style.melody_programs)
     soundfont = generator.choice(SOUNDFONTS)
     if split == "test_soundfont":

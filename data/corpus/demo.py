@@ -8,7 +8,7 @@ from pathlib import Path
 import soundfile
 
 from data.corpus.arrangement import arrange, mma_text
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES
 from data.corpus.songs import write_song
 from data.corpus.synthesis import SAMPLE_RATE, render
 from data.errors import UserError

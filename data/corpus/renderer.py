@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from data.corpus.arrangement import Arrangement, arrange, mma_text
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES
 from data.corpus.songs import Song, song_numbers, split_of, write_song
 from data.corpus.synthesis import SAMPLE_RATE, render
 from data.errors import UserError
@@ -33,32 +33,32 @@ class CorpusPlan:
 
     Attributes:
         songs: number of ordinary songs (train, valid, test).
-        tier_songs: number of songs in each of the two extra test tiers.
+        test_songs: number of songs in each of the splits test_groove and test_soundfont.
         seconds: length of every file.
         seed: seed of everything.
-        further_songs: number of songs for training alone, in bands that no other song has.
+        extra_songs: number of songs for training alone, in bands that no other song has.
         training_songs: number of songs for training alone, in the bands of the ordinary ones.
     """
 
     songs: int = 48
-    tier_songs: int = 3
+    test_songs: int = 3
     seconds: float = 24.0
     seed: int = 0
-    further_songs: int = 0
+    extra_songs: int = 0
     training_songs: int = 0
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
             ("songs", self.songs, 0, 10000),
-            ("tier songs", self.tier_songs, 0, 1000),
-            ("further songs", self.further_songs, 0, 1000),
+            ("test songs", self.test_songs, 0, 1000),
+            ("extra songs", self.extra_songs, 0, 1000),
             ("training songs", self.training_songs, 0, 1000),
             ("seconds", self.seconds, 1.0, 600.0),
         ):
             if not low <= value <= high:
                 raise UserError(f"{name} must be {low} to {high}, got {value}")
-        if not self.songs + self.tier_songs + self.further_songs + self.training_songs:
-            raise UserError("songs, tier songs, further songs and training songs are all 0: nothing to render")
+        if not self.songs + self.test_songs + self.extra_songs + self.training_songs:
+            raise UserError("songs, test songs, extra songs and training songs are all 0: nothing to render")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Task:
 def plan_tasks(plan: CorpusPlan) -> list[Task]:
     """All files of a corpus, song by song: all genres of the first song, then of the next."""
     tasks: list[Task] = []
-    for number in song_numbers(plan.songs, plan.tier_songs, plan.further_songs, plan.training_songs):
+    for number in song_numbers(plan.songs, plan.test_songs, plan.extra_songs, plan.training_songs):
         song = write_song(plan.seed, number, plan.seconds)
         tasks.extend(Task(song, arrange(plan.seed, number, genre), plan.seconds) for genre in sorted(STYLES))
     return tasks

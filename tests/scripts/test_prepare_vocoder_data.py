@@ -175,13 +175,13 @@ def test_a_source_in_two_splits_is_a_fault(run: Run, packages, tmp_path: Path) -
 
 def test_a_finished_corpus_is_checked_without_the_tools(run: Run, tmp_path: Path, monkeypatch) -> None:
     """Files as if rendered; with one of them missing, the tools would be needed, and are asked for."""
-    tasks = plan_tasks(CorpusPlan(songs=1, tier_songs=0, seconds=1.0, seed=0))
+    tasks = plan_tasks(CorpusPlan(songs=1, test_songs=0, seconds=1.0, seed=0))
     for seed, task in enumerate(tasks):
         write_noise(tmp_path / "out" / "corpus" / task.file, 1.0, seed, 22050)
     manifest = tmp_path / "out" / "corpus" / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(task.record()) + "\n" for task in tasks))
     monkeypatch.setenv("PATH", os.devnull)
-    arguments = (tmp_path / "out", "--skip-recordings", "--songs", 1, "--tier-songs", 0, "--seconds", 1)
+    arguments = (tmp_path / "out", "--skip-recordings", "--songs", 1, "--test-songs", 0, "--seconds", 1)
     code, out, _ = run(*arguments)
     assert code == 0, out
     assert summary(tmp_path)["rows"] == [

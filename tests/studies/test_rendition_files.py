@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from data.corpus.arrangement import HELD_OUT_SOUNDFONT, Mix, arrange
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES
 from data.errors import UserError
 from studies import rendition_files
 from studies.rendition_files import render_renditions, rendition_path

@@ -18,7 +18,7 @@ from data.folder import index_folder
 from scripts import render_corpus as script
 from scripts.command_line import run_command
 
-PLAN = CorpusPlan(songs=2, tier_songs=1, seconds=1.0, seed=5)
+PLAN = CorpusPlan(songs=2, test_songs=1, seconds=1.0, seed=5)
 
 
 class Tone:
@@ -128,7 +128,7 @@ def test_half_a_line_at_the_end_of_the_manifest_is_forgiven(tone: Tone, tmp_path
 
 def test_a_corpus_grows_and_does_not_shrink(tone: Tone, tmp_path: Path) -> None:
     list(render_corpus(tmp_path, PLAN))
-    larger = CorpusPlan(songs=3, tier_songs=1, seconds=1.0, seed=5)
+    larger = CorpusPlan(songs=3, test_songs=1, seconds=1.0, seed=5)
     assert counts(tmp_path, larger)[0] == (40, 50)
     with pytest.raises(UserError, match="at least as many songs"):
         list(render_corpus(tmp_path, PLAN))
@@ -154,7 +154,7 @@ def test_impossible_requests(tone: Tone, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="songs must be 0 to"):
         CorpusPlan(songs=-1)
     with pytest.raises(UserError, match="nothing to render"):
-        CorpusPlan(songs=0, tier_songs=0)
+        CorpusPlan(songs=0, test_songs=0)
     with pytest.raises(UserError, match="seconds must be"):
         CorpusPlan(seconds=float("nan"))
     with pytest.raises(UserError, match="jobs"):
@@ -202,7 +202,7 @@ def test_command_says_in_one_line_what_is_wrong(
 
 
 def test_command_renders(tone: Tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ["--songs", "1", "--tier-songs", "0", "--further-songs", "1", "--training-songs", "1"]
+    counts = ["--songs", "1", "--test-songs", "0", "--extra-songs", "1", "--training-songs", "1"]
     arguments = [str(tmp_path / "corpus"), *counts, "--seconds", "1"]
     monkeypatch.setattr("sys.argv", ["render_corpus", *arguments])
     with pytest.raises(SystemExit) as stop:
