@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +12,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from data.atomic import atomic_write
 from data.audio import AudioReader, AudioWriter, probe_audio
+from data.audio_folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
 from data.debian_packages import package_files, package_licence
 from data.errors import UserError
-from data.folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
-from data.names import readable
-from data.plain import build, one_line, parse_json, read_lines
-
-logger = logging.getLogger(__name__)
+from data.manifest import MANIFEST_NAME, read_records, write_records
+from data.plain import build, one_line
 
 PACKAGES = (
     "wesnoth-1.16-music",
@@ -42,7 +37,6 @@ ARCHIVE_SUFFIXES = frozenset({".pk3", ".zip"})
 SAMPLE_RATE = 22050
 BLOCK_SAMPLES = 1 << 17
 SILENCE_PEAK = 1e-3
-MANIFEST = "manifest.jsonl"
 
 
 class UnusableRecordingError(UserError):
@@ -294,22 +288,19 @@ def read_manifest(output: Path) -> dict[str, Entry]:
     Raises:
         UserError: a line is not what this module writes.
     """
-    path = output / MANIFEST
+    path = output / MANIFEST_NAME
     if not path.is_file():
         return {}
     try:
-        entries = [build(Entry, parse_json(line), "a line") for line in read_lines(path) if line]
-    except (OSError, ValueError, UserError) as error:
+        entries = [build(Entry, record, "a line") for record in read_records(path)]
+    except UserError as error:
         raise UserError(f"{path} is no manifest of recordings ({one_line(error)}); remove it, start again") from error
     return {entry.file: entry for entry in entries}
 
 
 def write_manifest(output: Path, entries: dict[str, Entry]) -> None:
-    """Write OUT/manifest.jsonl, one JSON object a line, in one step."""
-    output.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(entries[name]), ensure_ascii=False) for name in sorted(entries)]
-    with atomic_write(output / MANIFEST) as stream:
-        stream.write(readable("".join(line + "\n" for line in lines)).encode())
+    """Write OUT/manifest.jsonl in one step."""
+    write_records(output / MANIFEST_NAME, (asdict(entries[name]) for name in sorted(entries)))
 
 
 @contextmanager

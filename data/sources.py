@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data.audio_folder import list_audio, loose_files
 from data.errors import UserError
-from data.folder import index_folder, list_audio, loose_files, split_by_hash
+from data.folder import index_folder, split_by_hash
 from data.plain import parse_json
 from data.recordings import read_manifest
 

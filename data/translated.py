@@ -23,11 +23,12 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data.atomic import atomic_path, atomic_write
 from data.audio import AudioInfo
 from data.errors import UserError
+from data.manifest import MANIFEST_NAME, read_records, write_records
 from data.mel import MelConfig
-from data.names import readable
-from data.plain import build, one_line, parse_json, read_json, read_lines
+from data.plain import build, one_line, read_json
 from data.segments import AudioSegments, probe_all, read_crop, take_readable
 from data.sources import EvenDraw, Source, spread
 
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 DESCRIPTION = "description.json"
-MANIFEST = "manifest.jsonl"
 TENSOR = "mel"
 
 
@@ -61,7 +61,7 @@ class TranslatedMel:
 
 
 class TranslatedFolder:
-    """The folder that `scripts.translate_for_vocoder` writes.
+    """The folder that `python -m scripts.prepare translations` writes.
 
     Args:
         root: the folder.
@@ -89,7 +89,9 @@ class TranslatedFolder:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise UserError(f"{root} is there and has no {DESCRIPTION}; choose a new folder")
         document = {"format_version": FORMAT_VERSION, "mel": mel_config.to_dict(), "translator": translator}
-        _write_text(root / DESCRIPTION, json.dumps(document, indent=2) + "\n")
+        root.mkdir(parents=True, exist_ok=True)
+        with atomic_write(root / DESCRIPTION) as stream:
+            stream.write((json.dumps(document, indent=2) + "\n").encode())
         return cls(root, mel_config, translator, {})
 
     @classmethod
@@ -104,13 +106,12 @@ class TranslatedFolder:
             document = read_json(root / DESCRIPTION)
             if document["format_version"] != FORMAT_VERSION:
                 raise UserError(f"{root} has format version {document['format_version']}, expected {FORMAT_VERSION}")
-            lines = read_lines(root / MANIFEST) if (root / MANIFEST).is_file() else []
-            entries = [build(TranslatedMel, parse_json(line), MANIFEST) for line in lines if line]
+            manifest = root / MANIFEST_NAME
+            records = read_records(manifest) if manifest.is_file() else []
+            entries = [build(TranslatedMel, record, MANIFEST_NAME) for record in records]
             mel_config, translator = MelConfig.from_dict(document["mel"]), str(document["translator"])
         except FileNotFoundError:
-            raise UserError(
-                f"no translated mels in {root} (no {DESCRIPTION}); make them with scripts.translate_for_vocoder"
-            ) from None
+            raise UserError(f"no translated mels in {root}; make them with `scripts.prepare translations`") from None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{root} is damaged ({one_line(error)}); make it again") from None
         return cls(root, mel_config, translator, {entry.file: entry for entry in entries})
@@ -138,29 +139,12 @@ class TranslatedFolder:
             UserError: the folder cannot be written.
         """
         path = self.root / file
-        temporary = path.with_name(f".{path.name}.writing")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
             save_file({TENSOR: np.ascontiguousarray(mel, dtype=np.float16)}, temporary)
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot write {path}: {error}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
         relative = os.path.relpath(audio.resolve(), self.root.resolve())
         self.entries[file] = TranslatedMel(file, relative, source, split, style, mel.shape[1])
-        lines = [json.dumps(asdict(self.entries[name]), ensure_ascii=False) for name in sorted(self.entries)]
-        _write_text(self.root / MANIFEST, "".join(line + "\n" for line in lines))
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text(readable(text), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        write_records(self.root / MANIFEST_NAME, (asdict(self.entries[name]) for name in sorted(self.entries)))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data.audio import AudioReader
+from data.audio_folder import existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
 from data.errors import UserError
-from data.folder import LAYOUTS, existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
+from data.folder import LAYOUTS
 
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""

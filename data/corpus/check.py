@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from data.corpus.renderer import MANIFEST_NAME
 from data.corpus.songs import BEATS_PER_BAR
 from data.errors import UserError
-from data.plain import one_line, parse_json, read_lines
+from data.manifest import MANIFEST_NAME, read_records
 
 _FLUX_HOP = 128
 _LARGEST_LAG_SECONDS = 0.1
@@ -87,10 +86,10 @@ def check_corpus(root: Path, songs: int = 12) -> tuple[set[int], tuple[float, fl
     if not path.is_file():
         raise UserError(f"no {MANIFEST_NAME} in {root}; render a corpus there first")
     try:
-        records = [parse_json(line) for line in read_lines(path)]
+        records = read_records(path)
         chosen = list(dict.fromkeys(record["song"] for record in records))[:songs]
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise UserError(f"{path} is no manifest of a rendered corpus ({one_line(error)})") from None
+    except (KeyError, TypeError):
+        raise UserError(f"{path} is no manifest of a rendered corpus: a line has no name of a song") from None
     if len(chosen) < 2:
         raise UserError(f"{root} holds {len(chosen)} song, at least 2 are needed for a comparison")
     checks = [check_file(root, record) for record in records if record["song"] in chosen]

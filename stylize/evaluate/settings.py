@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.audio_folder import list_audio
 from data.errors import UserError
-from data.folder import list_audio
 from data.plain import read_json
 from stylize.evaluate.exchange import check_export_folder
 from stylize.evaluate.leaks import assert_no_leak, assert_unseen_files

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from data.audio import AudioInfo, probe_audio
+from data.audio_folder import list_audio
 from data.errors import UserError
-from data.folder import Clip, index_folder, list_audio
+from data.folder import Clip, index_folder
 from data.plain import read_json
 from stylize.listening.methods import (
     HIDDEN,

@@ -199,7 +199,7 @@ def test_failed_writing_leaves_nothing(cache: MelCache, tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "replace", fill_disk)
-    with pytest.raises(MelCacheError, match="No space left on device"):
+    with pytest.raises(MelCacheError, match="cannot write the mel cache in .*: disk full"):
         cache.load(tmp_path / "a.wav")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
