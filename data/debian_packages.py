@@ -25,18 +25,22 @@ def package_files(package: str) -> list[Path]:
     try:
         listing = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise UserError(
-            "dpkg not found: packages can be read on Debian only, give --folder instead"
-        ) from error
+        raise UserError("dpkg not found: packages can be read on Debian only, give --folder instead") from error
     if listing.returncode != 0:
         return []
     paths = (Path(line) for line in listing.stdout.splitlines() if line.startswith("/"))
     return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
+def installed(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are installed."""
+    return [package for package in packages if package_files(package)]
+
+
 def require_packages(packages: Sequence[str]) -> None:
     """Raise a UserError with the apt line when any of the packages is not installed."""
-    missing = [package for package in packages if not package_files(package)]
+    there = installed(packages)
+    missing = [package for package in packages if package not in there]
     if missing:
         raise UserError(
             f"packages not installed: {', '.join(missing)}; "

@@ -31,6 +31,8 @@ LAYOUTS = ("Data/genres_original", "genres_original", "genres", ".")
 """Where the genre folders lie below the folder that was given; the first that holds audio counts."""
 
 SPLITS = ("train", "valid", "test")
+ALL_SPLITS = (*SPLITS, "test_groove", "test_soundfont")
+"""With those that only a rendered corpus has."""
 MOST_STRAYS = 0.05
 """Share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it."""
 MOST_FAULTY = 0.2

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from data.atomic import atomic_write
 from data.audio import read_audio
 from data.errors import UserError
+from data.manifest import file_digest
 from data.mel import LogMel, MelConfig
 from data.plain import one_line
 from data.tensor_files import read_header
@@ -107,7 +108,7 @@ class MelCache:
         return self._map(digest) if len(digest) == 64 and digest.isalnum() and name == path.stem else None
 
     def _load_hashed(self, path: Path, signature: str) -> np.ndarray:
-        digest = _content_digest(path)
+        digest = file_digest(path)
         mel = self._map(digest)
         if mel is None:
             _store(self._mel_file(digest), _packed(self.compute(path), digest))
@@ -172,14 +173,6 @@ class MelCache:
             with torch.inference_mode():
                 mel[:, start:stop] = self._log_mel(chunk[None], padded=True)[0].numpy()
         return mel
-
-
-def _content_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _crc32(mel: np.ndarray) -> str:

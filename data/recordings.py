@@ -16,7 +16,7 @@ from data.audio import AudioReader, AudioWriter, probe_audio
 from data.audio_folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
 from data.debian_packages import package_files, package_licence
 from data.errors import UserError
-from data.manifest import MANIFEST_NAME, read_records, write_records
+from data.manifest import MANIFEST_NAME, file_digest, read_records, write_records
 from data.plain import build, one_line
 
 PACKAGES = (
@@ -113,6 +113,11 @@ class Limits:
     shortest: float = 15.0
     per_source: float = 30 * 60.0
     excerpt: float = 45.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shortest <= self.per_source:
+            minutes = f"--max-minutes-per-source {self.per_source / 60:g}"
+            raise UserError(f"got {minutes} and --min-seconds {self.shortest:g}: no recording can fit")
 
 
 def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped]]:
@@ -329,8 +334,7 @@ def _recordings_in(source: str, files: Sequence[Path]) -> tuple[list[Recording],
                 members = [name for name in archive.namelist() if Path(name).suffix.lower() in AUDIO_SUFFIXES]
             found += [Recording(source, Path(member).stem, path, member) for member in sorted(members)]
         elif suffix in AUDIO_SUFFIXES:
-            with open(path, "rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = file_digest(path)
             if digest in digests:
                 skipped.append(Skipped(str(path), "copy of another file"))
             else:

@@ -26,17 +26,20 @@ from torch.utils.data import Dataset
 from data.atomic import atomic_path, atomic_write
 from data.audio import AudioInfo
 from data.errors import UserError
+from data.folder import ALL_SPLITS, index_folder
 from data.manifest import MANIFEST_NAME, read_records, write_records
 from data.mel import MelConfig
 from data.plain import build, one_line, read_json
 from data.segments import AudioSegments, probe_all, read_crop, take_readable
-from data.sources import EvenDraw, Source, spread
+from data.sources import EvenDraw, Source, sources_of_folder, spread
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 DESCRIPTION = "description.json"
 TENSOR = "mel"
+ITSELF = "itself"
+"""Style of a recording that was translated to its own."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class TranslatedFolder:
         """The recording of a mel."""
         return (self.root / entry.audio).resolve()
 
-    def add(self, file: str, mel: np.ndarray, *, audio: Path, source: str, split: str, style: str) -> None:
+    def add(self, file: str, mel: np.ndarray, *, audio: Path, source: str, split: str, style: str | None) -> None:
         """Write a mel, then its line of the manifest, each in one step.
 
         Args:
@@ -143,8 +146,58 @@ class TranslatedFolder:
         with atomic_path(path) as temporary:
             save_file({TENSOR: np.ascontiguousarray(mel, dtype=np.float16)}, temporary)
         relative = os.path.relpath(audio.resolve(), self.root.resolve())
-        self.entries[file] = TranslatedMel(file, relative, source, split, style, mel.shape[1])
+        self.entries[file] = TranslatedMel(file, relative, source, split, style or ITSELF, mel.shape[1])
         write_records(self.root / MANIFEST_NAME, (asdict(self.entries[name]) for name in sorted(self.entries)))
+
+
+@dataclass(frozen=True)
+class TranslationTask:
+    """One recording to translate; `style` is None for its own, the others are as in :class:`TranslatedMel`."""
+
+    audio: Path
+    file: str
+    source: str
+    split: str
+    style: str | None
+
+
+def plan_translations(folders: Sequence[Path], splits: Sequence[str], styles: Sequence[str]) -> list[TranslationTask]:
+    """All recordings of the splits, each with the style that it has.
+
+    Args:
+        folders: genre trees, prepared recordings or others, of different names.
+        splits: names of splits.
+        styles: those that the translator knows; a recording of another genre, or of none, has its own.
+
+    Raises:
+        UserError: a folder is missing or has no audio; two folders have the same name; there is nothing of the splits.
+    """
+    if unknown := [name for name in splits if name not in ALL_SPLITS]:
+        raise UserError(f"unknown split {unknown[0]!r}; known splits: {', '.join(ALL_SPLITS)}")
+    names = [folder.resolve().name for folder in folders]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{doubled.count(doubled[0])} folders are called {doubled[0]}; give them names of their own")
+    tasks = []
+    for folder, name in zip(folders, names, strict=True):
+        genres = _genres(folder)
+        for split in splits:
+            for source in sources_of_folder(folder, split):
+                for audio in source.files:
+                    genre = genres.get(audio)
+                    file = f"{name}/{audio.relative_to(folder)}.safetensors"
+                    style = genre if genre in styles else None
+                    tasks.append(TranslationTask(audio, file, source.name, split, style))
+    if not tasks:
+        raise UserError(f"nothing of the splits {', '.join(splits)} in {', '.join(map(str, folders))}")
+    return tasks
+
+
+def _genres(folder: Path) -> dict[Path, str]:
+    """Genre of each file of a genre tree; nothing for other folders."""
+    try:
+        return {clip.path: clip.genre for clip in index_folder(folder)}
+    except UserError:
+        return {}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,8 +75,10 @@ def verify_folder(
         progress: called with (files done, files in all) after each file.
 
     Raises:
-        UserError: the folder is missing, not a folder, or holds no audio.
+        UserError: the folder is missing, not a folder, or holds no audio; a limit makes no sense.
     """
+    if not min_seconds >= 0:
+        raise UserError(f"the shortest duration must not be negative, got {min_seconds} s")
     root = existing_folder(root)
     paths = sorted(walk_audio(root))
     if not paths:
@@ -115,11 +117,12 @@ def verify_file(path: Path, *, genre: str, sample_rate: int, min_seconds: float)
     return FileReport(path, genre, seconds, faults, "" if "silent" in faults else digest)
 
 
-def summarise(reports: Iterable[FileReport]) -> list[GenreSummary]:
-    """Count files, seconds and faults per genre, sorted by genre."""
+def summarize(reports: Sequence[FileReport]) -> list[GenreSummary]:
+    """Count files, seconds and faults per genre, sorted by genre, and last of all together."""
     groups: dict[str, list[FileReport]] = {}
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report.genre):
         groups.setdefault(report.genre, []).append(report)
+    groups["all"] = [*reports]
     return [
         GenreSummary(
             genre=genre,
@@ -127,7 +130,7 @@ def summarise(reports: Iterable[FileReport]) -> list[GenreSummary]:
             seconds=sum(report.seconds for report in group),
             faults={fault: sum(fault in report.faults for report in group) for fault in FAULTS},
         )
-        for genre, group in sorted(groups.items())
+        for genre, group in groups.items()
     ]
 
 

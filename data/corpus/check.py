@@ -97,6 +97,18 @@ def check_corpus(root: Path, songs: int = 12) -> tuple[set[int], tuple[float, fl
     return {check.samples for check in checks}, (min(peaks), max(peaks)), _by_genre(checks, chosen)
 
 
+def format_check(lengths: set[int], peaks: tuple[float, float], genres: dict[str, GenreCheck]) -> str:
+    """The measurements of :func:`check_corpus` as text."""
+    lines = [
+        f"samples in a file: {sorted(lengths)}, peaks: {peaks[0]:.1f} to {peaks[1]:.1f} dB",
+        "genre      files  rms/dB  silence/s  chroma same song  other song  onset lag/ms",
+    ]
+    for name, one in genres.items():
+        levels = f"{name:10} {one.files:5}  {one.rms:6.1f}  {one.silence:9.1f}"
+        lines.append(f"{levels}  {one.chroma_same:16.2f}  {one.chroma_other:10.2f}  {one.lag:12.1f}")
+    return "\n".join(lines)
+
+
 def check_file(root: Path, record: dict[str, Any]) -> FileCheck:
     """Measure the file of one manifest line."""
     wav, rate = soundfile.read(root / record["file"], dtype="float32")

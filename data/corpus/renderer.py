@@ -16,7 +16,7 @@ from data.atomic import atomic_write
 from data.corpus.arrangement import Arrangement, arrange, mma_text
 from data.corpus.bands import STYLES
 from data.corpus.songs import Song, song_numbers, split_of, write_song
-from data.corpus.synthesis import SAMPLE_RATE, render
+from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
 from data.errors import UserError
 from data.manifest import MANIFEST_NAME, format_record, read_records, write_records
 
@@ -125,8 +125,11 @@ def render_corpus(root: Path, plan: CorpusPlan, jobs: int = 1) -> Iterator[tuple
         raise UserError(f"jobs must be at least 1, got {jobs}")
     tasks, manifest = plan_tasks(plan), root / MANIFEST_NAME
     try:
-        known = _prepare_folder(root, tasks)
+        known = _known_files(root, tasks)
         finished = [task for task in tasks if task.file in known and is_complete(root / task.file, task.samples)]
+        if len(finished) < len(tasks):
+            check_tools()
+        root.mkdir(parents=True, exist_ok=True)
         write_records(manifest, (task.record() for task in finished))
         yield len(finished), len(tasks)
         done = {task.file for task in finished}
@@ -167,6 +170,7 @@ def in_parallel(work: Callable[[T], None], items: Sequence[T], jobs: int) -> Ite
 
 def _render_task(root: Path, task: Task) -> None:
     arrangement = task.arrangement
+    (root / arrangement.genre).mkdir(exist_ok=True)
     text = mma_text(task.song, arrangement)
     try:
         wav = render(text, arrangement.soundfont, task.samples, arrangement.mix)
@@ -187,8 +191,8 @@ def write_song_file(path: Path, wav: np.ndarray, file_format: str = "WAV", subty
         stream.write(content.getbuffer())
 
 
-def _prepare_folder(root: Path, tasks: list[Task]) -> set[str]:
-    """Make the folders and return the files that the manifest knows; refuse a folder that is not ours."""
+def _known_files(root: Path, tasks: list[Task]) -> set[str]:
+    """The files that the manifest knows; refuses a folder that is not ours."""
     planned = {task.file: task.record() for task in tasks}
     known = set()
     manifest = root / MANIFEST_NAME
@@ -209,8 +213,6 @@ def _prepare_folder(root: Path, tasks: list[Task]) -> set[str]:
         foreign = next((file for file in planned if (root / file).exists()), None)
         if foreign is not None:
             raise UserError(f"{root} holds {foreign} but no {MANIFEST_NAME}; choose an empty or new folder")
-    for genre in STYLES:
-        (root / genre).mkdir(parents=True, exist_ok=True)
     return known
 
 

@@ -13,10 +13,11 @@ import pytest
 import soundfile
 
 from data import recordings
+from data import vocoder_data as prepared
 from data.corpus.renderer import CorpusPlan, plan_tasks
 from data.recordings import Recording
-from scripts import prepare_vocoder_data as script
 from scripts.command_line import run_command
+from scripts.prepare.vocoder_data import vocoder_data
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -31,9 +32,9 @@ def write_noise(path: Path, seconds: float, seed: int, rate: int = 44100) -> Pat
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["prepare", *map(str, arguments)])
+        monkeypatch.setattr("sys.argv", ["prepare", "-o", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            run_command(script.command)
+            run_command(vocoder_data)
         captured = capsys.readouterr()
         return int(ended.value.code or 0), captured.out, captured.err
 
@@ -57,7 +58,7 @@ def only_own(run: Run, own: Path, tmp_path: Path) -> Callable[[], tuple[int, str
 
 
 def summary(tmp_path: Path) -> dict:
-    return json.loads((tmp_path / "out" / script.SUMMARY).read_text())
+    return json.loads((tmp_path / "out" / prepared.SUMMARY).read_text())
 
 
 def snapshot(folder: Path) -> dict[Path, int]:
@@ -134,7 +135,7 @@ def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, list[
     }
     monkeypatch.setattr(recordings, "PACKAGES", (*there, "gone-music"))
     monkeypatch.setattr(recordings, "TEST_PACKAGES", ("held-music",))
-    for place in ("data.recordings", "data.debian_packages", "scripts.prepare_vocoder_data"):
+    for place in ("data.recordings", "data.debian_packages"):
         monkeypatch.setattr(f"{place}.package_files", lambda name: there.get(name, []))
     monkeypatch.setattr("data.recordings.package_licence", lambda name, path: "CC0")
     return there
@@ -212,5 +213,5 @@ def test_bad_requests_are_said_before_any_work(run: Run, tmp_path: Path, own: Pa
 def test_recordings_of_equal_stems_keep_apart(tmp_path: Path) -> None:
     for name in ("a/1.wav", "a/1.flac", "b/1.wav"):
         write_noise(tmp_path / "own" / name, 0.1, 0)
-    found = script.find_with_splits(tmp_path / "own", "own")
+    found = prepared.find_with_splits(tmp_path / "own", "own")
     assert len({one.name for one in found}) == 3 and all(isinstance(one, Recording) for one in found)

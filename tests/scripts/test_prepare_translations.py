@@ -14,8 +14,9 @@ from safetensors.numpy import load_file
 
 from data.audio import read_audio
 from data.mel import LogMel, MelConfig
-from scripts import translate_for_vocoder as script
 from scripts.command_line import run_command
+from scripts.prepare.translations import translations
+from stylize import translate
 from travelgan import Translator
 
 Run = Callable[..., tuple[int, str, str]]
@@ -28,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tin
         more = ("-o", tmp_path / "out", "--model", tiny_models.translator, "--device", "cpu")
         monkeypatch.setattr("sys.argv", ["translate", *map(str, (*arguments, *more))])
         with pytest.raises(SystemExit) as ended:
-            run_command(script.command)
+            run_command(translations)
         captured = capsys.readouterr()
         return int(ended.value.code or 0), captured.out, captured.err
 
@@ -53,7 +54,7 @@ def lines(folder: Path) -> list[dict]:
 
 def test_an_identity_gives_the_mel_of_each_whole_recording(run: Run, own: Path, tmp_path: Path, monkeypatch) -> None:
     """Blocks of sixteen frames, so that their joins show; frame t is of samples from t * 256 on."""
-    monkeypatch.setattr(script, "BLOCK_FRAMES", 16)
+    monkeypatch.setattr(translate, "BLOCK_FRAMES", 16)
     monkeypatch.setattr(Translator, "forward", lambda self, mel, style: mel)
     code, out, _ = run(own)
     assert code == 0, out
@@ -89,17 +90,17 @@ def test_labelled_recordings_go_to_their_own_style(run: Run, tone_corpus: Path, 
 
 
 def test_a_stopped_run_is_gone_on_with(run: Run, own: Path, tmp_path: Path, monkeypatch) -> None:
-    translate, done = script.translate, []
+    original, done = translate.translate_recording, []
 
-    def stop_after_two(task, translator):
+    def stop_after_two(audio, *more):
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(task.audio.name)
-        return translate(task, translator)
+        done.append(audio.name)
+        return original(audio, *more)
 
-    monkeypatch.setattr(script, "translate", stop_after_two)
+    monkeypatch.setattr(translate, "translate_recording", stop_after_two)
     assert run(own)[0] == 130 and len(lines(tmp_path / "out")) == 2
-    monkeypatch.setattr(script, "translate", lambda *args: (done.append(args[0].audio.name), translate(*args))[1])
+    monkeypatch.setattr(translate, "translate_recording", lambda *args: (done.append(args[0].name), original(*args))[1])
     code, out, _ = run(own)
     assert code == 0 and "3 mels" in out and "(1 of them new)" in out and len(done) == len(set(done)) == 3
     assert run(own)[0] == 0 and len(done) == 3
