@@ -13,9 +13,9 @@ demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
 
 translator: setup ## train the translator from nothing: data, four parts, over four hours on two cores; goes on where it stopped
-	$(PYTHON) -m scripts.prepare_vocoder_data .
-	$(PYTHON) -m scripts.render_corpus more_songs --songs 0 --tier-songs 0 --training-songs 160 --jobs 2
-	$(PYTHON) -m scripts.render_corpus further --songs 0 --tier-songs 0 --further-songs 40 --jobs 2
+	$(PYTHON) -m scripts.prepare vocoder-data
+	$(PYTHON) -m scripts.prepare corpus -o more_songs --songs 0 --test-songs 0 --training-songs 160
+	$(PYTHON) -m scripts.prepare corpus -o further --songs 0 --test-songs 0 --extra-songs 40
 	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
 	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
 	$(PYTHON) -m scripts.train_travelgan configs/translator_examples.yaml --run runs/translator_examples

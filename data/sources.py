@@ -45,7 +45,7 @@ def list_split(folder: str | Path, split: str, seed: int = 0) -> list[Path]:
     :func:`data.folder.split_by_hash`, one in twenty each for `valid` and `test`.
 
     Args:
-        folder: a genre tree, the output of `scripts.prepare_recordings`, or any folder with audio.
+        folder: a genre tree, the output of `scripts.prepare recordings`, or any folder with audio.
         split: `train`, `valid`, `test`, or in a rendered corpus also `test_groove` and `test_soundfont`.
         seed: of the split by hash.
 

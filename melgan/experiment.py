@@ -54,7 +54,7 @@ class VocoderData:
         validation_frames: their length, mel frames.
         augmentation: damage to the mel of a recording that the generator hears; what it is compared with stays the
             recording.
-        translated: folders of `scripts.translate_for_vocoder`: mels that a translator made of recordings. The generator
+        translated: folders of `scripts.prepare translations`: mels that a translator made of recordings. The generator
             hears them, as they are, and is compared with the recordings.
         translated_share: of the segments that are such pairs, where there are folders of them; the best state is then
             chosen by both kinds in this proportion.
