@@ -129,7 +129,7 @@ class Evaluation:
             chosen[name] = self._unlabelled(name, folder, list_audio(folder))
         if not chosen:
             raise UserError(
-                f"{settings.corpus} has none of the test splits; render a corpus with `python -m scripts.prepare corpus`"
+                f"{settings.corpus} has none of the test splits; render one with `scripts.prepare corpus`"
             )
         return chosen
 
