@@ -33,11 +33,10 @@ OTHER_ITEMS = 3
 class AudioSegments(Dataset[Tensor]):
     """Mono waveform segments, for the vocoder, as `dataset[epoch, index]`.
 
-    In training an epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from
-    anywhere in its file with a random gain. Every source gets its share of the items, in every epoch to within one
-    item; within a source a file is drawn in proportion to how long it lasts. In validation a file has one item, its
-    first crop as it is. Only the crop is read from disk, so files whose formats seek slowly (mp3) are better converted
-    first. Files shorter than the segment are continued by reflection.
+    An epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from anywhere in its file
+    with a random gain. Every source gets its share of the items, in every epoch to within one item; within a source a
+    file is drawn in proportion to how long it lasts. Only the crop is read from disk, so files whose formats seek
+    slowly (mp3) are better converted first. Files shorter than the segment are continued by reflection.
 
     Args:
         files: recordings, which make one source, or sources with their shares; all recordings have the rate
@@ -45,7 +44,6 @@ class AudioSegments(Dataset[Tensor]):
         sample_rate: Hz.
         segment_samples: length of an item, samples.
         seed: changes every random choice.
-        train: random crops and gains, or the first crop of each file.
         gain_db: gains are uniform in [-gain_db, gain_db], decibels, but never lift the peak above 1.
         seconds_per_item: one item an epoch for so many seconds of recordings.
 
@@ -53,8 +51,7 @@ class AudioSegments(Dataset[Tensor]):
         item (segment_samples,), float32, in [-1, 1].
 
     Raises:
-        UserError: a file has another rate, or none of them can be read. Unreadable files are left out with a
-            warning.
+        UserError: a file has another rate, or none of them can be read. Unreadable files are left out with a warning.
     """
 
     def __init__(
@@ -64,15 +61,14 @@ class AudioSegments(Dataset[Tensor]):
         sample_rate: int,
         segment_samples: int,
         seed: int,
-        train: bool,
         gain_db: float = 6.0,
         seconds_per_item: float = 8.0,
     ) -> None:
         self.sample_rate, self.segment_samples = sample_rate, segment_samples
-        self.seed, self.train, self.gain_db = seed, train, gain_db
+        self.seed, self.gain_db = seed, gain_db
         sources = _as_sources(files)
         self.infos = probe_all([path for source in sources for path in source.files], sample_rate)
-        counts = [max(1, round(info.seconds / seconds_per_item)) if train else 1 for info in self.infos]
+        counts = [max(1, round(info.seconds / seconds_per_item)) for info in self.infos]
         self._draw = EvenDraw(sources, [info.path for info in self.infos], counts, seed)
 
     def __len__(self) -> int:
@@ -88,22 +84,18 @@ class AudioSegments(Dataset[Tensor]):
         generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
 
         def read(chosen: int) -> Tensor:
-            info = self.infos[self._draw(epoch, chosen) if self.train else chosen]
-            return torch.from_numpy(self._segment(info, generator))
+            return torch.from_numpy(self._segment(self.infos[self._draw(epoch, chosen)], generator))
 
         return take_readable(index, len(self), generator, read)
 
     def _segment(self, info: AudioInfo, generator: np.random.Generator) -> np.ndarray:
         length = min(self.segment_samples, info.frames)
-        start = int(generator.integers(info.frames - length + 1)) if self.train else 0
-        wav = read_crop(info, start, length)
+        wav = read_crop(info, int(generator.integers(info.frames - length + 1)), length)
         if length < self.segment_samples:
             wav = np.pad(wav, (0, self.segment_samples - length), mode="reflect")
-        if self.train:
-            gain = 10.0 ** (generator.uniform(-self.gain_db, self.gain_db) / 20.0)
-            peak = float(np.abs(wav).max())
-            wav = wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain)
-        return np.clip(wav, -1.0, 1.0)
+        gain = 10.0 ** (generator.uniform(-self.gain_db, self.gain_db) / 20.0)
+        peak = float(np.abs(wav).max())
+        return np.clip(wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain), -1.0, 1.0)
 
 
 def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
@@ -202,18 +194,14 @@ class _Mel:
 class MelSegments(Dataset[dict[str, Tensor]]):
     """Mel segments of a source and a target style, for the translator, as `dataset[epoch, index]`.
 
-    An item holds `source`, a crop of a clip; `target`, a crop of a clip of the target style; `reference`, a
-    crop of another clip of the target style (of the same one where the style has only one); `pair`, the
-    source's song in the target style at the source's position, zeros where there is none; the style numbers
-    and whether there is a pair. In training all crops are random, source styles take turns so that each has
-    the same number of items whatever its number of clips, and the target style is uniform over all styles,
-    the source's own included. In validation every clip is the source of one item, no gain, the target styles in
-    turn; epoch 0 has the first crops, epoch 1 the second ones with the next target styles, and so on (a clip
-    that ends before is heard from where a last crop fits).
+    An item holds `source`, a crop of a clip; `target`, a crop of a clip of the target style; `reference`, a crop of
+    another clip of that style (of the same one where it has only one); `pair`, the source's song in the target style at
+    the source's position, zeros where there is none; the style numbers; whether there is a pair. In training crops are
+    random, source styles take turns whatever their number of clips, and the target style is uniform over all styles,
+    the source's own included. In validation every clip is the source of one item without gain, the target styles in
+    turn; epoch 0 has the first crops, epoch 1 the second ones with the next target styles, and so on.
 
-    A gain moves the whole log-mel of a crop; the source and its pair get the same, target and reference one
-    of their own, so that loudness does not tell them apart. Values stay at or above the floor, and silence
-    stays silence.
+    A gain moves the whole log-mel of a crop, the same for the source and its pair. Silence stays silence.
 
     Args:
         clips: recordings; those of a genre not in `styles` are left out.
@@ -223,18 +211,17 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         seed: changes every random choice.
         train: random crops, gains and targets, or fixed ones.
         gain_db: gains are uniform in [-gain_db, gain_db], decibels.
-        paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered
-            corpus.
+        paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered corpus.
         unlabelled: recordings of no known style.
         unlabelled_share: share of the training items whose source is one of them, in [0, 1).
 
     Shape:
-        source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64
-        scalars; has_pair bool scalar.
+        source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64 scalars;
+        has_pair bool scalar.
 
     Raises:
-        UserError: a style has no readable clip, or there is a share of unlabelled recordings and none is readable.
-            Unreadable files are left out with a warning.
+        UserError: a style, or the share of unlabelled recordings, has nothing readable. Other files are left out with a
+            warning.
     """
 
     def __init__(

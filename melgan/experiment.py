@@ -216,7 +216,6 @@ class VocoderExperiment(Experiment):
             sample_rate=mel.sample_rate,
             segment_samples=data.segment_frames * mel.hop_length,
             seed=self.config.loop.seed,
-            train=True,
             gain_db=data.gain_db,
         )
 

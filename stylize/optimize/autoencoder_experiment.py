@@ -115,7 +115,6 @@ class AutoencoderExperiment(Experiment):
             sample_rate=config.mel.sample_rate,
             segment_samples=config.data.segment_frames * config.mel.hop_length,
             seed=config.loop.seed,
-            train=True,
             gain_db=config.data.gain_db,
         )
         files = validation_files(config.data.folders, config.data.validation_clips, config.data.split_seed)
