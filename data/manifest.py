@@ -37,7 +37,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
                 break
             record = None
         if not isinstance(record, dict):
-            raise UserError(f"{path}: line {number} is no JSON object; repair or remove the file")
+            raise UserError(f"line {number} of {path} is no JSON object; repair or remove the file")
         records.append(record)
     return records
 

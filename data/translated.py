@@ -316,11 +316,11 @@ class TranslatedSegments(Dataset[dict[str, Tensor]]):
 
     def _amplified(self, wav: np.ndarray, mel: np.ndarray, gain_db: float) -> dict[str, Tensor]:
         peak = float(np.abs(wav).max())
-        decades = min(gain_db / 20.0, -np.log10(peak) if peak > 0 else np.inf)
+        units = min(gain_db / 20.0, -np.log10(peak) if peak > 0 else np.inf)
         floor = np.float32(self.mel_config.log_floor)
         silent = mel <= max(floor, np.float32(np.float16(floor)))
-        mel = np.where(silent, floor, np.maximum(mel + np.float32(decades), floor))
-        wav = np.clip(wav * np.float32(10.0**decades), -1.0, 1.0)
+        mel = np.where(silent, floor, np.maximum(mel + np.float32(units), floor))
+        wav = np.clip(wav * np.float32(10.0**units), -1.0, 1.0)
         return {"wav": torch.from_numpy(wav), "mel": torch.from_numpy(mel)}
 
 

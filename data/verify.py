@@ -13,7 +13,7 @@ import numpy as np
 from data.audio import AudioReader
 from data.audio_folder import existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
 from data.errors import UserError
-from data.folder import LAYOUTS
+from data.folder import find_genre_root
 
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""
@@ -84,7 +84,10 @@ def verify_folder(
     if not paths:
         raise no_audio(root, f"expected a tree such as {root}/jazz/jazz.00000.wav")
     warn_of_unreadable(root)
-    base = _base_folder(root, paths)
+    try:
+        base = find_genre_root(root)
+    except UserError:  # recordings without genres
+        base = root
 
     def report_on(path: Path) -> FileReport:
         genre = _genre_of(path, base)
@@ -132,15 +135,6 @@ def summarize(reports: Sequence[FileReport]) -> list[GenreSummary]:
         )
         for genre, group in groups.items()
     ]
-
-
-def _base_folder(root: Path, paths: list[Path]) -> Path:
-    """The folder whose subfolders are the genres; the root itself where no layout fits."""
-    for layout in LAYOUTS:
-        base = root / layout
-        if any(path.is_relative_to(base) and len(path.relative_to(base).parts) > 1 for path in paths):
-            return base
-    return root
 
 
 def _genre_of(path: Path, base: Path) -> str:

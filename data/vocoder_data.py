@@ -32,7 +32,7 @@ class PreparedFile:
         source: rendered corpus, package or folder.
         split: train, valid, test, test_groove or test_soundfont.
         seconds: as its manifest says.
-        licence: short name.
+        license: short name.
         unit: what must not be in two splits: the song, or the recording that it was cut from.
     """
 
@@ -40,7 +40,7 @@ class PreparedFile:
     source: str
     split: str
     seconds: float
-    licence: str
+    license: str
     unit: str
 
 
@@ -121,7 +121,7 @@ def list_files(root: Path) -> list[PreparedFile]:
             for r in records
         ]
     entries = recordings.read_manifest(root).values()
-    return [PreparedFile(root / e.file, e.source, e.split, e.seconds, e.licence, e.original) for e in entries]
+    return [PreparedFile(root / e.file, e.source, e.split, e.seconds, e.license, e.original) for e in entries]
 
 
 def check_files(
@@ -173,10 +173,10 @@ def _check_splits(out: Path, files: Iterable[PreparedFile]) -> list[str]:
 
 
 def count(files: Iterable[PreparedFile]) -> list[tuple[str, str, str, int, float]]:
-    """Rows of source, split, licence, number of files and minutes."""
+    """Rows of source, split, license, number of files and minutes."""
     groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for file in files:
-        groups[file.source, file.split, file.licence].append(file.seconds / 60)
+        groups[file.source, file.split, file.license].append(file.seconds / 60)
     return [(*key, len(minutes), round(sum(minutes), 2)) for key, minutes in sorted(groups.items())]
 
 
@@ -196,7 +196,7 @@ def write_summary(
     notes: Sequence[str],
 ) -> None:
     """Write OUT/vocoder_data.json."""
-    keys = ("source", "split", "licence", "files", "minutes")
+    keys = ("source", "split", "license", "files", "minutes")
     summary = {
         "folders": parts,
         "rows": [dict(zip(keys, row, strict=True)) for row in count(files)],

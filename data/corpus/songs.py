@@ -83,14 +83,8 @@ def split_of(number: int) -> str:
 def song_numbers(songs: int, test_songs: int, extra_songs: int = 0, training_songs: int = 0) -> list[int]:
     """Numbers of all songs in the order to render them.
 
-    The extra test splits are spread among the ordinary songs, one song of each after every tenth, so
-    that an unfinished corpus is already good for every test. The songs for training alone come last.
-
-    Args:
-        songs: how many ordinary songs (train, valid and test).
-        test_songs: how many songs in each of the splits test_groove and test_soundfont.
-        extra_songs: how many songs for training alone, in bands that no other song has.
-        training_songs: how many songs for training alone, in the bands of the ordinary ones.
+    One song of each extra test split follows every tenth ordinary song, so that an unfinished corpus is already good
+    for every test. The songs for training alone come last. For the arguments see `data.corpus.renderer.CorpusPlan`.
     """
     order: list[int] = []
     pairs = [(GROOVE_START + index, SOUNDFONT_START + index) for index in range(test_songs)]

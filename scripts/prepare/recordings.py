@@ -17,7 +17,7 @@ from scripts.prepare.console import print_table, track
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Go on without packages that are not installed.")]
 MaxMinutes = Annotated[float, typer.Option(help="Of each package or folder.")]
 MinSeconds = Annotated[float, typer.Option(help="Shorter recordings are left out.")]
-COLUMNS = ("source", "split", "licence", "files", "minutes")
+COLUMNS = ("source", "split", "license", "files", "minutes")
 
 
 class FolderSplit(StrEnum):

@@ -218,6 +218,14 @@ def test_foreign_manifest_is_refused(tmp_path):
         recordings.read_manifest(tmp_path)
 
 
+def test_manifests_with_the_old_name_of_a_key_are_read(folder, tmp_path):
+    run(folder, tmp_path / "out")
+    path = tmp_path / "out" / "manifest.jsonl"
+    entries = recordings.read_manifest(tmp_path / "out")
+    path.write_text(path.read_text().replace('"license"', '"licence"'))
+    assert '"licence"' in path.read_text() and recordings.read_manifest(tmp_path / "out") == entries
+
+
 def test_full_disk_ends_the_run(tmp_path, monkeypatch):
     write_tone(tmp_path / "tone.wav", 1.0)
 

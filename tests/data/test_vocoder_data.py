@@ -73,7 +73,7 @@ def test_an_own_folder_is_resampled_once_and_a_second_run_only_checks(only_own, 
     found = summary(tmp_path)
     assert found["files"] == 12 and found["minutes"] == pytest.approx(12 / 60, abs=0.01) and not found["faults"]
     assert {row["split"] for row in found["rows"]} == {"train", "valid", "test"}
-    assert all(row["source"] == "own" and row["licence"] == "unknown" for row in found["rows"])
+    assert all(row["source"] == "own" and row["license"] == "unknown" for row in found["rows"])
     info = soundfile.info(tmp_path / "out" / "own" / "own" / "3.flac")
     assert (info.samplerate, info.channels, info.frames) == (22050, 1, 22050)
     before = snapshot(tmp_path / "out")
@@ -137,7 +137,7 @@ def packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, list[
     monkeypatch.setattr(recordings, "TEST_PACKAGES", ("held-music",))
     for place in ("data.recordings", "data.debian_packages"):
         monkeypatch.setattr(f"{place}.package_files", lambda name: there.get(name, []))
-    monkeypatch.setattr("data.recordings.package_licence", lambda name, path: "CC0")
+    monkeypatch.setattr("data.recordings.package_license", lambda name, path: "CC0")
     return there
 
 
@@ -148,7 +148,7 @@ def test_missing_packages_are_named_or_skipped(run: Run, packages, tmp_path: Pat
     assert not (tmp_path / "out").exists()
     code, out, _ = run(*arguments, "--skip-missing")
     assert code == 0, out
-    rows = {(row["source"], row["split"], row["licence"]): row["files"] for row in summary(tmp_path)["rows"]}
+    rows = {(row["source"], row["split"], row["license"]): row["files"] for row in summary(tmp_path)["rows"]}
     assert rows == {
         ("band-music", "train", "CC0"): 5,
         ("band-music", "valid", "CC0"): 1,
@@ -186,7 +186,7 @@ def test_a_finished_corpus_is_checked_without_the_tools(run: Run, tmp_path: Path
     code, out, _ = run(*arguments)
     assert code == 0, out
     assert summary(tmp_path)["rows"] == [
-        {"source": "corpus", "split": "train", "licence": "rendered here", "files": 10, "minutes": 0.17}
+        {"source": "corpus", "split": "train", "license": "rendered here", "files": 10, "minutes": 0.17}
     ]
     assert "data.folders=[" in out
     (tmp_path / "out" / "corpus" / tasks[0].file).unlink()
