@@ -177,9 +177,8 @@ def read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
     except (UserError, OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
         raise RuntimeError(f"cannot read {info.path}: {error}") from error
     if len(wav) < length:
-        raise RuntimeError(
-            f"cannot read {info.path}: {len(wav)} samples from sample {start}, expected {length}: it is truncated"
-        )
+        found = f"{len(wav)} samples from sample {start}, expected {length}"
+        raise RuntimeError(f"cannot read {info.path}: {found}: it is truncated")
     return wav
 
 
@@ -220,8 +219,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         has_pair bool scalar.
 
     Raises:
-        UserError: a style, or the share of unlabelled recordings, has nothing readable. Other files are left out with a
-            warning.
+        UserError: a style, or the share of unlabelled recordings, has nothing readable.
     """
 
     def __init__(
@@ -256,8 +254,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         self._unlabelled = _measure_all(strangers, mel_cache)
         if self.unlabelled_share and not self._unlabelled:
             raise UserError(
-                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of "
-                f"{unlabelled_share:g} of the sources should be such: add some, or set the share to 0"
+                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of {unlabelled_share:g} of the "
+                "sources should be such: add some, or set the share to 0"
             )
         self._pairs = {(mel.clip.genre, mel.clip.song): mel for mel in mels} if paired else {}
         self._turns = {style: _crop_turns(of_style, frames) for style, of_style in self._mels.items()}
