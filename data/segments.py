@@ -254,8 +254,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         self._unlabelled = _measure_all(strangers, mel_cache)
         if self.unlabelled_share and not self._unlabelled:
             raise UserError(
-                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of {unlabelled_share:g} of the "
-                "sources should be such: add some, or set the share to 0"
+                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of {unlabelled_share:g} of "
+                "the sources should be such: add some, or set the share to 0"
             )
         self._pairs = {(mel.clip.genre, mel.clip.song): mel for mel in mels} if paired else {}
         self._turns = {style: _crop_turns(of_style, frames) for style, of_style in self._mels.items()}
