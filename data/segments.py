@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +30,44 @@ OTHER_ITEMS = 3
 """How many other items are tried in place of one that cannot be read, before giving up."""
 
 
-class AudioSegments(Dataset[Tensor]):
+class DrawnSegments(Dataset[T]):
+    """Items of recordings as `dataset[epoch, index]`, each a pure function of seed, epoch and index.
+
+    Args:
+        seed: changes every random choice.
+        draw: which recording an item is from.
+    """
+
+    def __init__(self, seed: int, draw: EvenDraw) -> None:
+        self.seed, self._draw = seed, draw
+
+    def __len__(self) -> int:
+        return len(self._draw)
+
+    def __getitem__(self, item: tuple[int, int]) -> T:
+        """The item of one (epoch, index), or another one, with a warning, where its file has gone bad since the start.
+
+        Raises:
+            UserError: it and three others, chosen by the same (epoch, index), cannot be read.
+        """
+        epoch, index = item
+        generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
+        failed: list[str] = []
+        for attempt in range(1 + OTHER_ITEMS):
+            chosen = index if attempt == 0 else int(generator.integers(len(self)))
+            try:
+                return self._read(self._draw(epoch, chosen), generator)
+            except (OSError, RuntimeError) as error:
+                logger.warning("taking another recording: %s", error)
+                failed.append(str(error))
+        raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {'; '.join(failed)}")
+
+    def _read(self, number: int, generator: np.random.Generator) -> T:
+        """A crop of recording `number`; OSErrors and RuntimeErrors (as soundfile's are) name the file."""
+        raise NotImplementedError
+
+
+class AudioSegments(DrawnSegments[Tensor]):
     """Mono waveform segments, for the vocoder, as `dataset[epoch, index]`.
 
     An epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from anywhere in its file
@@ -65,37 +102,22 @@ class AudioSegments(Dataset[Tensor]):
         seconds_per_item: float = 8.0,
     ) -> None:
         self.sample_rate, self.segment_samples = sample_rate, segment_samples
-        self.seed, self.gain_db = seed, gain_db
+        self.gain_db = gain_db
         sources = _as_sources(files)
         self.infos = probe_all([path for source in sources for path in source.files], sample_rate)
         counts = [max(1, round(info.seconds / seconds_per_item)) for info in self.infos]
-        self._draw = EvenDraw(sources, [info.path for info in self.infos], counts, seed)
+        super().__init__(seed, EvenDraw(sources, [info.path for info in self.infos], counts, seed))
 
-    def __len__(self) -> int:
-        return len(self._draw)
-
-    def __getitem__(self, item: tuple[int, int]) -> Tensor:
-        """The segment of one (epoch, index).
-
-        Raises:
-            UserError: it and three other items, chosen by the same (epoch, index), cannot be read.
-        """
-        epoch, index = item
-        generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
-
-        def read(chosen: int) -> Tensor:
-            return torch.from_numpy(self._segment(self.infos[self._draw(epoch, chosen)], generator))
-
-        return take_readable(index, len(self), generator, read)
-
-    def _segment(self, info: AudioInfo, generator: np.random.Generator) -> np.ndarray:
+    def _read(self, number: int, generator: np.random.Generator) -> Tensor:
+        info = self.infos[number]
         length = min(self.segment_samples, info.frames)
         wav = read_crop(info, int(generator.integers(info.frames - length + 1)), length)
         if length < self.segment_samples:
             wav = np.pad(wav, (0, self.segment_samples - length), mode="reflect")
         gain = 10.0 ** (generator.uniform(-self.gain_db, self.gain_db) / 20.0)
         peak = float(np.abs(wav).max())
-        return np.clip(wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain), -1.0, 1.0)
+        wav = np.clip(wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain), -1.0, 1.0)
+        return torch.from_numpy(wav)
 
 
 def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
@@ -103,28 +125,6 @@ def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
     sources = [item for item in files if isinstance(item, Source)]
     paths = tuple(item for item in files if isinstance(item, Path))
     return [*sources, Source("", paths, 1.0)] if paths else sources
-
-
-def take_readable(index: int, length: int, generator: np.random.Generator, read: Callable[[int], T]) -> T:
-    """An item, or another one in its place, with a warning, where its file has gone bad since the start.
-
-    Args:
-        index: the item that is wanted.
-        length: number of items to choose others from.
-        generator: chooses the others.
-        read: gives an item; its OSErrors and RuntimeErrors (as soundfile's are) name the file.
-
-    Raises:
-        UserError: it and three others cannot be read.
-    """
-    failed: list[str] = []
-    for attempt in range(1 + OTHER_ITEMS):
-        try:
-            return read(index if attempt == 0 else int(generator.integers(length)))
-        except (OSError, RuntimeError) as error:
-            logger.warning("taking another recording: %s", error)
-            failed.append(str(error))
-    raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {'; '.join(failed)}")
 
 
 def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:

@@ -30,7 +30,7 @@ from data.folder import ALL_SPLITS, index_folder
 from data.manifest import MANIFEST_NAME, read_records, write_records
 from data.mel import MelConfig
 from data.plain import build, one_line, read_json
-from data.segments import AudioSegments, probe_all, read_crop, take_readable
+from data.segments import AudioSegments, DrawnSegments, probe_all, read_crop
 from data.sources import EvenDraw, Source, sources_of_folder, spread
 
 logger = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ class _Pair:
     frames: int
 
 
-class TranslatedSegments(Dataset[dict[str, Tensor]]):
+class TranslatedSegments(DrawnSegments[dict[str, Tensor]]):
     """A translated mel and the very samples of the recording it was made of, as `dataset[epoch, index]`.
 
     Every translated folder has the same part of the items, and within it every source, as :func:`list_sources` in
@@ -244,7 +244,7 @@ class TranslatedSegments(Dataset[dict[str, Tensor]]):
         seconds_per_item: float = 8.0,
     ) -> None:
         self.mel_config, self.segment_frames = mel_config, segment_frames
-        self.seed, self.gain_db = seed, gain_db
+        self.gain_db = gain_db
         groups: dict[tuple[str, str], dict[Path, TranslatedMel]] = {}
         mels: dict[Path, Path] = {}
         for root in folders:
@@ -274,26 +274,13 @@ class TranslatedSegments(Dataset[dict[str, Tensor]]):
             for (top, name), group in groups.items()
         ]
         counts = [max(1, round(info.seconds / seconds_per_item)) for info in infos]
-        self._draw = EvenDraw(self.sources, [info.path for info in infos], counts, seed)
+        super().__init__(seed, EvenDraw(self.sources, [info.path for info in infos], counts, seed))
 
-    def __len__(self) -> int:
-        return len(self._draw)
-
-    def __getitem__(self, item: tuple[int, int]) -> dict[str, Tensor]:
-        """The pair of one (epoch, index); one that cannot be read is replaced by another, with a warning."""
-        epoch, index = item
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        generator = np.random.default_rng((self.seed, epoch, index))
-
-        def read(chosen: int) -> dict[str, Tensor]:
-            pair = self.pairs[self._draw(epoch, chosen)]
-            start = int(generator.integers(pair.frames - self.segment_frames + 1))
-            wav, mel = self.crop(pair, start)
-            gain = float(generator.uniform(-self.gain_db, self.gain_db))
-            return self._amplified(wav, mel, gain)
-
-        return take_readable(index, len(self), generator, read)
+    def _read(self, number: int, generator: np.random.Generator) -> dict[str, Tensor]:
+        pair = self.pairs[number]
+        start = int(generator.integers(pair.frames - self.segment_frames + 1))
+        wav, mel = self.crop(pair, start)
+        return self._amplified(wav, mel, float(generator.uniform(-self.gain_db, self.gain_db)))
 
     def fixed(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """The first crops (wav, mel) of `count` recordings as they are, spread evenly over the sources."""

@@ -1,4 +1,4 @@
-"""Measure how far the style of an example should be drawn to the named styles, and how well examples are recognised.
+"""Measure how far the style of an example should be drawn to the named styles, and how well examples are recognized.
 
 python -m studies.examples --output studies/examples.md
 """
@@ -30,7 +30,7 @@ WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Of the named styles beside the embedding of the example."""
 COLUMNS = (
     "examples from",
-    "recognised",
+    "recognized",
     "weight of the named styles",
     "classified as the example's style",
     "mean spectrum, L1 to the example's",
@@ -85,10 +85,10 @@ def study(
         if not examples:
             continue
         names = [(style, recognise(translator, mel)) for style, mel in examples]
-        recognised = statistics.fmean(named == style for style, named in names)
+        recognized = statistics.fmean(named == style for style, named in names)
         missed[split] = count_missed(names)
         for weight, (heard, distance) in measure(translator, judge, examples, songs, sources).items():
-            known = f"{100 * recognised:.0f} % of {len(examples)}"
+            known = f"{100 * recognized:.0f} % of {len(examples)}"
             lines.append(f"| `{split}` | {known} | {weight:g} | {100 * heard:.0f} % | {distance:.3f} |")
             typer.echo(lines[-1])
     lines += ["", "Taken for another style:", "", *(f"* `{split}`: {text}" for split, text in missed.items())]
