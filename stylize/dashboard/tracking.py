@@ -188,7 +188,8 @@ def make_artifact(content: Content, trial_folder: Path) -> Any:
             for name, kind in PUBLISHED_TABLES.items():
                 if rows := getattr(results, name):
                     Path(work, f"{name}.csv").write_text(format_csv(kind, rows), encoding="utf-8")
-            artifact.add_dir(work)
+            for path in Path(work).iterdir():  # `add_dir` would print what it does
+                artifact.add_file(str(path), path.name)
     return artifact
 
 
