@@ -25,6 +25,7 @@ from stylize.listening.methods import (
 )
 from stylize.listening.stimuli import TARGET_LOUDNESS, check_anchor_rate
 from stylize.models import check_device_name, read_pair
+from stylize.optimize.options import OptimizeOptions
 from stylize.request import SAMPLE_RATES, check_known
 
 FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE = "feedforward", "baseline", "copy-content", "copy-style"
@@ -91,8 +92,8 @@ class BuildOrder:
     model: Path | None = None
     vocoder: Path | None = None
     network: str = "autoencoder"
-    content_weight: float = 0.03
-    iterations: int = 200
+    content_weight: float = OptimizeOptions.content_weight
+    iterations: int = OptimizeOptions.iterations
     device: str = "auto"
     threads: int | None = None
     force: bool = False

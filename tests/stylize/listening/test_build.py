@@ -23,6 +23,7 @@ from stylize.listening.trial import MANIFEST_NAME, Trial, audio_file
 
 if TYPE_CHECKING:
     from stylize.optimize.order import OptimizeOrder
+
     from tests.conftest import TinyModels
     from tests.stylize.listening.conftest import Recordings
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from stylize.optimize.options import OptimizeOptions
 
 from data.errors import UserError
 from data.mel import MelConfig
@@ -22,7 +23,6 @@ from stylize.likeness import Likeness, Sound, timbre_distance
 from stylize.optimize import run as optimize_run
 from stylize.optimize.compare import BUNDLED, CompareOrder, compare, plan_comparison
 from stylize.optimize.comparison import SYSTEMS
-from stylize.optimize.order import OptimizeOrder
 from stylize.optimize.run import OptimizeResult, Reporter
 from training.genre import GenreClassifier
 
@@ -92,10 +92,10 @@ class StandIn:
     """In place of the optimization: content and style on top of each other."""
 
     def __init__(self) -> None:
-        self.orders: list[OptimizeOrder] = []
+        self.orders: list[OptimizeOptions] = []
         self.stopped = "finished"
 
-    def __call__(self, order: OptimizeOrder, reporter: Reporter | None = None) -> OptimizeResult:
+    def __call__(self, order: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
         self.orders.append(order)
         assert order.output is not None
         soundfile.write(order.output, self.mix(order.content, order.style), RATE)
@@ -203,7 +203,7 @@ def test_only_what_the_baseline_needs_is_given_to_it(make_order: MakeOrder) -> N
 def test_ctrl_c_leaves_finished_styles_and_nothing_half_done(
     make_order: MakeOrder, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted_at_the_second(order: OptimizeOrder, reporter: Reporter | None = None) -> OptimizeResult:
+    def interrupted_at_the_second(order: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
         stand_in.stopped = "interrupted" if stand_in.orders else "finished"
         return stand_in(order, reporter)
 

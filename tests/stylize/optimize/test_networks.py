@@ -239,20 +239,20 @@ def test_layers_are_described() -> None:
 
 
 @pytest.mark.parametrize(
-    ("orientation", "dimensions", "in_channels"), [("frequency", 1, 6), ("time", 1, 8), ("2d", 2, 2)]
+    ("layout", "dimensions", "in_channels"), [("frequency", 1, 6), ("time", 1, 8), ("2d", 2, 2)]
 )
-def test_a_random_network_takes_its_shape_from_the_maps(orientation: str, dimensions: int, in_channels: int) -> None:
+def test_a_random_network_takes_its_shape_from_the_maps(layout: str, dimensions: int, in_channels: int) -> None:
     config = RandomNetworkConfig(width=5, kernel=3, seed=3)
-    network = load_network("random", map_shape=(2, 3, 4), orientation=orientation, random=config)
+    network = load_network("random", shape=(2, 3, 4), layout=layout, random=config)
     assert isinstance(network, RandomNetwork)
     assert (network.dimensions, network.in_channels) == (dimensions, in_channels)
     assert (network.config.filters, network.config.seed) == (5, 3)
 
 
 def test_default_widths_and_kernels() -> None:
-    wide = load_network("random", map_shape=(1, 3, 40), orientation="frequency")
+    wide = load_network("random", shape=(1, 3, 40), layout="frequency")
     assert wide.chain["conv_1"].weight.shape == (2048, 3, 11)
-    assert load_network("random", map_shape=(1, 3, 40), orientation="2d").chain["conv_1"].weight.shape == (64, 1, 5, 5)
+    assert load_network("random", shape=(1, 3, 40), layout="2d").chain["conv_1"].weight.shape == (64, 1, 5, 5)
 
 
 def test_a_random_network_survives_its_folder(tmp_path: Path) -> None:
@@ -262,13 +262,13 @@ def test_a_random_network_survives_its_folder(tmp_path: Path) -> None:
     save_network(network, tmp_path / "net")
     document = json.loads((tmp_path / "net" / "config.json").read_text())
     assert document["kind"] == "random-network"
-    loaded = load_network(str(tmp_path / "net"), map_shape=(1, 3, 50), orientation="frequency", representation="stft")
+    loaded = load_network(str(tmp_path / "net"), shape=(1, 3, 50), layout="frequency", representation="stft")
     assert isinstance(loaded, RandomNetwork) and loaded.config == network.config
     x = seeded(1, 3, 50)
     for name, value in network(x, network.layer_names).items():
         assert torch.equal(loaded(x, [name])[name], value)
     with pytest.raises(UserError, match="reads 3 channels in 1 dimensions, the maps have 4 in 1"):
-        load_network(str(tmp_path / "net"), map_shape=(1, 4, 50), orientation="frequency")
+        load_network(str(tmp_path / "net"), shape=(1, 4, 50), layout="frequency")
 
 
 def test_only_random_networks_are_saved(siamese: SiameseFeatures, tmp_path: Path) -> None:
@@ -283,11 +283,11 @@ def test_a_folder_with_foreign_weights(tmp_path: Path) -> None:
         changed = config | {"model": config["model"] | change}
         (tmp_path / "net" / "config.json").write_text(json.dumps(changed))
         with pytest.raises(UserError, match=problem):
-            load_network(str(tmp_path / "net"), map_shape=(1, 3, 50), orientation="frequency")
+            load_network(str(tmp_path / "net"), shape=(1, 3, 50), layout="frequency")
 
 
 def test_the_networks_of_the_project_by_name_and_by_folder(siamese: SiameseFeatures) -> None:
-    fitting = {"map_shape": (1, 192, 40), "orientation": "frequency", "representation": "mel"}
+    fitting = {"map_shape": (1, 192, 40), "layout": "frequency", "representation": "mel"}
     x = seeded(1, 192, 40).abs()
     for network in (
         load_network("siamese", **fitting),  # type: ignore[arg-type]
@@ -303,7 +303,7 @@ def test_an_autoencoder_folder_is_read_by_its_own_loader(tmp_path: Path) -> None
     autoencoder = Autoencoder(AutoencoderConfig(widths=(4, 3), kernels=(3, 3), strides=(1, 2)), MEL_PRESETS["music"])
     autoencoder.save_pretrained(tmp_path / "model", {})
     for name, model in ((str(tmp_path / "model"), None), ("autoencoder", tmp_path / "model")):
-        network = load_network(name, map_shape=(1, 192, 40), orientation="frequency", representation="mel", model=model)
+        network = load_network(name, shape=(1, 192, 40), layout="frequency", representation="mel", model=model)
         assert network.layer_names == ("conv_1", "relu_1", "conv_2", "relu_2")
         assert network(torch.zeros(1, 192, 40), ["relu_2"])["relu_2"].shape == (1, 3, 20)
         assert sees(network, "conv_2", (1, 192, 24)) == network.receptive_field("conv_2") == 5
@@ -320,7 +320,7 @@ def test_an_autoencoder_folder_is_read_by_its_own_loader(tmp_path: Path) -> None
         ("siamese", {"representation": "stft"}, "knows mel spectrograms alone, got the representation stft"),
         ("autoencoder", {"representation": None}, "knows mel spectrograms alone, got a picture"),
         (str(BUNDLED_TRANSLATOR), {"representation": "cqt"}, "siamese knows mel spectrograms alone"),
-        ("siamese", {"orientation": "2d"}, "takes mel bands as channels, got 2d"),
+        ("siamese", {"layout": "2d"}, "takes mel bands as channels, got 2d"),
         ("siamese", {"map_shape": (1, 80, 40)}, "reads 192 channels in 1 dimensions, the maps have 80 in 1"),
         (
             str(BUNDLED_VOCODER),
@@ -335,7 +335,7 @@ def test_an_autoencoder_folder_is_read_by_its_own_loader(tmp_path: Path) -> None
     ],
 )
 def test_networks_that_cannot_be_had(name: str, changes: dict[str, Any], problem: str) -> None:
-    values = {"map_shape": (1, 192, 40), "orientation": "frequency", "representation": "mel", **changes}
+    values = {"map_shape": (1, 192, 40), "layout": "frequency", "representation": "mel", **changes}
     with pytest.raises(UserError, match=problem) as refusal:
         load_network(name, **values)
     assert "\n" not in str(refusal.value)

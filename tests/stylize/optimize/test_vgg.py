@@ -118,7 +118,7 @@ def test_the_hub_cache_is_looked_into_and_nothing_is_fetched(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", None)
-    fitting: dict[str, Any] = {"map_shape": (3, 40, 40), "orientation": "2d"}
+    fitting: dict[str, Any] = {"map_shape": (3, 40, 40), "layout": "2d"}
     with pytest.raises(UserError) as refusal:
         load_network("vgg19", **fitting)
     for part in ("vgg19-dcbb9e9d.pth", str(tmp_path / "hub" / "checkpoints"), "--weights", "--network random"):
@@ -127,10 +127,10 @@ def test_the_hub_cache_is_looked_into_and_nothing_is_fetched(
     (tmp_path / "hub" / "checkpoints" / "vgg19-dcbb9e9d.pth").symlink_to(weight_file)
     found = load_network("vgg19", **fitting)
     assert torch.equal(found.chain["conv1_1"].weight, network.chain["conv1_1"].weight)
-    one_plane = load_network("vgg19", map_shape=(1, 40, 40), orientation="2d", representation="stft")
+    one_plane = load_network("vgg19", shape=(1, 40, 40), layout="2d", representation="stft")
     assert one_plane.in_channels == 3
     with pytest.raises(UserError, match="the maps have 2 in 2"):
-        load_network("vgg19", map_shape=(2, 40, 40), orientation="2d")
+        load_network("vgg19", shape=(2, 40, 40), layout="2d")
 
 
 class Trap:

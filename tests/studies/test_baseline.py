@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from studies.baseline import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
+from studies.baseline_report import QUESTIONS, make_markdown, save_plots, table
 
 from data.errors import UserError
 from stylize.likeness import Likeness, Sound, harmony_similarity
-from stylize.optimize.study import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
-from stylize.optimize.study_report import QUESTIONS, make_markdown, save_plots, table
 
 TINY = {"content_weight": 1.0, "width": 8, "kernel": 3, "iterations": 2, "inverse": "griffin-lim"}
 

@@ -1,4 +1,4 @@
-"""How the autoencoder is trained: damaged mels in, clean mels out, by their L1 distance in decades.
+"""How the autoencoder is trained: damaged mels in, clean mels out, by their L1 distance in log10 units.
 
 Denoising makes features of what belongs together instead of copies of single values (Vincent et al., ICML 2008,
 section 2): noise in every band, and stretches of hidden columns that only their neighbourhood can tell.

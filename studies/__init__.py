@@ -1,0 +1,1 @@
+"""Experiments about the system; nothing of it is installed."""
