@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from studies.baseline import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
-from studies.baseline_report import QUESTIONS, make_markdown, save_plots, table
 
 from data.errors import UserError
+from studies.baseline import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
+from studies.baseline_report import QUESTIONS, make_markdown, save_plots, table
 from stylize.likeness import Likeness, Sound, harmony_similarity
 
 TINY = {"content_weight": 1.0, "width": 8, "kernel": 3, "iterations": 2, "inverse": "griffin-lim"}

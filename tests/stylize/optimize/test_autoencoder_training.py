@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -19,6 +18,7 @@ from data.sources import list_split
 from scripts.command_line import run_command
 from scripts.train_autoencoder import train_autoencoder
 from stylize.optimize.autoencoder import Autoencoder
+from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 from training.config import build, load_config, to_plain
 from training.loop import Trainer, make_accelerator
 

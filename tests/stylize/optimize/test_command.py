@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from stylize.optimize.options import OptimizeOptions
 
 from stylize.cli import main
-from stylize.options import flag
 from stylize.optimize import command
 from stylize.optimize.objective import LossReport, Objective
+from stylize.optimize.options import OptimizeOptions
+from stylize.options import flag
 
 if TYPE_CHECKING:
     from tests.stylize.optimize.conftest import Optimize, RefusedOptimize

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from stylize.optimize.options import OptimizeOptions
 
 from data.errors import UserError
 from data.mel import MelConfig
@@ -23,6 +22,7 @@ from stylize.likeness import Likeness, Sound, timbre_distance
 from stylize.optimize import run as optimize_run
 from stylize.optimize.compare import BUNDLED, CompareOrder, compare, plan_comparison
 from stylize.optimize.comparison import SYSTEMS
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.run import OptimizeResult, Reporter
 from training.genre import GenreClassifier
 

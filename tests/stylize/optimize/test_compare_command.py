@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from stylize.optimize.reporting import Reporter
 
 from data.errors import UserError
 from stylize.cli import main
 from stylize.optimize import compare_command
 from stylize.optimize.compare import CompareOrder
+from stylize.optimize.reporting import Reporter
 
 
 class Table:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from stylize.optimize.options import OptimizeOptions
 from torch import Tensor
 
 from data.audio import read_audio
 from stylize.optimize.engine import Outcome
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import plan_optimization
 from stylize.optimize.representations import make_representation
 from stylize.optimize.transfer import Transfer, choose_network

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stylize.optimize.images import check_readable_image, read_image, read_image_of_size, write_image
 
 from data.errors import UserError
-from stylize.optimize import pictures
+from stylize.optimize import images
+from stylize.optimize.images import check_readable_image, read_image, read_image_of_size, write_image
 
 
 def save(path: Path, values: np.ndarray, **options: object) -> Path:
@@ -106,6 +106,6 @@ def test_files_that_are_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert name in str(refused.value)
         assert "\n" not in str(refused.value)
     check_readable_image(good)
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     with pytest.raises(UserError, match="40 x 40 pixels"):
         check_readable_image(good)

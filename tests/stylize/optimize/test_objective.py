@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from stylize.optimize.options import OptimizeOptions
 from torch import Tensor, nn
 
 from data.errors import UserError
 from stylize.optimize import losses
 from stylize.optimize.engine import optimize
 from stylize.optimize.objective import Objective, StyleTarget, measure_style
+from stylize.optimize.options import OptimizeOptions
 
 options = partial(OptimizeOptions, Path("content.wav"), Path("style.wav"), content_weight=1.0)
 ALL = options(content_weight=0.7, style_weight=1.3, tv_weight=0.11, histogram_weight=0.5, bound_weight=2.0)
@@ -283,8 +283,12 @@ def test_only_the_layers_that_are_needed_are_asked_for() -> None:
     network = TinyNetwork()
     style = style_of(network)
     network.asked.clear()
-    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(content_weight=1.0, style_weight=0.0))(CONTENT)
-    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(content_weight=0.0, style_weight=1.0))(CONTENT)
+    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(style_weight=0.0))(
+        CONTENT
+    )
+    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(content_weight=0.0, style_weight=1.0))(
+        CONTENT
+    )
     assert network.asked == [{"conv_2"}] * 2 + [{"relu_1", "relu_2"}] * 2
 
 
@@ -307,7 +311,7 @@ def test_what_cannot_be_minimized_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to minimize"):
         make(content=None, style=None)
     with pytest.raises(ValueError, match="nothing to minimize"):
-        make(content=None, options=options(content_weight=1.0, style_weight=0.0))
+        make(content=None, options=options(style_weight=0.0))
     with pytest.raises(ValueError, match="measured without histograms"):
         make(style=style_of(network, histogram=False))
     with pytest.raises(ValueError, match="expected equal shapes"):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from stylize.optimize.optimizers import Bounds, Point, _Pair, _precondition, _search_line, adam, lbfgs, project
 from torch import Tensor
+
+from stylize.optimize.optimizers import Bounds, Point, _Pair, _precondition, _search_line, adam, lbfgs, project
 
 Height = Callable[[Tensor], Tensor]
 SHAPE = (1, 5, 8)

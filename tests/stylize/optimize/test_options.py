@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from data.errors import UserError
 from stylize.listening.plan import BuildOrder
 from stylize.optimize.compare import CompareOrder
 from stylize.optimize.options import OptimizeOptions, check_network, check_representation, parse_layers
-
-from data.errors import UserError
 
 FOLDER = Path("some/folder")
 
@@ -85,7 +85,10 @@ def test_the_module_does_without_pytorch() -> None:
         ({"init_std": 0.0}, "got --init-std 0; expected"),
         ({"init_mean": math.nan}, "got --init-mean nan"),
         ({"init_upper": math.inf}, "got --init-upper inf"),
-        ({"init": "truncated-normal", "init_mean": 9.0, "init_std": 1.0}, r"6 standard deviations \(1\) from its mean 9"),
+        (
+            {"init": "truncated-normal", "init_mean": 9.0, "init_std": 1.0},
+            r"6 standard .* \(1\) from its mean 9",
+        ),
         ({"init": "truncated-normal", "init_mean": -9.0, "init_std": 1.0}, r"\(1\) from its mean -9"),
     ],
 )

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from stylize.optimize.options import OptimizeOptions
 
-from data.errors import UserError
 from stylize.optimize import run
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import STYLE_SECONDS, plan_optimization, scan_recording
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from stylize.optimize.images import Panel, save_panels
 
 from data.errors import UserError
+from stylize.optimize.images import Panel, save_panels
 from stylize.optimize.reporting import BarReporter, History, LineReporter, Place, Step, WandbRun, choose_reporter
 
 

@@ -13,15 +13,14 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-from stylize.optimize.options import OptimizeOptions
-from stylize.optimize.reporting import Place, Reporter
 from torch import Tensor
 
 from data.errors import UserError
 from stylize.optimize import transfer
 from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder
-from stylize.optimize.reporting import Step
 from stylize.optimize.objective import Objective
+from stylize.optimize.options import OptimizeOptions
+from stylize.optimize.reporting import Place, Reporter, Step
 from stylize.optimize.run import OptimizeResult, stylize_by_optimization
 from stylize.optimize.transfer import Transfer
 
