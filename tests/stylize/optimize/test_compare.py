@@ -274,7 +274,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_made(
     refuse(make_order(representation="wavelet"), "unknown representation 'wavelet'")
     refuse(make_order(network="autoencoder", representation="cqt"), "autoencoder knows mel")
     refuse(make_order(network="vgg"), "unknown network 'vgg'")
-    refuse(make_order(style_weight=-1.0), "style weight")
+    refuse(make_order(style_weight=-1.0), "--style-weight")
     refuse(make_order(device="tpu"), "tpu")
     for name in ("model", "vocoder", "classifier"):
         refuse(make_order(**{name: tmp_path / "gone"}), f"model folder not found: {tmp_path / 'gone'}")

@@ -62,7 +62,7 @@ def run(files: tuple[Path, Path], **changes: object) -> tuple[Outcome, Tensor, T
 def test_the_default_is_the_autoencoder_from_the_content_by_lbfgs(two_files: tuple[Path, Path]) -> None:
     options = plan_optimization(OptimizeOptions(*two_files)).options
     assert (options.network, options.representation, options.layout) == ("autoencoder", "mel", "frequency")
-    assert (options.start, options.optimizer, options.style_weight) == ("content", "lbfgs", 1.0)
+    assert (options.init, options.optimizer, options.style_weight) == ("content", "lbfgs", 1.0)
     assert 0 < options.content_weight < 0.03  # where the study found the best trade
 
 

@@ -245,7 +245,7 @@ class TestBlocks:
         assert len(starts) == 2
         length = starts[0].shape[-1]
         shared = 2 * length - sum(columns)
-        assert torch.equal(starts[1][..., :shared], outcomes[0].map[..., length - shared :].clamp(min=0))
+        assert torch.equal(starts[1][..., :shared], outcomes[0].result[..., length - shared :].clamp(min=0))
         assert not torch.equal(starts[1][..., shared:], starts[0][..., shared:])
 
 
