@@ -1,4 +1,4 @@
-"""Experiments on the baseline: which of its many settings matter, judged by measures that it does not optimise.
+"""Experiments on the baseline: which of its many settings matter, judged by measures that it does not optimize.
 
 Every case is run on the same pairs of recordings. Results are appended to a file line by line, so that an interrupted
 study goes on where it stopped.

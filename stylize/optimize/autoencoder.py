@@ -70,7 +70,7 @@ class AutoencoderConfig:
 class Autoencoder(nn.Module):
     """Log-mel to few channels at a lower rate, and back.
 
-    There is no normalisation over time, so a column's features depend on its neighbourhood alone and any length will
+    There is no normalization over time, so a column's features depend on its neighborhood alone and any length will
     do. The ReLUs are leaky, so that no channel can die.
 
     Args:
@@ -103,10 +103,10 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        bands, least = self.mel_config.n_mels, self.config.frames_per_code
-        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least:
+        bands, shortest = self.mel_config.n_mels, self.config.frames_per_code
+        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < shortest:
             raise ValueError(
-                f"got a mel of shape {tuple(mel.shape)}, expected (batch, {bands}, at least {least} frames)"
+                f"got a mel of shape {tuple(mel.shape)}, expected (batch, {bands}, at least {shortest} frames)"
             )
         x = scale_mel(mel)
         for layer in self.encoder:
@@ -126,7 +126,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def adapt(self, mel: Tensor) -> None:
-        """Scale and shift the untrained layers so that what follows each has mean 0 and deviation 1 on some data.
+        """Scale and shift the untrained layers so that what follows each has mean 0 and variance 1 on some data.
 
         The data-dependent initialization of arXiv 1602.07868, section 3. Without it all channels follow the loudness at
         first, since the bands of a column rise and fall together. The last layer starts near the mean of each band.
@@ -168,13 +168,13 @@ class Autoencoder(nn.Module):
 
 
 def _standardize(layer: nn.Module, x: Tensor) -> Tensor:
-    """Scale and shift a convolution so that each channel has mean 0 and deviation 1 on `x`; returns its new output."""
+    """Scale and shift a convolution so that each channel has mean 0 and variance 1 on `x`; returns its new output."""
     made = layer(x)
-    mean, deviation = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
-    layer.get_parameter("convolution.weight").div_(deviation[:, None, None])
+    mean, std = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
+    layer.get_parameter("convolution.weight").div_(std[:, None, None])
     bias = layer.get_parameter("convolution.bias")
-    bias.copy_((bias - mean) / deviation)
-    return (made - mean[:, None]) / deviation[:, None]
+    bias.copy_((bias - mean) / std)
+    return (made - mean[:, None]) / std[:, None]
 
 
 def autoencoder_features(autoencoder: Autoencoder) -> MelFeatures:

@@ -48,7 +48,7 @@ def style_loss(gram: Tensor, target_gram: Tensor) -> Tensor:
 
 
 def total_variation(x: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours down the rows plus that along the columns.
+    """Mean absolute difference of neighbors down the rows plus that along the columns.
 
     The anisotropic total variation of Rudin, Osher and Fatemi (1992), as a mean. A direction with a
     single row or column adds nothing.

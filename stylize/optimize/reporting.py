@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -152,15 +152,8 @@ def choose_reporter(iterations: int) -> Reporter:
     return BarReporter(iterations, console) if console.is_terminal else LineReporter(iterations)
 
 
-@dataclass(frozen=True)
-class HistoryRow:
-    """One iteration.
-
-    Args:
-        block: number of the block of the recording, from 1.
-        channel: number of the channel, from 1.
-        step: its terms are relative losses before their weights.
-    """
+class HistoryRow(NamedTuple):
+    """One iteration; blocks and channels count from 1."""
 
     block: int
     channel: int

@@ -60,7 +60,7 @@ class Representation(ABC):
     def frames(self, length: int) -> int:
         """Columns of the spectrogram of so many samples."""
 
-    @abstractmethod
+    @torch.no_grad()
     def encode(self, wav: Tensor) -> Tensor:
         """The spectrogram of a signal; what it lacks to a whole frame is silence.
 
@@ -70,8 +70,11 @@ class Representation(ABC):
         Raises:
             ValueError: not 1-D, or empty.
         """
+        if wav.ndim != 1 or not len(wav):
+            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
+        return self._encode(wav.float().to(self.device))[None]
 
-    @abstractmethod
+    @torch.no_grad()
     def decode(self, spectrogram: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         """The signal of a spectrogram; the same arguments give the same signal.
 
@@ -95,28 +98,16 @@ class Representation(ABC):
         Raises:
             ValueError: another shape, or too few frames for the length.
         """
-
-
-class _TransformRepresentation(Representation):
-    """Checks, devices and joins around the transform of a subclass."""
-
-    @torch.no_grad()
-    def encode(self, wav: Tensor) -> Tensor:
-        if wav.ndim != 1 or not len(wav):
-            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
-        return self._encode(wav.float().to(self.device))[None]
-
-    @torch.no_grad()
-    def decode(self, spectrogram: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         if spectrogram.ndim != 3 or spectrogram.shape[:2] != (1, self.rows):
             raise ValueError(f"expected a spectrogram (1, {self.rows}, frames), got {tuple(spectrogram.shape)}")
         longest = spectrogram.shape[2] * self.hop_length
         if not 0 < length <= longest:
-            raise ValueError(f"got {length} samples for {spectrogram.shape[2]} frames, expected 1 to {longest}")
+            frames = spectrogram.shape[2]
+            raise ValueError(f"got a length of {length} samples for {frames} frames, expected 1 to {longest}")
         known = None if start_wav is None else start_wav[:length].detach().float()
         here = None if known is None or not len(known) else known.to(self.device)
-        wav = self._decode(spectrogram[0].detach().float().to(self.device).clamp(min=0.0), length, here, first_frame)
-        wav = wav.float().cpu()
+        positive = spectrogram[0].detach().float().to(self.device).clamp(min=0.0)
+        wav = self._decode(positive, length, here, first_frame).float().cpu()
         return wav if known is None else join(known.cpu(), wav)
 
     @abstractmethod
@@ -128,7 +119,7 @@ class _TransformRepresentation(Representation):
         """(rows, frames) -> (length,)."""
 
 
-class _ShortTimeRepresentation(_TransformRepresentation):
+class _ShortTimeRepresentation(Representation):
     """What rests on a short-time Fourier transform.
 
     Args:
@@ -248,7 +239,7 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
         return wav[:length]
 
 
-class ConstantQ(_TransformRepresentation):
+class ConstantQ(Representation):
     """log(1 + scale * |constant-Q transform|), natural, as librosa computes it, on the CPU.
 
     24 bins in each of eight octaves from C1 (32.7 Hz). The highest bins see less than a millisecond, so the hop is as

@@ -27,30 +27,19 @@ MAX_UNIFORM = 0.1
 
 
 @dataclass(frozen=True)
-class Layers:
-    """Which layers make the content and the style, and their weights."""
-
-    content: dict[str, float]
-    style: dict[str, float]
-
-    def describe(self) -> str:
-        """In one line."""
-        parts = [f"{kind} {', '.join(layers)}" for kind, layers in vars(self).items() if layers]
-        return "; ".join(parts)
-
-
-@dataclass(frozen=True)
 class ChosenNetwork:
     """A network and what is taken from it.
 
     Args:
         network: on the device of the spectrograms or pictures.
-        layers: those whose terms have a weight.
+        content_layers: those that make the content, and their weights; none where the content has no weight.
+        style_layers: the same for the style.
         description: in one line.
     """
 
     network: FeatureNetwork
-    layers: Layers
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
     description: str
 
 
@@ -74,13 +63,14 @@ def choose_network(options: OptimizeOptions, shape: Shape, device: torch.device,
     representation = None if is_picture else options.representation
     network = _load(options, name, shape, str(options.layout), representation).to(device)
     weights = options.term_weights
-    layers = Layers(
-        (options.content_layers or network.default_content_layers) if weights["content"] else {},
-        (options.style_layers or network.default_style_layers) if weights["style"] or weights["histogram"] else {},
-    )
-    for chosen in (options.content_layers, options.style_layers, layers.content, layers.style):
-        network.check_layers(chosen or {})
-    return ChosenNetwork(network, layers, f"network {name}{reason}; {layers.describe()}")
+    content = options.content_layers or network.default_content_layers
+    style = options.style_layers or network.default_style_layers
+    for layers in (content, style):
+        network.check_layers(layers)
+    content = content if weights["content"] else {}
+    style = style if weights["style"] or weights["histogram"] else {}
+    used = [f"{kind} {', '.join(layers)}" for kind, layers in (("content", content), ("style", style)) if layers]
+    return ChosenNetwork(network, content, style, f"network {name}{reason}; {'; '.join(used)}")
 
 
 def _load(options: OptimizeOptions, name: str, shape: Shape, layout: str, representation: str | None) -> FeatureNetwork:
@@ -121,7 +111,7 @@ def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: 
     Raises:
         UserError: the length that is needed is named.
     """
-    layers = {**chosen.layers.content, **chosen.layers.style}
+    layers = {**chosen.content_layers, **chosen.style_layers}
     deepest = max(layers, key=chosen.network.receptive_field)
     needed = chosen.network.receptive_field(deepest)
     columns = shape[2]
@@ -205,13 +195,13 @@ class Transfer:
         self._hard_bounds, self._soft_bounds = hard_bounds, soft_bounds
         self._style_peak = float(style.max())
         self._style: StyleTarget | None = None
-        if chosen.layers.style:
+        if chosen.style_layers:
             if options.layout == "time":
                 style = fit_columns(style, shape[2])
             planes, rows, columns = style.shape
             layout = self._make_layout((planes, rows, columns))
             histogram = options.histogram_weight > 0
-            self._style = measure_style(chosen.network, layout, style, chosen.layers.style, histogram)
+            self._style = measure_style(chosen.network, layout, style, chosen.style_layers, histogram)
 
     def _make_layout(self, shape: Shape) -> Layout:
         """What the network is given."""
@@ -247,7 +237,7 @@ class Transfer:
             layout=self._layout,
             content=content if options.content_weight else None,
             style=self._style,
-            content_layers=self._chosen.layers.content,
+            content_layers=self._chosen.content_layers,
             options=options,
             bounds=self._soft_bounds,
         )

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig
 
 from data.errors import UserError
 from scripts.benchmark import benchmark
@@ -33,6 +32,7 @@ from stylize.benchmark import (
 )
 from stylize.optimize import speed
 from stylize.optimize.losses import gram_matrix
+from stylize.optimize.networks import RandomNetwork, RandomNetworkConfig
 
 PLAN = BenchmarkPlan(seconds=0.3, repeats=3, threads=3, memory_minutes=(0.01, 0.03), start_seconds=0.25)
 FIGURES: dict[str, Any] = {

@@ -19,6 +19,7 @@ class Loudness(Representation):
 
     name, sample_rate, hop_length, rows = "loudness", 100, 4, 1
     device = torch.device("cpu")
+    _encode = _decode = None  # type: ignore[assignment]
 
     def __init__(self, seam: float = 0.0) -> None:
         self.seam = seam
