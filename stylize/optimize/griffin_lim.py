@@ -61,7 +61,7 @@ class GriffinLimConfig:
     """How long and how boldly phases are sought.
 
     Args:
-        iterations: analyzes and syntheses.
+        iterations: analyses and syntheses.
         momentum: how far each goes on in the direction of the one before.
         seed: of the phases of the first frame.
     """
@@ -72,7 +72,11 @@ class GriffinLimConfig:
 
 
 def recover_waveform(
-    magnitude: Tensor, space: PhaseSpace, config: GriffinLimConfig, known: KnownStart | None = None
+    magnitude: Tensor,
+    space: PhaseSpace,
+    config: GriffinLimConfig,
+    known: KnownStart | None = None,
+    phase: Tensor | None = None,
 ) -> Tensor:
     """A waveform whose magnitudes are about the given ones; the same arguments give the same waveform.
 
@@ -81,23 +85,12 @@ def recover_waveform(
         space: the transform that the magnitudes are of.
         config: iterations, momentum, seed.
         known: the beginning, where it is known.
+        phase: to start from; None for :func:`first_phases`.
 
     Shape:
-        magnitude (rows, frames) -> (samples,), what `space.synthesize` gives.
+        magnitude, phase (rows, frames) -> (samples,), what `space.synthesize` gives.
     """
-    phase = first_phases(magnitude, space, config.seed, known)
-    return alternate(magnitude, phase, space, config, known)
-
-
-def alternate(
-    magnitude: Tensor, phase: Tensor, space: PhaseSpace, config: GriffinLimConfig, known: KnownStart | None = None
-) -> Tensor:
-    """The iterations: synthesize, put back what is known, analyze, restore the magnitudes.
-
-    Shape:
-        magnitude, phase (rows, frames) -> (samples,).
-    """
-    spectrum = torch.polar(magnitude, phase)
+    spectrum = torch.polar(magnitude, first_phases(magnitude, space, config.seed, known) if phase is None else phase)
     previous = torch.zeros_like(spectrum)
     for _ in range(config.iterations):
         wav = space.synthesize(spectrum)

@@ -21,11 +21,7 @@ MAX_PIXELS = 100_000_000
 
 
 def check_readable_image(path: Path) -> None:
-    """Decode a picture once, to be sure of it.
-
-    Raises:
-        UserError: missing, a folder, no picture, damaged, too large.
-    """
+    """Decode a picture once; UserError where it is missing, a folder, no picture, damaged or too large."""
     _open(path)
 
 
@@ -38,9 +34,6 @@ def read_image(path: Path, max_side: int) -> np.ndarray:
 
     Returns:
         (3, height, width), float32 in [0, 1].
-
-    Raises:
-        UserError: as :func:`check_readable_image`.
     """
     image = _open(path)
     scale = max_side / max(image.size)
@@ -50,25 +43,12 @@ def read_image(path: Path, max_side: int) -> np.ndarray:
 
 
 def read_image_of_size(path: Path, height: int, width: int) -> np.ndarray:
-    """Read a picture and stretch it to a size, (3, height, width), float32 in [0, 1].
-
-    Raises:
-        UserError: as :func:`check_readable_image`.
-    """
+    """Read a picture and stretch it to a size, (3, height, width), float32 in [0, 1]."""
     return _as_array(_open(path).resize((width, height)))
 
 
 def write_image(path: Path, picture: np.ndarray) -> None:
-    """Write a PNG file atomically.
-
-    Args:
-        path: the file.
-        picture: (3, height, width); values beyond [0, 1] are cut off.
-
-    Raises:
-        ValueError: another shape, or values that are not finite.
-        UserError: the disk is full or fails.
-    """
+    """Write a PNG file of a picture, (3, height, width); values beyond [0, 1] are cut off."""
     from PIL import Image
 
     if picture.ndim != 3 or picture.shape[0] != 3:
@@ -140,9 +120,6 @@ def save_panels(path: Path, panels: list[Panel]) -> None:
     Args:
         path: of the PNG file.
         panels: all of one kind.
-
-    Raises:
-        UserError: the disk is full or fails.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Networks whose layers say what a spectrogram or picture is like: random ones, those of this project, and VGG-19."""
+"""Networks whose layers say what a spectrogram or picture is like: random ones, and those trained on mel columns."""
 
 from __future__ import annotations
 
@@ -6,29 +6,22 @@ import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from data.errors import UserError
-from data.mel import MEL_PRESETS, MelConfig
+from data.mel import MelConfig
 from data.plain import check_range
-from stylize.models import BUNDLED_TRANSLATOR
-from stylize.optimize.layout import Shape, network_shape
-from stylize.optimize.options import NETWORKS, check_network, check_network_name
 from training.config import build, to_plain
-from training.pretrained import load_module, read_model_config, save_pretrained
-from travelgan import Siamese, Translator
+from training.pretrained import load_module, save_pretrained
+from travelgan import Siamese
 from travelgan.layers import reflect_pad, scale_mel
 
 RANDOM_KIND = "random-network"
 MAX_WEIGHTS = 1 << 28
 """Of a random network: a gigabyte."""
-
-FOLDER_NETWORKS = {RANDOM_KIND: "random", "autoencoder": "autoencoder", "translator": "siamese"}
-"""Kinds of model folder that hold a network, and its name."""
 
 
 class FeatureNetwork(nn.Module):
@@ -330,73 +323,3 @@ def siamese_features(siamese: Siamese, mel_config: MelConfig) -> MelFeatures:
         for kind in ("conv", "relu") if block == 1 else ("conv", "norm", "relu"):
             chain[f"{kind}_{block}"] = next(trunk)
     return MelFeatures(chain, blocks, mel_config)
-
-
-def load_network(
-    name_or_folder: str,
-    *,
-    shape: Shape,
-    layout: str,
-    representation: str | None = None,
-    random: Mapping[str, Any] | None = None,
-    weights: Path | None = None,
-    model: Path | None = None,
-) -> FeatureNetwork:
-    """A network for spectrograms or pictures of a shape, on the CPU.
-
-    Args:
-        name_or_folder: `random`, `autoencoder`, `siamese`, `vgg19`, or a model folder.
-        shape: planes, rows, columns of the content.
-        layout: `frequency`, `time` or `2d`.
-        representation: `mel`, `stft` or `cqt`; None for pictures.
-        random: fields of :class:`RandomNetworkConfig` that differ from its defaults.
-        weights: weight file of VGG-19.
-        model: folder of the translator (for `siamese`) or autoencoder in place of the bundled one.
-
-    Raises:
-        UserError: an unknown name, a network that does not fit, missing or foreign weights.
-    """
-    name, folder = name_or_folder, model
-    if name not in NETWORKS:
-        check_network_name(name)
-        folder = Path(name)
-        kind = read_model_config(folder)["kind"]
-        if kind not in FOLDER_NETWORKS:
-            raise UserError(f"{folder} holds a {kind}; a network is a folder of: {', '.join(FOLDER_NETWORKS)}")
-        name = FOLDER_NETWORKS[kind]
-    check_network(name, representation, layout, weights, model)
-    wanted = network_shape(layout, shape)
-    network = _load(name, folder, wanted, random or {}, weights)
-    repeated = name == "vgg19" and shape[0] == 1  # one plane is repeated
-    if (network.dimensions, network.in_channels) != wanted and not repeated:
-        raise UserError(
-            f"the network {name_or_folder} reads {network.in_channels} channels in {network.dimensions} dimensions, "
-            f"the input has {wanted[1]} in {wanted[0]}; choose another network, representation or layout"
-        )
-    return network
-
-
-def _load(
-    name: str, folder: Path | None, shape: tuple[int, int], random: Mapping[str, Any], weights: Path | None
-) -> FeatureNetwork:
-    if name == "vgg19":
-        from stylize.optimize.vgg import load_vgg19
-
-        return load_vgg19(weights)
-    if name == "random" and folder is not None:
-        return RandomNetwork.from_pretrained(folder)
-    if name == "random":
-        config = {**random, "dimensions": shape[0], "in_channels": shape[1]}
-        return RandomNetwork(build(RandomNetworkConfig, config, "random network"))
-    if name == "autoencoder":
-        from stylize.optimize.autoencoder import BUNDLED_AUTOENCODER, Autoencoder, autoencoder_features
-
-        folder = folder or BUNDLED_AUTOENCODER
-        network = autoencoder_features(Autoencoder.from_pretrained(folder))
-    else:
-        folder = folder or BUNDLED_TRANSLATOR
-        translator = Translator.from_pretrained(folder)
-        network = siamese_features(translator.siamese, translator.mel_config)
-    if difference := MEL_PRESETS["music"].describe_difference(network.mel_config):
-        raise UserError(f"the {name} of {folder} has another mel front-end (wanted / its): {difference}")
-    return network

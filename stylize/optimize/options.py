@@ -197,9 +197,6 @@ def parse_layers(flag: str, text: str) -> dict[str, float]:
 
     Returns:
         the weight of each layer; 1 where none is written.
-
-    Raises:
-        UserError: no name, a layer twice, weights that are no numbers above 0.
     """
     layers: dict[str, float] = {}
     for part in text.split(","):
@@ -224,9 +221,6 @@ def check_representation(name: str, inverse: str = "auto", vocoder: Path | None 
         name: `mel`, `stft` or `cqt`.
         inverse: `auto` is the vocoder for mel and Griffin-Lim for the others.
         vocoder: a model folder in place of the bundled vocoder.
-
-    Raises:
-        UserError: unknown names; a vocoder for what is no mel, or beside Griffin-Lim.
     """
     check_choice("representation", name, REPRESENTATIONS)
     check_choice("inverse", inverse, INVERSES)
@@ -238,11 +232,7 @@ def check_representation(name: str, inverse: str = "auto", vocoder: Path | None 
 
 
 def check_network_name(name: str) -> None:
-    """Refuse what is neither the name of a network nor a folder.
-
-    Raises:
-        UserError: the known names are listed.
-    """
+    """Refuse what is neither the name of a network nor a folder."""
     if Path(name).is_file() and name not in NETWORKS:
         raise UserError(f"{name} is a file; a model is a folder")
     if not Path(name).is_dir():
@@ -260,10 +250,6 @@ def check_network(
         layout: one of :data:`LAYOUTS`.
         weights: file for VGG-19.
         model: folder in place of the bundled translator or autoencoder.
-
-    Raises:
-        UserError: an unknown layout, or one that the network does not have; input that it was not trained on;
-            weights or a model for a network that takes none.
     """
     check_choice("layout", layout, LAYOUTS)
     if weights is not None and network != "vgg19":

@@ -180,11 +180,7 @@ class History:
         return list(dict.fromkeys(name for row in self.rows for name in row.step.terms))
 
     def write_csv(self, path: Path) -> None:
-        """Write one line for each iteration, with `COLUMNS` and one column for each term.
-
-        Raises:
-            UserError: the disk is full or fails.
-        """
+        """Write one line for each iteration, with `COLUMNS` and one column for each term."""
         terms = self.terms
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -198,11 +194,7 @@ class History:
             stream.write(text.getvalue().encode())
 
     def save_curves(self, path: Path) -> None:
-        """Draw the total and each term over the iterations, on a logarithmic scale; blocks stand side by side.
-
-        Raises:
-            UserError: the disk is full or fails.
-        """
+        """Draw the total and each term over the iterations, on a logarithmic scale; blocks stand side by side."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 

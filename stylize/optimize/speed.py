@@ -15,10 +15,11 @@ from data.audio import read_audio
 from stylize.benchmark import CommandRun, run_measured, time_in_turns, write_long_song
 from stylize.optimize.engine import optimize
 from stylize.optimize.layout import make_layout
-from stylize.optimize.networks import FeatureNetwork, RandomNetwork, RandomNetworkConfig, load_network
+from stylize.optimize.networks import FeatureNetwork, RandomNetwork, RandomNetworkConfig
 from stylize.optimize.objective import Objective, measure_style
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.representations import make_representation
+from stylize.optimize.transfer import load_network
 
 PLAIN = "plain loop"
 DEFAULT_NETWORK = "autoencoder (default)"

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from data.errors import UserError
+from data.mel import MEL_PRESETS
+from stylize.models import BUNDLED_TRANSLATOR
+from stylize.optimize.autoencoder import BUNDLED_AUTOENCODER, Autoencoder, autoencoder_features
 from stylize.optimize.engine import CONVERGED, FINISHED, INTERRUPTED, Outcome, optimize
-from stylize.optimize.layout import Layout, Shape, fit_columns, make_layout
-from stylize.optimize.networks import FeatureNetwork, describe_layers, load_network
+from stylize.optimize.layout import Layout, Shape, fit_columns, make_layout, network_shape
+from stylize.optimize.networks import (
+    RANDOM_KIND,
+    FeatureNetwork,
+    RandomNetwork,
+    RandomNetworkConfig,
+    describe_layers,
+    siamese_features,
+)
 from stylize.optimize.objective import Objective, StyleTarget, measure_style
-from stylize.optimize.options import RANDOM_OPTIONS, OptimizeOptions
+from stylize.optimize.options import NETWORKS, RANDOM_OPTIONS, OptimizeOptions, check_network, check_network_name
 from stylize.optimize.reporting import Step
 from stylize.optimize.representations import UnitScale, make_representation
-from stylize.optimize.vgg import HUB_FILE
+from stylize.optimize.vgg import HUB_FILE, load_vgg19
+from training.config import build
+from training.pretrained import read_model_config
+from travelgan import Translator
 
 GOOD_ENDS = (FINISHED, CONVERGED)
 """How an optimization ends that was neither interrupted nor failed."""
+
+FOLDER_NETWORKS = {RANDOM_KIND: "random", "autoencoder": "autoencoder", "translator": "siamese"}
+"""Kinds of model folder that hold a network, and its name."""
 
 MAX_UNIFORM = 0.1
 """Upper end of a uniform init."""
@@ -41,6 +58,72 @@ class ChosenNetwork:
     content_layers: dict[str, float]
     style_layers: dict[str, float]
     description: str
+
+
+def load_network(
+    name_or_folder: str,
+    *,
+    shape: Shape,
+    layout: str,
+    representation: str | None = None,
+    random: Mapping[str, Any] | None = None,
+    weights: Path | None = None,
+    model: Path | None = None,
+) -> FeatureNetwork:
+    """A network for spectrograms or pictures of a shape, on the CPU.
+
+    Args:
+        name_or_folder: `random`, `autoencoder`, `siamese`, `vgg19`, or a model folder.
+        shape: planes, rows, columns of the content.
+        layout: `frequency`, `time` or `2d`.
+        representation: `mel`, `stft` or `cqt`; None for pictures.
+        random: fields of :class:`RandomNetworkConfig` that differ from its defaults.
+        weights: weight file of VGG-19.
+        model: folder of the translator (for `siamese`) or autoencoder in place of the bundled one.
+
+    Raises:
+        UserError: an unknown name, a network that does not fit, missing or foreign weights.
+    """
+    name, folder = name_or_folder, model
+    if name not in NETWORKS:
+        check_network_name(name)
+        folder = Path(name)
+        kind = read_model_config(folder)["kind"]
+        if kind not in FOLDER_NETWORKS:
+            raise UserError(f"{folder} holds a {kind}; a network is a folder of: {', '.join(FOLDER_NETWORKS)}")
+        name = FOLDER_NETWORKS[kind]
+    check_network(name, representation, layout, weights, model)
+    wanted = network_shape(layout, shape)
+    network = _load_named(name, folder, wanted, random or {}, weights)
+    repeated = name == "vgg19" and shape[0] == 1  # one plane is repeated
+    if (network.dimensions, network.in_channels) != wanted and not repeated:
+        raise UserError(
+            f"the network {name_or_folder} reads {network.in_channels} channels in {network.dimensions} dimensions, "
+            f"the input has {wanted[1]} in {wanted[0]}; choose another network, representation or layout"
+        )
+    return network
+
+
+def _load_named(
+    name: str, folder: Path | None, shape: tuple[int, int], random: Mapping[str, Any], weights: Path | None
+) -> FeatureNetwork:
+    if name == "vgg19":
+        return load_vgg19(weights)
+    if name == "random" and folder is not None:
+        return RandomNetwork.from_pretrained(folder)
+    if name == "random":
+        config = {**random, "dimensions": shape[0], "in_channels": shape[1]}
+        return RandomNetwork(build(RandomNetworkConfig, config, "random network"))
+    if name == "autoencoder":
+        folder = folder or BUNDLED_AUTOENCODER
+        network = autoencoder_features(Autoencoder.from_pretrained(folder))
+    else:
+        folder = folder or BUNDLED_TRANSLATOR
+        translator = Translator.from_pretrained(folder)
+        network = siamese_features(translator.siamese, translator.mel_config)
+    if difference := MEL_PRESETS["music"].describe_difference(network.mel_config):
+        raise UserError(f"the {name} of {folder} has another mel front-end (wanted / its): {difference}")
+    return network
 
 
 def choose_network(options: OptimizeOptions, shape: Shape, device: torch.device, is_picture: bool) -> ChosenNetwork:

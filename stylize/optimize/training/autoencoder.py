@@ -83,10 +83,10 @@ class AutoencoderTraining:
     start_from: str | None = None
 
     def __post_init__(self) -> None:
-        shortest = max(self.network.frames_per_code, 1 + self.mel.context // self.mel.hop_length)
+        frames = max(self.network.frames_per_code, 1 + self.mel.context // self.mel.hop_length)
         for name in ("segment_frames", "validation_frames"):
-            if getattr(self.data, name) < shortest:
-                raise ValueError(f"{name} is {getattr(self.data, name)}; network and mel need {shortest} or more")
+            if getattr(self.data, name) < frames:
+                raise ValueError(f"{name} is {getattr(self.data, name)}; network and mel need at least {frames} frames")
 
 
 class AutoencoderExperiment(Experiment):

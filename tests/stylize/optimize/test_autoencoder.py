@@ -20,7 +20,8 @@ from stylize.optimize.autoencoder import (
     AutoencoderConfig,
     autoencoder_features,
 )
-from stylize.optimize.networks import FeatureNetwork, load_network
+from stylize.optimize.networks import FeatureNetwork
+from stylize.optimize.transfer import load_network
 from training.pretrained import save_pretrained
 
 CONFIG = AutoencoderConfig(widths=(10, 6, 4), kernels=(5, 3, 3), strides=(1, 2, 2))

@@ -19,9 +19,9 @@ from stylize.optimize.networks import (
     RandomNetwork,
     RandomNetworkConfig,
     describe_layers,
-    load_network,
     siamese_features,
 )
+from stylize.optimize.transfer import load_network
 from travelgan import Translator
 from travelgan.layers import scale_mel
 
