@@ -38,14 +38,12 @@ class Representation(ABC):
     """A way from sound to a spectrogram and back.
 
     Attributes:
-        name: as the user knows it.
         sample_rate: of the sound, Hz.
         hop_length: samples between frames.
         rows: frequency bins.
         device: where spectrograms are computed.
     """
 
-    name: str
     sample_rate: int = 22050
     hop_length: int
     rows: int
@@ -56,9 +54,9 @@ class Representation(ABC):
     def context_samples(self) -> int:
         """Samples on either side of a sample in which its encoding can be seen."""
 
-    @abstractmethod
     def frames(self, length: int) -> int:
-        """Columns of the spectrogram of so many samples."""
+        """Columns of the spectrogram of so many samples: one for every hop, and the first."""
+        return 1 + length // self.hop_length
 
     @torch.no_grad()
     def encode(self, wav: Tensor) -> Tensor:
@@ -169,16 +167,10 @@ class LogMagnitude(_ShortTimeRepresentation):
         griffin_lim: the inverse's iterations.
     """
 
-    name = "stft"
-
     def __init__(self, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None) -> None:
         config = MelConfig(n_fft=2048, win_length=2048, hop_length=512)  # its mel bands are not used
         super().__init__(config, config.n_fft // 2, device, griffin_lim or GriffinLimConfig())
         self.rows = config.n_fft // 2 + 1
-
-    def frames(self, length: int) -> int:
-        """One for every hop, and the first."""
-        return 1 + length // self.hop_length
 
     def _encode(self, wav: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(wav, (self._margin, self._margin))
@@ -199,8 +191,6 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
     Raises:
         UserError: the vocoder understands other mels.
     """
-
-    name = "mel"
 
     def __init__(
         self,
@@ -252,7 +242,6 @@ class ConstantQ(Representation):
         griffin_lim: the inverse's iterations.
     """
 
-    name = "cqt"
     hop_length = 128
     rows = 192
 
@@ -282,10 +271,6 @@ class ConstantQ(Representation):
     def context_samples(self) -> int:
         """Half of the longest filter."""
         return self._reach
-
-    def frames(self, length: int) -> int:
-        """One for every hop, and the first."""
-        return 1 + length // self.hop_length
 
     def _encode(self, wav: Tensor) -> Tensor:
         magnitude = np.abs(self._analyze(wav.cpu().numpy()))
