@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,20 +170,7 @@ def _check_written(options: OptimizeOptions, output: Path) -> None:
         if picture is not None:
             check_picture(picture, options.force)
     if options.history is not None:
-        _check_history(options.history, options.force)
-
-
-def _check_history(path: Path, force: bool) -> None:
-    if path.suffix.lower() != ".csv":
-        raise UserError(f"{path} does not end in .csv; the history is a CSV file")
-    if not path.parent.is_dir():
-        raise UserError(f"folder not found: {path.parent}; create it first")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the name of a CSV file in it")
-    if path.exists() and not force:
-        raise UserError(f"{path} exists; use --force to overwrite it")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"folder is not writable: {path.parent}")
+        check_picture(options.history, options.force, "CSV")
 
 
 def _plan_sound(options: OptimizeOptions, output: Path) -> Plan:
@@ -206,21 +192,12 @@ def _plan_sound(options: OptimizeOptions, output: Path) -> Plan:
 
 
 def scan_recording(path: Path) -> Recording:
-    """Decode a whole file once.
-
-    Raises:
-        UserError: as :func:`data.audio.scan_audio`.
-    """
+    """Decode a whole file once; errors as :func:`data.audio.scan_audio`."""
     with AudioReader(path) as reader:
         left = round(STYLE_SECONDS * reader.info.sample_rate)
         one_signal, peak = True, 0.0
-        for block in _iterate(reader):
+        while (block := reader.read(65536)).size:
             one_signal = one_signal and bool((block == block[:1]).all())
             peak = max(peak, float(np.abs(block[:, : max(left, 0)]).max(initial=0.0)))
             left -= block.shape[1]
         return Recording(dataclasses.replace(reader.info, frames=reader.decoded_frames), one_signal, peak)
-
-
-def _iterate(reader: AudioReader) -> Iterable[np.ndarray]:
-    while (block := reader.read(65536)).size:
-        yield block
