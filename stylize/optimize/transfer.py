@@ -113,7 +113,7 @@ def _load_named(
         return RandomNetwork.from_pretrained(folder)
     if name == "random":
         config = {**random, "dimensions": shape[0], "in_channels": shape[1]}
-        return RandomNetwork(build(RandomNetworkConfig, config, "random network"))
+        return RandomNetwork(build(RandomNetworkConfig, config, "--layers, --width, --kernel"))
     if name == "autoencoder":
         folder = folder or BUNDLED_AUTOENCODER
         network = autoencoder_features(Autoencoder.from_pretrained(folder))
