@@ -19,7 +19,7 @@ def train_autoencoder(
     device: Device = "auto",
 ) -> None:
     """Train an autoencoder; checkpoints, metrics, samples and the best model are left in the run folder."""
-    from stylize.optimize.autoencoder_experiment import AutoencoderExperiment, AutoencoderTraining
+    from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 
     train(config, AutoencoderTraining, AutoencoderExperiment, overrides, run, max_minutes, device)
 

@@ -30,9 +30,9 @@ def study(
     """Run every case on every pair, then write tables and plots."""
     import torch
 
+    from studies.baseline import COPY_CONTENT, COPY_STYLE, Study, choose_pairs, make_cases
+    from studies.baseline_report import QUESTIONS, make_markdown, save_plots
     from stylize.likeness import Likeness
-    from stylize.optimize.study import COPY_CONTENT, COPY_STYLE, Study, choose_pairs, make_cases
-    from stylize.optimize.study_report import QUESTIONS, make_markdown, save_plots
 
     chosen = [name.strip() for name in questions.split(",") if name.strip()] or list(QUESTIONS)
     if unknown := sorted(set(chosen) - set(QUESTIONS)):
@@ -44,7 +44,7 @@ def study(
     found = choose_pairs(corpus, work, pairs, seconds)
     total = len({case.key for case in cases}) * len(found)
     print(f"{len(cases)} cases on {len(found)} pairs of {seconds:g} s: {total} optimizations", flush=True)
-    done = Study(found, work, Likeness.from_pretrained(), say=lambda text: print(text, flush=True))
+    done = Study(found, work, Likeness.from_pretrained(), progress=lambda text: print(text, flush=True))
     done.run(cases)
     means = {key: done.mean(key) for key in (COPY_CONTENT, COPY_STYLE, *dict.fromkeys(case.key for case in cases))}
     output.mkdir(exist_ok=True)

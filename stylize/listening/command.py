@@ -50,6 +50,7 @@ def _names(text: str) -> tuple[str, ...]:
 @listen_app.command()
 @with_options(BuildOptions)
 def build(
+    options: dict[str, Any],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trial; made.")],
     systems: Annotated[
         str, typer.Option(help=f"Separated by commas: {', '.join(KNOWN_SYSTEMS)}, or NAME=FOLDER of sounds or a model.")
@@ -62,7 +63,6 @@ def build(
         list[Path] | None,
         typer.Option(help="Examples of the styles; default: other songs of the corpus, else the bundled ones."),
     ] = None,
-    **options: Any,
 ) -> int:
     """Render every system on every song; equal length and loudness, blind names, one manifest."""
     from stylize.listening.build import build_trial

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from data.audio import AudioInfo, probe_audio
 from data.audio_folder import list_audio
@@ -33,8 +31,8 @@ from stylize.listening.stimuli import TARGET_LOUDNESS, check_anchor_rate
 from stylize.listening.trial import ANSWERS_NAME, AUDIO_FOLDER, MANIFEST_NAME
 from stylize.mixture import check_known
 from stylize.models import check_device_name, read_pair
-from stylize.optimize.order import OptimizeOrder
-from stylize.options import check_options
+from stylize.optimize.options import OptimizeOptions
+from stylize.options import POSITIVE, WEIGHT, between, check_options, option
 from stylize.request import SAMPLE_RATES
 
 if TYPE_CHECKING:
@@ -75,25 +73,25 @@ class BuildOptions:
     to: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     style_recordings: tuple[Path, ...] = ()
-    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.")] = MULTIPLE_STIMULI
-    reference: Annotated[str, typer.Option(help="Of mushra: content or ground-truth.")] = CONTENT_REFERENCE
-    seconds: Annotated[float, typer.Option(min=MIN_SECONDS, max=60, help="Length of the excerpts.")] = 8.0
-    start: Annotated[float | None, typer.Option(min=0, help="Of the excerpts; default: the middle.")] = None
-    title: Annotated[str, typer.Option(help="For the listeners.")] = "Listening test"
-    seed: Annotated[int, typer.Option(help="Of orders and labels.")] = 0
-    loudness: Annotated[float, typer.Option(min=-60, max=-10, help="Of every sound, LUFS.")] = TARGET_LOUDNESS
-    fade_seconds: Annotated[float, typer.Option("--fade", min=0, max=1, help="At both ends, seconds.")] = 0.02
-    sample_rate: Annotated[
-        int | None, typer.Option(min=SAMPLE_RATES[0], max=96000, help="Of the files, Hz; default: the songs'.")
-    ] = None
-    model: Annotated[Path | None, typer.Option(help="Translator folder; default: the bundled one.")] = None
-    vocoder: Annotated[Path | None, typer.Option(help="Vocoder folder; default: the bundled one.")] = None
-    network: Annotated[str | None, typer.Option(help="Of the baseline.")] = OptimizeOrder.network
-    content_weight: Annotated[float, typer.Option(help="Of the baseline.")] = OptimizeOrder.content_weight
-    iterations: Annotated[int, typer.Option(min=1, help="Of the baseline.")] = OptimizeOrder.iterations
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None
-    force: Annotated[bool, typer.Option("--force", help="Replace a trial without answers.")] = False
+    method: str = option(MULTIPLE_STIMULI, "What listeners do", choices=METHODS)
+    reference: str = option(CONTENT_REFERENCE, "Of mushra", choices=(CONTENT_REFERENCE, TRUTH_REFERENCE))
+    seconds: float = option(8.0, "Length of the excerpts.", check=between(MIN_SECONDS, 60))
+    start: float | None = option(None, "Of the excerpts; default: the middle.", check=WEIGHT)
+    title: str = option("Listening test", "For the listeners.")
+    seed: int = option(0, "Of orders and labels.")
+    loudness: float = option(TARGET_LOUDNESS, "Of every sound, LUFS.", check=between(-60, -10))
+    fade_seconds: float = option(0.02, "At both ends, seconds.", check=between(0, 1), flags=("--fade",))
+    sample_rate: int | None = option(
+        None, "Of the files, Hz; default: the songs'.", check=between(SAMPLE_RATES[0], 96000)
+    )
+    model: Path | None = option(None, "Translator folder; default: the bundled one.")
+    vocoder: Path | None = option(None, "Vocoder folder; default: the bundled one.")
+    network: str | None = option(OptimizeOptions.network, "Of the baseline.")
+    content_weight: float = option(OptimizeOptions.content_weight, "Of the baseline.")
+    iterations: int = option(OptimizeOptions.iterations, "Of the baseline.", check=POSITIVE)
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    threads: int | None = option(None, "CPU threads; default: all cores.", check=POSITIVE)
+    force: bool = option(False, "Replace a trial without answers.", flags=("--force",))
 
 
 @dataclass(frozen=True)
@@ -170,8 +168,6 @@ def _first_twice(names: Iterable[str]) -> str | None:
 def _check_values(options: BuildOptions, systems: Sequence[SystemPlan]) -> None:
     check_options(options)
     check_device_name(options.device)
-    if options.reference not in (CONTENT_REFERENCE, TRUTH_REFERENCE):
-        raise UserError(f"got --reference {options.reference}; expected {CONTENT_REFERENCE} or {TRUTH_REFERENCE}")
     if _first_twice(options.to):
         raise UserError(f"a style stands twice in --to {','.join(options.to)}; give each once")
     least, hidden = (1, len(HIDDEN)) if options.method == MUSHRA else (2, 0)

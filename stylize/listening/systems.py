@@ -32,7 +32,7 @@ from stylize.listening.stimuli import fit_length
 
 if TYPE_CHECKING:
     from data.mel import MelConfig
-    from stylize.optimize.order import OptimizeOrder
+    from stylize.optimize.options import OptimizeOptions
     from stylize.pipeline import Stylizer
 
 GRIFFIN_LIM_ITERATIONS = 60
@@ -203,11 +203,11 @@ class SystemRenderer:
         config = self._stylizer(system).mel_config
         return _through_griffin_lim(self.content(item), self.plan.sample_rate, config)
 
-    def _optimization(self, item: Item) -> OptimizeOrder:
-        from stylize.optimize.order import OptimizeOrder
+    def _optimization(self, item: Item) -> OptimizeOptions:
+        from stylize.optimize.options import OptimizeOptions
 
         order = self.plan.options
-        return OptimizeOrder(
+        return OptimizeOptions(
             self._write(self.content(item), "content.wav"),
             self._write(self.style(item), "style.wav"),
             self.work / "optimized.wav",

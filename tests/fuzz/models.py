@@ -28,7 +28,7 @@ from melgan.config import GeneratorConfig as VocoderConfig
 from melgan.vocoder import Vocoder
 from stylize.models import read_styles
 from stylize.optimize.autoencoder import Autoencoder, AutoencoderConfig
-from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig, save_network
+from stylize.optimize.networks import RandomNetwork, RandomNetworkConfig
 from stylize.report import describe_model
 from tests.fuzz.runner import Outcome, run_fuzzer, tabulate
 from training.genre import GenreClassifier
@@ -67,9 +67,7 @@ _TINY: dict[str, Callable[[Path], None]] = {
     "autoencoder": lambda folder: Autoencoder(AutoencoderConfig((8, 4), (3, 3), (1, 2)), _MEL).save_pretrained(
         folder, {}
     ),
-    "random-network": lambda folder: save_network(
-        RandomNetwork(RandomNetworkConfig(in_channels=8, layers=2, width=8, kernel=3)), folder
-    ),
+    "random-network": RandomNetwork(RandomNetworkConfig(in_channels=8, layers=2, width=8, kernel=3)).save_pretrained,
 }
 BASES = (*_TINY, *(f"bundled {kind}" for kind in ("translator", "vocoder", "classifier", "autoencoder")))
 

@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from data.errors import UserError
 from melgan.experiment import VocoderExperiment, VocoderTraining
-from stylize.optimize.autoencoder_experiment import AutoencoderExperiment, AutoencoderTraining
+from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 from training.config import build, load_config, to_plain
 from training.loop import Trainer, make_accelerator
 from travelgan.experiment import TranslatorExperiment

@@ -22,7 +22,7 @@ from stylize.listening.stimuli import low_pass, measure_loudness
 from stylize.listening.trial import MANIFEST_NAME, Trial, audio_file
 
 if TYPE_CHECKING:
-    from stylize.optimize.order import OptimizeOrder
+    from stylize.optimize.options import OptimizeOptions
     from tests.conftest import TinyModels
     from tests.stylize.listening.conftest import Recordings
 
@@ -162,7 +162,7 @@ def test_the_baseline_gets_the_excerpts(
     """The optimization has tests of its own; here it writes the content backwards."""
     from stylize.optimize import run as optimize_run
 
-    def reverse(order: OptimizeOrder) -> optimize_run.OptimizeResult:
+    def reverse(order: OptimizeOptions) -> optimize_run.OptimizeResult:
         assert order.content_weight == 0.5 and order.iterations == 3 and order.network == "random"
         content, rate = soundfile.read(order.content)
         style, _ = soundfile.read(order.style)

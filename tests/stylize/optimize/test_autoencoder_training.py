@@ -18,7 +18,7 @@ from data.sources import list_split
 from scripts.command_line import run_command
 from scripts.train_autoencoder import train_autoencoder
 from stylize.optimize.autoencoder import Autoencoder
-from stylize.optimize.autoencoder_experiment import AutoencoderExperiment, AutoencoderTraining
+from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 from training.config import build, load_config, to_plain
 from training.loop import Trainer, make_accelerator
 

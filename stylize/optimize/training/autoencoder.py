@@ -1,7 +1,7 @@
-"""How the autoencoder is trained: damaged mels in, clean mels out, by their L1 distance in decades.
+"""How the autoencoder is trained: damaged mels in, clean mels out, by their L1 distance in log10 units.
 
 Denoising makes features of what belongs together instead of copies of single values (Vincent et al., ICML 2008,
-section 2): noise in every band, and stretches of hidden columns that only their neighbourhood can tell.
+section 2): noise in every band, and stretches of hidden columns that only their neighborhood can tell.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AutoencoderData:
         split_seed: of the split by hash, see :func:`data.sources.list_split`.
         segment_frames: length of a training segment, mel frames.
         gain_db: random gain of a segment, at most this, decibels.
-        noise: largest standard deviation of the noise on an input, decades; each segment draws its own from 0 on.
+        noise: largest standard deviation of the noise on an input, log10 units; each segment draws its own from 0 on.
         hidden: share of an input's columns that are hidden, on average.
         hidden_frames: length of a hidden stretch, mel frames.
         validation_clips: number of fixed clips, of songs that are not trained on.
@@ -83,10 +83,10 @@ class AutoencoderTraining:
     start_from: str | None = None
 
     def __post_init__(self) -> None:
-        least = max(self.network.frames_per_code, 1 + self.mel.context // self.mel.hop_length)
+        frames = max(self.network.frames_per_code, 1 + self.mel.context // self.mel.hop_length)
         for name in ("segment_frames", "validation_frames"):
-            if getattr(self.data, name) < least:
-                raise ValueError(f"{name} is {getattr(self.data, name)}; network and mel need at least {least} frames")
+            if getattr(self.data, name) < frames:
+                raise ValueError(f"{name} is {getattr(self.data, name)}; network and mel need at least {frames} frames")
 
 
 class AutoencoderExperiment(Experiment):
@@ -163,7 +163,7 @@ class AutoencoderExperiment(Experiment):
         return noisy.masked_fill(hidden, MEL_CENTRE)
 
     def validate(self) -> dict[str, float]:
-        """Mel L1 of fixed, undamaged clips, in decades, beside two floors.
+        """Mel L1 of fixed, undamaged clips, in log10 units, beside two floors.
 
         `valid/mel_l1_of_mean` is that of the training data's mean column, `valid/mel_l1_of_own_mean` that of each
         clip's own mean column, which knows the clip but nothing of time.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylize.optimize.study import COPY_CONTENT, COPY_STYLE, Case
+from studies.baseline import COPY_CONTENT, COPY_STYLE, Case
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ QUESTIONS = {
     "layers": "Are higher layers harder, and is it the ReLUs?",
     "balance": "The balance of content and style",
     "iterations": "What 200 iterations give that 100 do not",
-    "orientation": "Frequency as channels, time as channels, or 2-D",
+    "layout": "Frequency as channels, time as channels, or 2-D",
     "network": "Does a trained network beat a random one?",
     "default": "Which network and which balance are the default",
     "histogram": "Does the histogram loss help sound?",

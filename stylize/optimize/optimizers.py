@@ -1,9 +1,11 @@
-"""Descent within bounds: L-BFGS and Adam over whole maps, on the map's own device and in its own precision.
+"""L-BFGS and Adam within bounds, on the input's own device and in its own precision.
 
-Both are generators of evaluated points, first the start, then one for each iteration; who iterates decides when to
-stop. SciPy's L-BFGS-B, the reference of the tests, reaches the same losses in as many evaluations, but in double
-precision and on the CPU alone, and its own work took 34 ms (165,504 values) and 109 ms (440,750 values) for each
-evaluation, with 20 pairs on one core, where this one takes 8 and 18 ms.
+Both are generators of evaluated points, first the init, then one for each iteration; who iterates decides when to stop.
+They are written out because no library has them at the price. `torch.optim.LBFGS` knows no bounds, and the first
+optimizer of `torch.optim`, Adam too, imports PyTorch's compiler: 886 modules, 6 s of processor time.
+SciPy's L-BFGS-B, the reference of the tests, reaches the same losses in as many evaluations, but in double precision
+and on the CPU alone; its own work took 34 ms (165,504 values) and 109 ms (440,750 values) for each evaluation, with 20
+pairs on one core, where this one takes 8 and 18 ms.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 
 Bounds = tuple[float | None, float | None]
-"""Lowest and highest value of a map, None for no bound."""
+"""Lowest and highest value, None for no bound."""
 
 SUFFICIENT_DECREASE = 1e-4
 CURVATURE = 0.9
@@ -32,19 +34,19 @@ LINE_EVALUATIONS = 20
 
 @dataclass(frozen=True)
 class Point:
-    """A map and what is known of it.
+    """A spectrogram or picture and what is known of it.
 
-    Losses may be of any size, so the descent works in units in which the start's gradient has a root mean square of 1.
+    Losses may be of any size, so the optimizers work in units in which the init's gradient has a root mean square of 1.
 
     Args:
-        map: (planes, rows, columns).
+        x: (planes, rows, columns).
         height: the loss in these units.
-        gradient: of the loss in these units, in the shape of the map.
+        gradient: of the loss in these units, in the shape of `x`.
         total: the loss itself.
         terms: of the loss.
     """
 
-    map: Tensor
+    x: Tensor
     height: float
     gradient: Tensor
     total: float
@@ -54,35 +56,33 @@ class Point:
 Evaluate = Callable[[Tensor], Point]
 
 
-def project(map_: Tensor, bounds: Bounds) -> Tensor:
-    """The nearest map within the bounds, always a new tensor."""
+def project(x: Tensor, bounds: Bounds) -> Tensor:
+    """The nearest values within the bounds, always a new tensor."""
     low, high = bounds
-    return map_.clone() if low is None and high is None else map_.clamp(low, high)
+    return x.clone() if low is None and high is None else x.clamp(low, high)
 
 
-def adam(evaluate: Evaluate, start: Tensor, bounds: Bounds, learning_rate: Callable[[int], float]) -> Iterator[Point]:
+def adam(evaluate: Evaluate, init: Tensor, bounds: Bounds, learning_rate: Callable[[int], float]) -> Iterator[Point]:
     """Adam (arXiv 1412.6980, algorithm 1, with its constants) with projection onto the bounds; without end.
-
-    Written out because the first optimizer of `torch.optim` loads PyTorch's compiler, which takes seconds.
 
     Args:
         evaluate: the loss and its gradient.
-        start: a map within the bounds.
-        bounds: of all maps.
-        learning_rate: by iteration, from 0, in units of the map.
+        init: within the bounds.
+        bounds: of all values.
+        learning_rate: by iteration, from 0, in units of `x`.
     """
-    map_, mean, square = start, torch.zeros_like(start), torch.zeros_like(start)
+    x, mean, square = init, torch.zeros_like(init), torch.zeros_like(init)
     for iteration in count():
-        point = evaluate(map_)
+        point = evaluate(x)
         yield point
         mean.lerp_(point.gradient, 1 - ADAM_MEAN_DECAY)
         square.mul_(ADAM_SQUARE_DECAY).addcmul_(point.gradient, point.gradient, value=1 - ADAM_SQUARE_DECAY)
         step = learning_rate(iteration) / (1 - ADAM_MEAN_DECAY ** (iteration + 1))
         scale = (square / (1 - ADAM_SQUARE_DECAY ** (iteration + 1))).sqrt_().add_(ADAM_GUARD)
-        map_ = project(torch.addcdiv(map_, mean, scale, value=-step), bounds)
+        x = project(torch.addcdiv(x, mean, scale, value=-step), bounds)
 
 
-def lbfgs(evaluate: Evaluate, start: Tensor, bounds: Bounds, memory: int, first_step: float) -> Iterator[Point]:
+def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_step: float) -> Iterator[Point]:
     """L-BFGS (Nocedal and Wright, section 7.2) with projection onto the bounds; ends where nothing falls any more.
 
     Values at a bound that would leave it are held, and the inverse Hessian of the free ones is estimated from the last
@@ -90,13 +90,13 @@ def lbfgs(evaluate: Evaluate, start: Tensor, bounds: Bounds, memory: int, first_
 
     Args:
         evaluate: the loss and its gradient.
-        start: a map within the bounds.
-        bounds: of all maps.
+        init: within the bounds.
+        bounds: of all values.
         memory: pairs of changes that are kept.
-        first_step: root mean square of the first change that is tried, in units of the map.
+        first_step: root mean square of the first change that is tried, in units of `x`.
     """
     pairs: deque[_Pair] = deque(maxlen=memory)
-    point = evaluate(start)
+    point = evaluate(init)
     yield point
     while True:
         free = _free(point, bounds)
@@ -119,27 +119,27 @@ def lbfgs(evaluate: Evaluate, start: Tensor, bounds: Bounds, memory: int, first_
 
 @dataclass(frozen=True)
 class _Pair:
-    """A change of the map and the change of the gradient it made.
+    """A change of `x` and the change of the gradient it made.
 
     Args:
-        step: of the map.
+        step: of `x`.
         change: of the gradient.
         product: of the two.
-        least: product from which on it is told apart from rounding.
+        min_product: from which on it is told apart from rounding.
     """
 
     step: Tensor
     change: Tensor
     product: float
-    least: float
+    min_product: float
 
     @classmethod
     def between(cls, before: Point, after: Point) -> _Pair | None:
         """None without positive curvature, which the estimate needs to stay positive definite."""
-        step, change = after.map - before.map, after.gradient - before.gradient
+        step, change = after.x - before.x, after.gradient - before.gradient
         product = _dot(step, change)
-        least = torch.finfo(step.dtype).eps * math.sqrt(_dot(step, step) * _dot(change, change))
-        return cls(step, change, product, least) if product > least else None
+        min_product = torch.finfo(step.dtype).eps * math.sqrt(_dot(step, step) * _dot(change, change))
+        return cls(step, change, product, min_product) if product > min_product else None
 
 
 def _precondition(gradient: Tensor, pairs: deque[_Pair], free: Tensor) -> Tensor | None:
@@ -155,7 +155,7 @@ def _precondition(gradient: Tensor, pairs: deque[_Pair], free: Tensor) -> Tensor
     for pair in reversed(pairs):
         reduced = torch.mul(pair.change, free, out=room) if held else pair.change
         product = _dot(pair.step, reduced) if held else pair.product
-        if product > pair.least:
+        if product > pair.min_product:
             factor = _dot(pair.step, result) / product
             result.sub_(reduced, alpha=factor)
             scale = scale or product / _dot(reduced, reduced)
@@ -183,13 +183,13 @@ def _search_line(evaluate: Evaluate, origin: Point, direction: Tensor, bounds: B
     for _ in range(LINE_EVALUATIONS):
         if found is None and -first_slope * at < visible:
             break  # what it can fall by is lost in rounding
-        aim = torch.add(origin.map, direction, alpha=at)
+        aim = torch.add(origin.x, direction, alpha=at)
         point = evaluate(project(aim, bounds))
-        expected = min(0.0, _dot(origin.gradient, point.map - origin.map))
+        expected = min(0.0, _dot(origin.gradient, point.x - origin.x))
         if point.height >= origin.height or point.height > origin.height + SUFFICIENT_DECREASE * expected:
             far, far_height = at, point.height
         else:
-            slope = _dot(point.gradient * (point.map == aim), direction)
+            slope = _dot(point.gradient * (point.x == aim), direction)
             if slope >= CURVATURE * first_slope:
                 return point
             found = point
@@ -211,12 +211,12 @@ def _lowest_part(length: float, height: float, slope: float, far_height: float) 
 def _free(point: Point, bounds: Bounds) -> Tensor:
     """1 for each value, 0 for those at a bound that a step down the gradient would take beyond it."""
     low, high = bounds
-    held = torch.zeros_like(point.map, dtype=torch.bool)
+    held = torch.zeros_like(point.x, dtype=torch.bool)
     if low is not None:
-        held |= (point.map <= low) & (point.gradient > 0)
+        held |= (point.x <= low) & (point.gradient > 0)
     if high is not None:
-        held |= (point.map >= high) & (point.gradient < 0)
-    return (~held).to(point.map)
+        held |= (point.x >= high) & (point.gradient < 0)
+    return (~held).to(point.x)
 
 
 def _dot(first: Tensor, second: Tensor) -> float:

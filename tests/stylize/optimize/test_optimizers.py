@@ -13,7 +13,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from stylize.optimize.descent import Bounds, Point, _Pair, _precondition, _search_line, adam, lbfgs, project
+from stylize.optimize.optimizers import Bounds, Point, _Pair, _precondition, _search_line, adam, lbfgs, project
 
 Height = Callable[[Tensor], Tensor]
 SHAPE = (1, 5, 8)
@@ -113,7 +113,7 @@ def test_values_held_at_a_bound_let_go_when_the_slope_turns() -> None:
     start = torch.tensor([[[-1.0, 0.0]]], dtype=torch.float64)  # the second is held at 0 until the first passes 1/2
     last, evaluate = descend(height, start, (0.0, None))
     assert torch.stack(evaluate.maps)[1, 0, 0, 1] == 0
-    torch.testing.assert_close(last.map, torch.tensor([[[1.0, 0.5]]], dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(last.x, torch.tensor([[[1.0, 0.5]]], dtype=torch.float64), rtol=0, atol=1e-6)
 
 
 def test_the_estimate_points_uphill_whatever_is_held() -> None:
@@ -156,9 +156,9 @@ def test_lbfgs_ends_at_a_minimum() -> None:
         map_ = torch.tensor([[[start]]], dtype=torch.float64)
         return list(lbfgs(Evaluator(lambda x: (x - 2).square().sum()), map_, bounds, 5, 0.1))
 
-    assert [point.map.item() for point in points(2.0, (None, None))] == [2.0]
-    assert [point.map.item() for point in points(0.0, (None, 0.0))] == [0.0]
-    assert points(9.0, (None, None))[-1].map.item() == pytest.approx(2.0)
+    assert [point.x.item() for point in points(2.0, (None, None))] == [2.0]
+    assert [point.x.item() for point in points(0.0, (None, 0.0))] == [0.0]
+    assert points(9.0, (None, None))[-1].x.item() == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("first_step", [1e-6, 1e-2, 1e2, 1e6])
@@ -197,7 +197,7 @@ def test_adam_equals_pytorchs(bounds: Bounds) -> None:
     theirs = torch.optim.Adam([variable])
     mine: Iterator[Point] = adam(Evaluator(quadratic), project(noise(4), bounds), bounds, rates.__getitem__)
     for rate, point in zip(rates, mine, strict=False):
-        torch.testing.assert_close(point.map, variable.detach())
+        torch.testing.assert_close(point.x, variable.detach())
         theirs.param_groups[0]["lr"] = rate
         theirs.zero_grad()
         quadratic(variable).backward()
@@ -222,5 +222,5 @@ def test_a_point_that_is_hardly_lower_is_not_taken() -> None:
         return Point(map_, float(map_.square().sum()), 2 * map_, float(map_.square().sum()), {})
 
     origin = parabola(torch.ones(1, 1, 1, dtype=torch.float64))
-    found = _search_line(parabola, origin, torch.full_like(origin.map, -2 + 1e-6), (None, None))
-    assert found is not None and abs(float(found.map)) < 0.9
+    found = _search_line(parabola, origin, torch.full_like(origin.x, -2 + 1e-6), (None, None))
+    assert found is not None and abs(float(found.x)) < 0.9

@@ -1,4 +1,4 @@
-"""Experiments on the baseline: which of its many settings matter, judged by measures that it does not optimise.
+"""Experiments on the baseline: which of its many settings matter, judged by measures that it does not optimize.
 
 Every case is run on the same pairs of recordings. Results are appended to a file line by line, so that an interrupted
 study goes on where it stopped.
@@ -21,7 +21,7 @@ from data.errors import UserError
 from data.folder import Clip, index_folder
 from data.plain import parse_json, read_lines
 from stylize.likeness import Likeness, Sound, harmony_similarity, rhythm_similarity, timbre_distance
-from stylize.optimize.order import OptimizeOrder
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.run import stylize_by_optimization
 
 RATE = 22050
@@ -49,7 +49,7 @@ class Case:
     Args:
         question: key of the question that it helps to answer.
         label: what it is called in tables and plots.
-        options: fields of :class:`stylize.optimize.order.OptimizeOrder` that differ from the defaults.
+        options: fields of :class:`stylize.optimize.options.OptimizeOptions` that differ from the defaults.
         series: cases of a question with the same series make one curve.
         place: where on the curve, in order.
     """
@@ -147,13 +147,13 @@ class Study:
         pairs: of recordings.
         work: folder for results and for `measurements.jsonl`.
         likeness: the judge of style.
-        say: is told of every measurement.
+        progress: is told of every measurement.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], work: Path, likeness: Likeness, say: Callable[[str], None] = lambda text: None
+        self, pairs: Sequence[Pair], work: Path, likeness: Likeness, progress: Callable[[str], None] = lambda text: None
     ) -> None:
-        self.pairs, self.work, self.likeness, self.say = list(pairs), work, likeness, say
+        self.pairs, self.work, self.likeness, self.progress = list(pairs), work, likeness, progress
         self._file = work / "measurements.jsonl"
         self._known: dict[tuple[str, str], Measurement] = {}
         if self._file.exists():
@@ -174,7 +174,7 @@ class Study:
             for pair in self.pairs:
                 if (case.key, pair.name) not in self._known:
                     self._keep(self._run_case(case, pair))
-                    self.say(f"{case.question}: {case.label} on {pair.name}")
+                    self.progress(f"{case.question}: {case.label} on {pair.name}")
 
     def of(self, key: str) -> list[Measurement]:
         """The measurements of a case, by its key, on all pairs."""
@@ -190,8 +190,8 @@ class Study:
 
     def _run_case(self, case: Case, pair: Pair) -> Measurement:
         output = self.work / "result.wav"
-        order = OptimizeOrder(pair.content, pair.style, output, force=True, **case.options)
-        result = stylize_by_optimization(order)
+        options = OptimizeOptions(pair.content, pair.style, output, force=True, **case.options)
+        result = stylize_by_optimization(options)
         last = result.history.rows[-1].step
         return self._measure(
             case.key,
@@ -233,7 +233,7 @@ def make_cases(iterations: int = 200) -> list[Case]:
         *_layer_cases(iterations // 2),
         *_balance_cases(iterations),
         *_iteration_cases(),
-        *_orientation_cases(iterations),
+        *_layout_cases(iterations),
         *_network_cases(iterations),
         *_default_cases(iterations),
         *_histogram_cases(iterations),
@@ -253,7 +253,7 @@ def _layer_cases(iterations: int) -> list[Case]:
     for layer in range(1, DEEP["layers"] + 1):
         for kind in ("conv", "relu"):
             name = f"{kind}_{layer}"
-            options = dict(DEEP) | {"start": "uniform", "iterations": iterations}
+            options = dict(DEEP) | {"init": "uniform", "iterations": iterations}
             content = options | {"content_layer": name, "content_weight": 1.0, "style_weight": 0.0}
             style = options | {"style_layer": name, "content_weight": 0.0}
             cases.append(Case("layers", f"content alone, {name}", content, f"content, {kind}", layer))
@@ -305,13 +305,13 @@ def _curve(
     ]  # fmt: skip
 
 
-def _orientation_cases(iterations: int) -> list[Case]:
+def _layout_cases(iterations: int) -> list[Case]:
     kinds: dict[str, dict[str, Any]] = {
         "frequency as channels": dict(RANDOM),
-        "time as channels": dict(RANDOM) | {"orientation": "time"},
-        "2-D": {"network": "random", "orientation": "2d"},
+        "time as channels": dict(RANDOM) | {"layout": "time"},
+        "2-D": {"network": "random", "layout": "2d"},
     }
-    return [case for name, options in kinds.items() for case in _curve("orientation", name, options, iterations)]
+    return [case for name, options in kinds.items() for case in _curve("layout", name, options, iterations)]
 
 
 def _network_cases(iterations: int) -> list[Case]:

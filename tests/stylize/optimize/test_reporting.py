@@ -1,16 +1,18 @@
-"""The history of a run: exact numbers in the CSV file, curves, an offline run of W&B."""
+"""Progress, and the history of a run: exact numbers in the CSV file, curves, an offline run of W&B."""
 
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from data.errors import UserError
-from stylize.optimize.engine import Step
-from stylize.optimize.history import History, WandbRun
-from stylize.optimize.plots import Panel, save_panels
+from stylize.optimize.images import Panel, save_panels
+from stylize.optimize.reporting import BarReporter, History, LineReporter, Place, Step, WandbRun, choose_reporter
 
 
 @pytest.fixture
@@ -93,3 +95,44 @@ def test_offline_run_of_wandb(history: History, tmp_path: Path, monkeypatch: pyt
         run.log(row)
     run.close()
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+def steps(count: int, total: float = 2.0) -> Iterator[Step]:
+    for iteration in range(count + 1):
+        yield Step(iteration, iteration, 0.0, total / (iteration + 1), {"style": 0.25, "style/relu_1": 0.25})
+
+
+class TestProgress:
+    def test_a_line_at_every_tenth_of_all_blocks(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reporter = LineReporter(iterations=100)
+        for block in (1, 2):
+            for step in steps(100):
+                reporter.step(Place(block, 2), step)
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 10
+        assert lines[2] == " 30 %: iteration 60 of 100 in block 1 of 2: total 0.03279, style 0.25"
+        assert lines[9].startswith("100 %: iteration 100 of 100 in block 2 of 2: ")
+
+    def test_lines_begin_anew_with_a_note(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reporter = LineReporter(iterations=10)
+        for _ in range(2):
+            reporter.note("a system")
+            for step in steps(10):
+                reporter.step(Place(), step)
+        assert capsys.readouterr().err.count(" %: ") == 20
+
+    def test_a_bar_with_every_loss_on_a_terminal(self) -> None:
+        console = Console(file=io.StringIO(), force_terminal=True, width=120)
+        with BarReporter(10, console) as reporter:
+            reporter.note("network [random]")
+            for step in steps(5):
+                reporter.step(Place(1, 2, 2, 2), step)
+            reporter._progress.refresh()
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "network [random]" in text
+        assert "block 1 of 2, channel 2 of 2" in text
+        assert "38%" in text  # the second of four maps, half done
+        assert "total 0.3333, style 0.25" in text
+
+    def test_lines_where_there_is_no_terminal(self) -> None:
+        assert isinstance(choose_reporter(10), LineReporter)

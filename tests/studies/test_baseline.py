@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from data.errors import UserError
+from studies.baseline import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
+from studies.baseline_report import QUESTIONS, make_markdown, save_plots, table
 from stylize.likeness import Likeness, Sound, harmony_similarity
-from stylize.optimize.study import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
-from stylize.optimize.study_report import QUESTIONS, make_markdown, save_plots, table
 
 TINY = {"content_weight": 1.0, "width": 8, "kernel": 3, "iterations": 2, "inverse": "griffin-lim"}
 
 
+def write_chord(path: Path, seconds: float, pitch: float = 220.0) -> None:
+    """A chord that swells, with noise."""
+    time = np.arange(round(seconds * 22050)) / 22050
+    tones = np.sin(2 * np.pi * pitch * np.array([1, 1.25, 1.5])[:, None] * time).mean(axis=0)
+    noise = np.random.default_rng(round(pitch)).standard_normal(len(time))
+    soundfile.write(path, 0.5 * tones * (0.6 + 0.4 * np.sin(2 * np.pi * 2 * time)) + 0.02 * noise, 22050)
+
+
 @pytest.fixture
-def corpus(tmp_path: Path, chord: Callable[..., Path]) -> Path:
+def corpus(tmp_path: Path) -> Path:
     root = tmp_path / "corpus"
     root.mkdir()
     with (root / "manifest.jsonl").open("w") as manifest:
@@ -26,7 +34,7 @@ def corpus(tmp_path: Path, chord: Callable[..., Path]) -> Path:
             for index, genre in enumerate(("blues", "jazz", "metal")):
                 (root / genre).mkdir(exist_ok=True)
                 name = f"{genre}/{genre}.{song:05d}.wav"
-                chord(root / name, 3.0, 200.0 + 7 * song + 50 * index)
+                write_chord(root / name, 3.0, 200.0 + 7 * song + 50 * index)
                 split = "test" if song % 10 == 9 else "valid"
                 manifest.write(json.dumps({"file": name, "genre": genre, "song": f"{song:05d}", "split": split}) + "\n")
     return root
@@ -48,10 +56,10 @@ def test_pairs_are_of_unheard_songs_that_differ_in_song_and_genre(corpus: Path, 
         assert soundfile.info(pair.content).frames == 44100
 
 
-def test_a_corpus_without_songs_to_test_with(tmp_path: Path, chord: Callable[..., Path]) -> None:
+def test_a_corpus_without_songs_to_test_with(tmp_path: Path) -> None:
     for genre in ("blues", "jazz"):
         (tmp_path / genre).mkdir()
-        chord(tmp_path / genre / "song.wav", 1.0)
+        write_chord(tmp_path / genre / "song.wav", 1.0)
     with pytest.raises(UserError, match="expected two or more"):
         choose_pairs(tmp_path, tmp_path / "work", 2, 2.0)
 
@@ -59,7 +67,7 @@ def test_a_corpus_without_songs_to_test_with(tmp_path: Path, chord: Callable[...
 def test_cases_are_measured_on_every_pair_and_never_twice(study: Study, tmp_path: Path) -> None:
     cases = [Case("balance", "first", TINY), Case("network", "same again", TINY)]
     said: list[str] = []
-    study.say = said.append
+    study.progress = said.append
     study.run(cases)
     assert len(said) == 2
     lines = (tmp_path / "work" / "measurements.jsonl").read_text().splitlines()
