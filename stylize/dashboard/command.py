@@ -62,12 +62,13 @@ def make_dashboard(
     check_output(output, force)
     results = _results(trial, trial_folder, answers, webmushra)
     # These bring torch along, which takes seconds.
-    from stylize.likeness import Likeness
+    from stylize.evaluate.metrics.similarity import StyleClassifier
     from training.wandb_run import choose_wandb_mode
 
     mode = choose_wandb_mode(wandb)
     logging.getLogger("wandb").setLevel(logging.ERROR)
-    likeness = Likeness.from_pretrained()
+    likeness = StyleClassifier.from_pretrained()
+    with atomic_folder(output) as unfinished:
     with atomic_folder(output) as unfinished:
         content = collect(trial, trial_folder, results, unfinished, likeness, say)
         write_page(content, unfinished)

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stylize.evaluate.metrics.statistics import wilson_interval
 from stylize.listening.methods import PAIRED
 from stylize.listening.ratings import Preference
 from stylize.listening.results import Results
-from stylize.listening.statistics import Difference, PairedResult, summarise, wilson_interval
+from stylize.listening.statistics import Difference, PairedResult, summarize
 from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Stimulus, Trial, audio_file
 
 if TYPE_CHECKING:
-    from stylize.likeness import Likeness, Sound
+    from stylize.evaluate.metrics.similarity import Sound, StyleClassifier
 
 Say = Callable[[str], None]
 
@@ -176,7 +177,12 @@ class _Shelf:
 
 
 def collect(
-    trial: Trial, folder: Path, results: Results | None, output: Path, likeness: Likeness, say: Say = lambda text: None
+    trial: Trial,
+    folder: Path,
+    results: Results | None,
+    output: Path,
+    classifier: StyleClassifier,
+    say: Say = lambda text: None,
 ) -> Content:
     """Measure all sounds of a trial and put them into a folder.
 
@@ -185,7 +191,7 @@ def collect(
         folder: of the trial.
         results: of its answers, where there are some.
         output: an existing folder; sounds, pictures and plots are written there.
-        likeness: hears styles.
+        classifier: of styles.
         say: called with a line for each song.
 
     Raises:
@@ -198,7 +204,7 @@ def collect(
     shelf, songs, rows = _Shelf(output), [], []
     for song in trial.songs:
         say(f"{song.name}: measures and pictures")
-        beside, found = _collect_song(trial, folder, song, results, shelf, likeness)
+        beside, found = _collect_song(trial, folder, song, results, shelf, classifier)
         songs.append(beside)
         rows += found
     plots = [] if results is None else save_plots(results, output / MEDIA_FOLDER)
@@ -218,10 +224,10 @@ def collect(
 
 
 def _collect_song(
-    trial: Trial, folder: Path, song: Song, results: Results | None, shelf: _Shelf, likeness: Likeness
+    trial: Trial, folder: Path, song: Song, results: Results | None, shelf: _Shelf, classifier: StyleClassifier
 ) -> tuple[SongClips, list[Row]]:
     """What is played beside a song's systems, and their rows."""
-    from stylize.likeness import Sound
+    from stylize.evaluate.metrics.similarity import Sound
 
     stimuli = [stimulus for stimulus in trial.stimuli if stimulus.song == song.name]
     sounds = {stimulus.id: Sound.read(audio_file(folder, stimulus.id)) for stimulus in stimuli}
@@ -239,7 +245,7 @@ def _collect_song(
             song.name,
             stimulus.system,
             clips[stimulus.id],
-            measure(sounds[stimulus.id], sounds[original], None if example is None else sounds[example], likeness),
+            measure(sounds[stimulus.id], sounds[original], None if example is None else sounds[example], classifier),
             opinions.get(stimulus.system, {}),
         )
         for stimulus in _in_order(trial, stimuli)
@@ -257,13 +263,13 @@ def _in_order(trial: Trial, stimuli: Iterable[Stimulus]) -> list[Stimulus]:
     return sorted((each for each in stimuli if each.rated), key=lambda each: place[each.system])
 
 
-def measure(output: Sound, original: Sound, example: Sound | None, likeness: Likeness) -> dict[str, float]:
+def measure(output: Sound, original: Sound, example: Sound | None, classifier: StyleClassifier) -> dict[str, float]:
     """`MEASURES` of a result; those that need an example of the style are left out where there is none."""
-    from stylize.likeness import harmony_similarity, rhythm_similarity, timbre_distance
+    from stylize.evaluate.metrics.similarity import harmony_similarity, rhythm_similarity, timbre_distance
 
     measures = {}
     if example is not None:
-        measures["style similarity"] = likeness.style_similarity(output, example)
+        measures["style similarity"] = classifier.style_similarity(output, example)
     measures["chroma"] = harmony_similarity(output, original)
     measures["onsets"] = rhythm_similarity(output, original)
     if example is not None:
@@ -285,7 +291,7 @@ def opinions_of(results: Results, song: str | None = None) -> dict[str, dict[str
             rows = [row for row in chosen if row.question == question and name in (row.preferred, row.other)]
             found.setdefault(name, {})[question] = _share(rows, name)
         return found
-    for row in summarise([rating for rating in results.ratings if song in (None, rating.song)]):
+    for row in summarize([rating for rating in results.ratings if song in (None, rating.song)]):
         opinion = Opinion(row.mean, row.low, row.high, row.ratings, row.listeners)
         found.setdefault(row.system, {})[row.question] = opinion
     return found

@@ -15,7 +15,7 @@ from data.errors import UserError
 from stylize.dashboard.content import MEASURES, Clip, Content
 from stylize.dashboard.folder import document
 from stylize.dashboard.models import without_paths
-from stylize.listening.report import format_csv
+from stylize.listening.report import format_rows
 from stylize.listening.results import Results
 from stylize.listening.statistics import Difference, PairedResult, Summary
 from stylize.listening.trial import AUDIO_FOLDER, Trial, audio_file
@@ -251,7 +251,7 @@ def _open_files(trial: Trial, results: Results, work: Path) -> list[Path]:
     named_only.write(work)
     for name, kind in PUBLISHED_TABLES.items():
         if rows := getattr(results, name):
-            (work / f"{name}.csv").write_text(format_csv(kind, rows), encoding="utf-8")
+            (work / f"{name}.csv").write_text(format_rows(kind, rows), encoding="utf-8")
     return sorted(work.iterdir())
 
 

@@ -14,7 +14,7 @@ from data.atomic import atomic_folder
 from data.audio import AudioWriter
 from data.errors import UserError
 from stylize.listening.methods import HIDDEN, LOW_ANCHOR, MID_ANCHOR, MUSHRA, PAIRED, REFERENCE, pairs_of, question_of
-from stylize.listening.plan import MOST_SCREENS, TRUTH_REFERENCE, BuildOrder, BuildPlan, Item, check_output, plan_build
+from stylize.listening.plan import MAX_SCREENS, TRUTH_REFERENCE, BuildOrder, BuildPlan, Item, check_output, plan_build
 from stylize.listening.stimuli import ANCHORS, Level, fade_ends, low_pass, match_loudness, measure_loudness
 from stylize.listening.systems import SystemRenderer, quiet_audio_writer
 from stylize.listening.trial import (
@@ -45,8 +45,8 @@ def build_trial(order: BuildOrder, say: Say = lambda text: None) -> Trial:
     """
     plan = plan_build(order)
     count = len(plan.items) * _screens_per_item(plan)
-    if count > MOST_SCREENS:
-        raise UserError(f"this makes {count} screens, more than {MOST_SCREENS}; give fewer songs, styles or systems")
+    if count > MAX_SCREENS:
+        raise UserError(f"this makes {count} screens, more than {MAX_SCREENS}; give fewer songs, styles or systems")
     if order.threads is not None:
         import torch
 

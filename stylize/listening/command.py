@@ -10,8 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from data.errors import UserError
+from stylize.evaluate.systems import COPY_CONTENT, TRANSLATOR
 from stylize.listening.methods import METHODS
-from stylize.listening.plan import COPY_CONTENT, FEED_FORWARD, KNOWN_SYSTEMS, BuildOrder
+from stylize.listening.plan import KNOWN_SYSTEMS, BuildOrder
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.local_server import LOCAL, address_of, bind, names_of, run_app
 from stylize.mixture import parse_list
@@ -19,7 +20,7 @@ from stylize.models import peek_styles
 
 DEFAULT = BuildOrder(songs=(), systems=(), output=Path())
 DEFAULT_COMMAND = "run"
-DEFAULT_SYSTEMS = (FEED_FORWARD, COPY_CONTENT)
+DEFAULT_SYSTEMS = (TRANSLATOR, COPY_CONTENT)
 
 TrialArgument = Annotated[Path, typer.Argument(metavar="TRIAL", help="Folder made by `stylize listen build`.")]
 AnswersOption = Annotated[Path | None, typer.Option(help="File of the answers; default: TRIAL/answers.sqlite3.")]
@@ -76,7 +77,7 @@ def build(
     sample_rate: Annotated[int | None, typer.Option(help="Of the files; default: the songs'.")] = DEFAULT.sample_rate,
     model: Annotated[Path | None, typer.Option(help="Translator folder; default: the bundled one.")] = DEFAULT.model,
     vocoder: Annotated[Path | None, typer.Option(help="Vocoder folder; default: the bundled one.")] = DEFAULT.vocoder,
-    network: Annotated[str, typer.Option(help="Of the baseline.")] = DEFAULT.network,
+    network: Annotated[str | None, typer.Option(help="Of the baseline.")] = DEFAULT.network,
     content_weight: Annotated[float, typer.Option(help="Of the baseline.")] = DEFAULT.content_weight,
     iterations: Annotated[int, typer.Option(min=1, help="Of the baseline.")] = DEFAULT.iterations,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = DEFAULT.device,

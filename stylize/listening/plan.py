@@ -13,9 +13,19 @@ from data.audio import AudioInfo, probe_audio
 from data.errors import UserError
 from data.folder import Clip, index_folder, list_audio
 from data.plain import read_json
+from stylize.evaluate.systems import (
+    BASELINE,
+    COPY_CONTENT,
+    COPY_STYLE,
+    GRIFFIN_LIM,
+    GROUND_TRUTH,
+    TARGETED,
+    TRANSLATOR,
+    VOCODER,
+)
 from stylize.listening.methods import (
     HIDDEN,
-    MOST_STIMULI,
+    MAX_STIMULI,
     MULTIPLE_STIMULI,
     MUSHRA,
     PAIRED,
@@ -28,16 +38,14 @@ from stylize.models import check_device_name, read_pair
 from stylize.optimize.options import OptimizeOptions
 from stylize.request import SAMPLE_RATES, check_known
 
-FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE = "feedforward", "baseline", "copy-content", "copy-style"
-GROUND_TRUTH, VOCODER, GRIFFIN_LIM = "ground-truth", "vocoder", "griffin-lim"
-KNOWN_SYSTEMS = (FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE, GROUND_TRUTH, VOCODER, GRIFFIN_LIM)
+KNOWN_SYSTEMS = (TRANSLATOR, BASELINE, COPY_CONTENT, COPY_STYLE, GROUND_TRUTH, VOCODER, GRIFFIN_LIM)
 FOLDER = "folder"
 RESERVED = (*KNOWN_SYSTEMS, *HIDDEN, "original", "style")
-CONTENT_REFERENCE, TRUTH_REFERENCE = "content", "ground-truth"
-LEAST_SECONDS, MOST_SECONDS = 0.1, 60.0
+CONTENT_REFERENCE, TRUTH_REFERENCE = "content", GROUND_TRUTH
+MIN_SECONDS, MAX_SECONDS = 0.1, 60.0
 STYLE_EXAMPLES = Path(__file__).parents[1] / "songs" / "styles"
 """A short example of each bundled style, STYLE.ogg."""
-MOST_SCREENS = 500
+MAX_SCREENS = 500
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 _NUMBERED = re.compile(r".+\.\d{5}")
@@ -91,7 +99,7 @@ class BuildOrder:
     sample_rate: int | None = None
     model: Path | None = None
     vocoder: Path | None = None
-    network: str = "autoencoder"
+    network: str | None = OptimizeOptions.network
     content_weight: float = OptimizeOptions.content_weight
     iterations: int = OptimizeOptions.iterations
     device: str = "auto"
@@ -189,8 +197,8 @@ def plan_build(order: BuildOrder) -> BuildPlan:
 
 def _check_values(order: BuildOrder, systems: Sequence[SystemPlan], questions: tuple[str, ...]) -> None:
     check_device_name(order.device)
-    if not LEAST_SECONDS <= order.seconds <= MOST_SECONDS:
-        raise UserError(f"got --seconds {order.seconds:g}; expected {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
+    if not MIN_SECONDS <= order.seconds <= MAX_SECONDS:
+        raise UserError(f"got --seconds {order.seconds:g}; expected {MIN_SECONDS:g} to {MAX_SECONDS:g}")
     if order.start is not None and not 0 <= order.start < math.inf:
         raise UserError(f"got --start {order.start:g}; expected 0 or more seconds")
     if not -60 <= order.loudness <= -10:
@@ -207,16 +215,14 @@ def _check_values(order: BuildOrder, systems: Sequence[SystemPlan], questions: t
     if len(systems) < least:
         raise UserError(f"got {len(systems)} systems; {order.method} compares at least {least}")
     hidden = 3 if order.method == MUSHRA else 0
-    if order.method != PAIRED and len(systems) + hidden > MOST_STIMULI:
-        raise UserError(
-            f"got {len(systems)} systems; at most {MOST_STIMULI - hidden} fit on a screen of {order.method}"
-        )
+    if order.method != PAIRED and len(systems) + hidden > MAX_STIMULI:
+        raise UserError(f"got {len(systems)} systems; at most {MAX_STIMULI - hidden} fit on a screen of {order.method}")
     _check_styles(order, systems, questions)
 
 
 def _check_styles(order: BuildOrder, systems: Sequence[SystemPlan], questions: tuple[str, ...]) -> None:
     kinds = {system.kind for system in systems}
-    targeted = sorted(kinds & {FEED_FORWARD, BASELINE, COPY_STYLE, GROUND_TRUTH})
+    targeted = sorted(kinds.intersection(TARGETED))
     if not order.to and (targeted or "style" in questions or order.reference == TRUTH_REFERENCE):
         what = targeted[0] if targeted else "the question or the reference"
         raise UserError(f"no style is named, and {what} needs one; give --to STYLE")
@@ -225,15 +231,15 @@ def _check_styles(order: BuildOrder, systems: Sequence[SystemPlan], questions: t
             f"{targeted[0]} does not aim at the song itself, so MUSHRA has no reference for it; "
             "use --reference ground-truth, or --method multiple-stimuli"
         )
-    if kinds & {FEED_FORWARD, VOCODER, GRIFFIN_LIM}:
+    if kinds & {TRANSLATOR, VOCODER, GRIFFIN_LIM}:
         for system in systems:
-            if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
-                pair = read_pair(*_model_folders(order, system))
-                if system.kind == FEED_FORWARD:
+            if system.kind in (TRANSLATOR, VOCODER, GRIFFIN_LIM):
+                pair = read_pair(*model_folders(order, system))
+                if system.kind == TRANSLATOR:
                     check_known({style: 1.0 for style in order.to}, pair.styles)
 
 
-def _model_folders(order: BuildOrder, system: SystemPlan) -> tuple[Path | None, Path | None]:
+def model_folders(order: BuildOrder, system: SystemPlan) -> tuple[Path | None, Path | None]:
     """Folders of the translator and the vocoder of a system."""
     if system.kind == VOCODER:
         return order.model, system.folder or order.vocoder
@@ -271,7 +277,7 @@ def _kind_of(folder: Path) -> str:
         raise UserError(f"{config} does not say what model it is; give a model folder or one with sounds") from None
     if kind not in ("translator", "vocoder"):
         raise UserError(f"{folder} is a model of kind {kind!r}; expected a translator, a vocoder or a folder of sounds")
-    return FEED_FORWARD if kind == "translator" else VOCODER
+    return TRANSLATOR if kind == "translator" else VOCODER
 
 
 def check_output(order: BuildOrder) -> None:
@@ -310,8 +316,8 @@ def _song_files(songs: Sequence[Path]) -> list[Path]:
 
 def _plan_item(order: BuildOrder, info: AudioInfo, style: str, several: bool) -> Item:
     seconds = min(order.seconds, info.seconds)
-    if seconds < LEAST_SECONDS:
-        raise UserError(f"{info.path} is {info.seconds:.2f} s long; expected at least {LEAST_SECONDS:g} s")
+    if seconds < MIN_SECONDS:
+        raise UserError(f"{info.path} is {info.seconds:.2f} s long; expected at least {MIN_SECONDS:g} s")
     start = (info.seconds - seconds) / 2 if order.start is None else order.start
     if start + seconds > info.seconds + 1e-6:
         raise UserError(f"{info.path} is {info.seconds:.2f} s long; no {seconds:g} s are left after --start {start:g}")

@@ -19,8 +19,8 @@ from stylize.listening.statistics import (
     compare_pairs,
     compare_systems,
     enough_to_differ,
-    least_adjusted_p,
-    summarise,
+    min_adjusted_p,
+    summarize,
 )
 from stylize.listening.store import read_answers, trial_of
 from stylize.listening.trial import Trial
@@ -61,8 +61,8 @@ class Results:
         for pair in self.pairs:
             most.setdefault(pair.question, []).append(pair.votes)
         # The question with the best chance: where none can differ there, none can anywhere.
-        counts = min(most.values(), key=lambda each: least_adjusted_p(max(each), len(each)), default=[])
-        if not counts or least_adjusted_p(max(counts), len(counts)) < LEVEL:
+        counts = min(most.values(), key=lambda each: min_adjusted_p(max(each), len(each)), default=[])
+        if not counts or min_adjusted_p(max(counts), len(counts)) < LEVEL:
             return None
         units = "listeners" if self.unit == LISTENER else "ratings"
         enough = enough_to_differ(len(counts))
@@ -71,7 +71,7 @@ class Results:
         )
         return (
             f"No difference could be significant: with {max(counts)} {units} and {compared} p (Holm) cannot come below "
-            f"{least_adjusted_p(max(counts), len(counts)):.2g}; it takes {enough} {units}{advice}."
+            f"{min_adjusted_p(max(counts), len(counts)):.2g}; it takes {enough} {units}{advice}."
         )
 
 
@@ -103,7 +103,7 @@ def read_results(trial: Trial, answers: Path | None, webmushra: Sequence[Path] =
 def evaluate(
     trial: Trial, ratings: Sequence[Rating], preferences: Sequence[Preference], unit: str = LISTENER
 ) -> Results:
-    """Screen, summarise and compare; systems stand in the order of the trial.
+    """Screen, summarize and compare; systems stand in the order of the trial.
 
     Raises:
         UserError: no such unit.
@@ -119,7 +119,7 @@ def evaluate(
         ratings=tuple(kept),
         preferences=tuple(preferences),
         screened=tuple(screened),
-        summaries=tuple(summarise(kept)),
+        summaries=tuple(summarize(kept)),
         differences=tuple(compared),
         pairs=tuple(compare_pairs(preferences, unit, list(place))) if trial.method == PAIRED else (),
         listeners=len({row.listener for row in ratings} | {row.listener for row in preferences}),

@@ -11,30 +11,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 
-from data.audio import AudioReader, AudioWriter, read_audio, resampled_length
+from data.audio import AudioWriter, read_audio, resampled_length
 from data.downmix import downmix
 from data.errors import UserError
-from stylize.listening.plan import (
+from stylize.evaluate.excerpts import fit_length, read_excerpt
+from stylize.evaluate.systems import (
     BASELINE,
     COPY_CONTENT,
     COPY_STYLE,
-    FEED_FORWARD,
-    FOLDER,
     GRIFFIN_LIM,
+    GRIFFIN_LIM_ITERATIONS,
     GROUND_TRUTH,
+    TRANSLATOR,
     VOCODER,
-    BuildPlan,
-    Item,
-    SystemPlan,
+    run_baseline,
 )
-from stylize.listening.stimuli import fit_length
+from stylize.listening.plan import FOLDER, BuildPlan, Item, SystemPlan, model_folders
 
 if TYPE_CHECKING:
     from data.mel import MelConfig
     from stylize.optimize.options import OptimizeOptions
     from stylize.pipeline import Stylizer
 
-GRIFFIN_LIM_ITERATIONS = 60
 SLACK_SECONDS = 0.1
 """So much may be missing at the end of what a system made; it is filled with silence."""
 
@@ -57,18 +55,14 @@ class SystemRenderer:
             FOLDER: self._external,
         }
         self._ways = self._recordings | {
-            FEED_FORWARD: self._feed_forward,
-            VOCODER: self._vocoder,
+            TRANSLATOR: lambda system, item: self._through_stylizer(system, item, 1.0),
+            VOCODER: lambda system, item: self._through_stylizer(system, item, 0.0),
             GRIFFIN_LIM: self._griffin_lim,
             BASELINE: self._baseline,
         }
 
     def check(self, system: SystemPlan, item: Item) -> None:
-        """Find out whether a system can render an item, as far as that goes without a network.
-
-        Raises:
-            UserError: as :meth:`render`.
-        """
+        """Find out whether a system can render an item, as far as that goes without a network."""
         if system.kind in self._recordings:
             self.render(system, item)
         elif system.kind == BASELINE:
@@ -77,13 +71,9 @@ class SystemRenderer:
             plan_optimization(self._optimization(item))
 
     def load_models(self) -> None:
-        """Load the models of all systems now.
-
-        Raises:
-            UserError: a model that cannot be used.
-        """
+        """Load the models of all systems now."""
         for system in self.plan.systems:
-            if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
+            if system.kind in (TRANSLATOR, VOCODER, GRIFFIN_LIM):
                 self._stylizer(system)
 
     def render(self, system: SystemPlan, item: Item) -> np.ndarray:
@@ -115,17 +105,15 @@ class SystemRenderer:
     def details(self, system: SystemPlan) -> dict[str, Any]:
         """What made the sounds of a system, for the manifest."""
         order = self.plan.order
-        if system.kind in (FEED_FORWARD, VOCODER):
+        if system.kind in (TRANSLATOR, VOCODER):
             from stylize.models import read_pair
 
-            pair = read_pair(*self._folders(system))
-            folders = {"vocoder": pair.vocoder} | (
-                {"translator": pair.translator} if system.kind == FEED_FORWARD else {}
-            )
+            pair = read_pair(*model_folders(self.plan.order, system))
+            folders = {"vocoder": pair.vocoder} | ({"translator": pair.translator} if system.kind == TRANSLATOR else {})
             return {name: _describe_model(folder) for name, folder in folders.items()}
         if system.kind == BASELINE:
             return {
-                "network": order.network,
+                "network": order.network or "default",
                 "content_weight": order.content_weight,
                 "iterations": order.iterations,
                 "seed": order.seed,
@@ -144,15 +132,7 @@ class SystemRenderer:
         return fit_length(wav, round(item.seconds * plan.sample_rate), slack, name)
 
     def _read(self, path: Path, start: float, seconds: float) -> np.ndarray:
-        """Part of a recording at the trial's rate."""
-        rate = self.plan.sample_rate
-        skipped, wanted = round(start * rate), round(seconds * rate)
-        blocks = []
-        with AudioReader(path, rate) as reader:
-            while skipped > 0 and (block := reader.read(min(skipped, 65536))).size:
-                skipped -= block.shape[1]
-            blocks.append(reader.read(wanted))
-        return np.concatenate(blocks, axis=1)
+        return read_excerpt(path, seconds, self.plan.sample_rate, start, mono=False)
 
     def _external(self, system: SystemPlan, item: Item) -> np.ndarray:
         """A file of another system: as long as the excerpt, or as long as the song."""
@@ -176,16 +156,10 @@ class SystemRenderer:
             writer.write(wav)
         return path
 
-    def _folders(self, system: SystemPlan) -> tuple[Path | None, Path | None]:
-        order = self.plan.order
-        if system.kind == VOCODER:
-            return order.model, system.folder or order.vocoder
-        return system.folder or order.model, order.vocoder
-
     def _stylizer(self, system: SystemPlan) -> Stylizer:
         from stylize.pipeline import Stylizer
 
-        folders = self._folders(system)
+        folders = model_folders(self.plan.order, system)
         if folders not in self._stylizers:
             self._stylizers[folders] = Stylizer.from_pretrained(*folders, self.plan.order.device)
         return self._stylizers[folders]
@@ -197,12 +171,6 @@ class SystemRenderer:
         output = self.work / "stylized.wav"
         stylizer.stylize_file(content, output, to=to, strength=strength, force=True)
         return read_audio(output, mono=False)[0]
-
-    def _feed_forward(self, system: SystemPlan, item: Item) -> np.ndarray:
-        return self._through_stylizer(system, item, 1.0)
-
-    def _vocoder(self, system: SystemPlan, item: Item) -> np.ndarray:
-        return self._through_stylizer(system, item, 0.0)
 
     def _griffin_lim(self, system: SystemPlan, item: Item) -> np.ndarray:
         config = self._stylizer(system).mel_config
@@ -227,11 +195,7 @@ class SystemRenderer:
         )
 
     def _baseline(self, system: SystemPlan, item: Item) -> np.ndarray:
-        from stylize.optimize.run import stylize_by_optimization
-
-        result = stylize_by_optimization(self._optimization(item))
-        if result.stopped == "interrupted":
-            raise KeyboardInterrupt
+        run_baseline(self._optimization(item))
         return read_audio(self.work / "optimized.wav", mono=False)[0]
 
 

@@ -17,7 +17,8 @@ from data.errors import UserError
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
 from stylize.dashboard.folder import check_output
-from stylize.likeness import Sound
+from stylize.dashboard.folder import check_output
+from stylize.evaluate.metrics.similarity import Sound
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
 from stylize.listening.plan import BuildOrder
@@ -117,7 +118,7 @@ def test_other_methods(
 
 
 def test_measures_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylize.likeness.harmony_similarity", lambda output, original: float("nan"))
+    monkeypatch.setattr("stylize.evaluate.metrics.similarity.harmony_similarity", lambda output, original: float("nan"))
     noise = Sound(np.random.default_rng(0).normal(0, 0.1, 22050).astype(np.float32), 22050)
     assert set(measure(noise, noise, None, None)) == {"onsets"}  # type: ignore[arg-type]
 

@@ -113,7 +113,7 @@ def test_choices_become_preferences_of_systems(pair_folder: Path) -> None:
     assert ratings_of(trial, answers) == []
 
 
-def test_reference_and_anchors_are_summarised_and_not_compared(mushra_folder: Path) -> None:
+def test_reference_and_anchors_are_summarized_and_not_compared(mushra_folder: Path) -> None:
     trial = Trial.read(mushra_folder)
     results = evaluate(trial, ratings_of(trial, answers_of(trial, 4)), [])
     assert {row.system for row in results.summaries} == {"other", "reference", "anchor-3.5kHz", "anchor-7kHz"}
