@@ -171,12 +171,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """All systems with all styles.
-
-    Args:
-        content: name of the content recording.
-        rows: by style, in the order of `SYSTEMS`.
-    """
+    """All systems with all styles."""
 
     content: str
     rows: tuple[ComparisonRow, ...]
@@ -231,11 +226,7 @@ def _line(system: str, elapsed: float | None, factor: float | None, metrics: Met
 
 
 def plan_comparison(options: CompareOptions) -> ComparisonPlan:
-    """Check options as far as that goes without a network, and read the excerpts.
-
-    Raises:
-        UserError: anything about them that cannot be done.
-    """
+    """Check options as far as that goes without a network, and read the excerpts."""
     if not options.styles:
         raise UserError("no style to compare with; give one or more recordings after the content")
     check_folder(options.output, options.force)

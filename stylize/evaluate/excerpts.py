@@ -81,12 +81,6 @@ def pick_excerpts(files: Sequence[Path], count: int, seconds: float, sample_rate
     """The middles of files spread evenly over a list; the same list gives the same excerpts.
 
     A file that is unreadable, too short or too quiet gives way to the next one in the list.
-
-    Args:
-        files: to choose from, in order.
-        count: excerpts wanted, each from another file; fewer where there are fewer files.
-        seconds: length of an excerpt.
-        sample_rate: of the excerpts, Hz.
     """
     samples = round(seconds * sample_rate)
     places = {path: place for place, path in enumerate(files)}

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MelPanel:
-    """One mel spectrogram.
-
-    Args:
-        title: above it.
-        mel: (n_mels, columns), log10 magnitudes.
-        seconds: its duration.
-    """
+    """One mel spectrogram."""
 
     title: str
     mel: np.ndarray

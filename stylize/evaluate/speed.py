@@ -102,12 +102,7 @@ class BenchmarkPlan:
 
 @dataclass(frozen=True)
 class CommandRun:
-    """The cost of a command.
-
-    Args:
-        seconds: from its start to its end.
-        peak_mebibytes: its largest resident memory.
-    """
+    """The cost of a command."""
 
     seconds: float
     peak_mebibytes: float
@@ -118,9 +113,6 @@ def run_benchmark(settings: SpeedSettings) -> str:
 
     Returns:
         the tables as Markdown.
-
-    Raises:
-        UserError: settings or models that cannot be used, a command that fails.
     """
     from stylize.evaluate import optimization_speed
 
@@ -217,11 +209,7 @@ def summarize_speed(seconds: Mapping[str, Sequence[float]], music_seconds: float
 
 
 def measure_all(settings: SpeedSettings, plan: BenchmarkPlan) -> dict[str, Any]:
-    """Speed, memory and start-up.
-
-    Raises:
-        UserError: models that cannot be loaded, an unknown style, a command that fails.
-    """
+    """Speed, memory and start-up."""
     stylizer = Stylizer.from_pretrained(settings.model, settings.vocoder, "cpu")
     style = settings.style or stylizer.styles[0]
     stylizer.named_style(style)
@@ -272,11 +260,7 @@ def find_command() -> list[str]:
 
 
 def run_measured(command: Sequence[str]) -> CommandRun:
-    """Run a command in a process of its own and measure time and peak memory.
-
-    Raises:
-        UserError: it failed.
-    """
+    """Run a command in a process of its own and measure time and peak memory."""
     watched = [sys.executable, "-I", "-S", "-c", _MEASURE_COMMAND, *command]
     root = Path(stylize.__file__).parents[1]
     done = subprocess.run(watched, cwd=root, capture_output=True, text=True, check=True)

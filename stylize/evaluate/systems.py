@@ -106,11 +106,7 @@ class System(Protocol):
 
 
 class Copy:
-    """Gives a recording of the pair as it is.
-
-    Args:
-        name: one of the keys of `OF`.
-    """
+    """Gives a recording of the pair as it is."""
 
     OF = {COPY_CONTENT: "source", COPY_STYLE: "style", GROUND_TRUTH: "truth"}  # noqa: RUF012
     key = ""
@@ -249,11 +245,7 @@ class Folder:
         self.name, self.folder, self.key = name, folder, ""
 
     def check(self, pairs: Sequence[Pair]) -> None:
-        """Refuse a folder that lacks results, before anything is measured.
-
-        Raises:
-            UserError: how many are missing and the first of them.
-        """
+        """Refuse a folder that lacks results, before anything is measured."""
         missing = [pair.name for pair in pairs if not self._path(pair).is_file()]
         if missing:
             raise UserError(
@@ -279,12 +271,7 @@ class Folder:
 
 
 def run_baseline(options: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
-    """Style transfer by optimization, file to file; Ctrl-C leaves no half-done output.
-
-    Raises:
-        UserError: anything about the options that cannot be done.
-        KeyboardInterrupt: Ctrl-C.
-    """
+    """Style transfer by optimization, file to file; Ctrl-C leaves no half-done output."""
     from stylize.optimize.run import stylize_by_optimization
 
     result = stylize_by_optimization(options, reporter)
@@ -312,11 +299,7 @@ def render(stylizer: Stylizer, wav: np.ndarray, style: Tensor, strength: float) 
 
 
 def fit_to_input(path: Path, source: np.ndarray) -> np.ndarray:
-    """A result at `RATE`, as long as its input.
-
-    Raises:
-        UserError: unreadable, or shorter than its input by more than `SLACK`.
-    """
+    """A result at `RATE`, as long as its input."""
     return fit_length(read_audio(path, RATE)[0][0], len(source), int(SLACK * len(source)), path)
 
 

@@ -38,12 +38,7 @@ SLACK_SECONDS = 0.1
 
 
 class SystemRenderer:
-    """Renders items; models are loaded when they are first needed.
-
-    Args:
-        plan: found good by :func:`stylize.listening.plan.plan_build`.
-        work: a folder for files of its own.
-    """
+    """Renders items; models are loaded when they are first needed."""
 
     def __init__(self, plan: BuildPlan, work: Path) -> None:
         self.plan, self.work = plan, work
@@ -80,9 +75,6 @@ class SystemRenderer:
         """The excerpt by a system, at the trial's rate, with its channels and exactly its length.
 
         Shape: (channels, samples).
-
-        Raises:
-            UserError: a recording or a model that cannot be used.
         """
         wav = self._ways[system.kind](system, item)
         return self._fit(wav, item, f"{item.name} by {system.name}")

@@ -55,15 +55,7 @@ class Split:
 
 
 class Bench:
-    """Measures rows, or takes them from those that were measured before.
-
-    Args:
-        classifier: of styles.
-        classifier_key: of its weights.
-        excerpts: of the recordings.
-        measurements: where rows are kept.
-        notify: progress callback.
-    """
+    """Measures rows, or takes them from those that were measured before."""
 
     def __init__(
         self,

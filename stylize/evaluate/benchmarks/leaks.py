@@ -20,11 +20,7 @@ Record = Mapping[str, Any]
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The lines of a folder's manifest; none where it has no manifest.
-
-    Raises:
-        UserError: a line is no JSON object with `file` and `split`.
-    """
+    """The lines of a folder's manifest; none where it has no manifest."""
     path = folder / MANIFEST_NAME
     if not path.is_file():
         return []
@@ -117,11 +113,7 @@ def _refuse(folder: Path, training: Path, leaks: Sequence[str]) -> None:
 
 
 def assert_unseen_files(files: Sequence[Path], trained_on: Iterable[Path]) -> None:
-    """Refuse recordings of the user's own that are, byte by byte, files of the training side of a folder.
-
-    Raises:
-        UserError: the first such file is named.
-    """
+    """Refuse recordings of the user's own that are, byte by byte, files of the training side of a folder."""
     by_size: dict[int, list[Path]] = {}
     for path in files:
         by_size.setdefault(path.stat().st_size, []).append(path)

@@ -42,12 +42,7 @@ QUICK = Sizes(pairs=20, real_pairs=10, seconds=5.0, baseline_pairs=1, sweep_pair
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A translator and its vocoder.
-
-    Args:
-        name: given by the user; empty for the only one.
-        translator, vocoder: model folders.
-    """
+    """A translator and its vocoder."""
 
     name: str
     translator: Path
@@ -117,11 +112,7 @@ class Settings:
 
     @property
     def named_models(self) -> list[NamedModel]:
-        """The models to measure; the targets are about the first.
-
-        Raises:
-            UserError: models or vocoders with equal names, a vocoder for a model that is not there.
-        """
+        """The models to measure; the targets are about the first."""
         models = dict(parse_named("--model", text, "" if len(self.models) == 1 else None) for text in self.models)
         vocoders = dict(parse_named("--vocoder", text, "") for text in self.vocoders)
         if len(models) < len(self.models) or len(vocoders) < len(self.vocoders):
@@ -145,11 +136,7 @@ class Settings:
 
 
 def parse_named(option: str, text: str, default: str | None = None) -> tuple[str, Path]:
-    """Read `NAME=DIR`, or `DIR` where there is a default name.
-
-    Raises:
-        UserError: no name where one is needed, or nothing after it.
-    """
+    """Read `NAME=DIR`, or `DIR` where there is a default name."""
     name, equals, folder = text.partition("=")
     if not equals or "/" in name:
         if default is None:
@@ -161,11 +148,7 @@ def parse_named(option: str, text: str, default: str | None = None) -> tuple[str
 
 
 def check_settings(settings: Settings) -> None:
-    """Find all that can be wrong without loading a model.
-
-    Raises:
-        UserError: the first thing that is.
-    """
+    """Find all that can be wrong without loading a model."""
     _check_values(settings)
     if settings.export_pairs is not None:
         check_folder(settings.export_pairs, settings.force, "--export-pairs")
@@ -286,11 +269,7 @@ class VocoderSettings:
         return {name: folder for name, folder in sources.items() if folder.is_dir()}
 
     def check(self) -> VocoderSettings:
-        """Complete settings, found good without loading a model.
-
-        Raises:
-            UserError: anything that is wrong with them.
-        """
+        """Complete settings, found good without loading a model."""
         if len(set(self.models)) < len(self.models):
             raise UserError("got a model twice; give each once")
         if not self.folders:

@@ -25,6 +25,7 @@ from stylize.evaluate.benchmarks.rows import Measurements, Row
 from stylize.evaluate.benchmarks.settings import Settings, check_leaks, check_settings
 from stylize.evaluate.benchmarks.summary import compare_with_baseline, summarize_split, summarize_sweep, sweep_systems
 from stylize.evaluate.benchmarks.translator_report import flat_summary, write_report
+from stylize.evaluate.benchmarks.verdict import check_targets, load_targets, plain
 from stylize.evaluate.excerpts import Excerpts, each_readable
 from stylize.evaluate.metrics.multipitch import RATE
 from stylize.evaluate.metrics.similarity import BUNDLED_CLASSIFIER, StyleClassifier
@@ -44,7 +45,6 @@ from stylize.evaluate.systems import (
     TruthThroughVocoder,
     weights_key,
 )
-from stylize.evaluate.verdict import check_targets, load_targets, plain
 from stylize.models import find_device
 from stylize.pipeline import Stylizer
 from training.wandb_run import open_wandb_run
@@ -55,14 +55,7 @@ MANIFEST_NAME = "manifest.jsonl"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model of the settings, loaded.
-
-    Args:
-        row, example_row: names of its rows.
-        stylizer: translator and vocoder.
-        key: of their weights.
-        vocoder_key: of the vocoder's alone.
-    """
+    """A model of the settings, loaded, with digests of its weights and of its vocoder's."""
 
     row: str
     example_row: str
@@ -72,15 +65,7 @@ class LoadedModel:
 
 
 class Evaluation:
-    """A benchmark whose settings are good and whose material leaks nothing.
-
-    Args:
-        settings: see there.
-        notify: progress callback.
-
-    Raises:
-        UserError: anything that is wrong with the settings or with what they name.
-    """
+    """A benchmark whose settings are good and whose material leaks nothing."""
 
     def __init__(self, settings: Settings, notify: Notify) -> None:
         check_settings(settings)

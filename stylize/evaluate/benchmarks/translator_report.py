@@ -9,11 +9,11 @@ from typing import Any
 from stylize.evaluate.benchmarks.pairs import SPLIT_TITLES
 from stylize.evaluate.benchmarks.rows import Row
 from stylize.evaluate.benchmarks.summary import CONTENT, MIXTURE, REDUCTION, STRENGTH
+from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.figures import save_figure
 from stylize.evaluate.metrics.content import CONTENT_METRICS, TRUTH_METRICS
 from stylize.evaluate.report import MISSING, format_csv, percent, table, write_json, write_text
 from stylize.evaluate.systems import SYSTEMS
-from stylize.evaluate.verdict import format_verdicts
 
 STYLE_COLUMNS = ("classified as target", "as source", "KAD", "FAD")
 CONTENT_COLUMNS = ("chroma", "notes F1", "onsets F1", "beats F")

@@ -13,6 +13,7 @@ from data.errors import UserError
 from data.sources import list_split
 from melgan import Vocoder
 from stylize.evaluate.benchmarks.settings import VOCODER_SUFFIXES, VocoderSettings
+from stylize.evaluate.benchmarks.verdict import check_targets, load_targets, plain
 from stylize.evaluate.benchmarks.vocoder_report import format_report, save_pictures
 from stylize.evaluate.benchmarks.vocoder_translated import measure_translated, same_front_end
 from stylize.evaluate.costs import measure_costs, read_training
@@ -22,7 +23,6 @@ from stylize.evaluate.metrics.similarity import StyleClassifier
 from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, find_methods, measure_methods, stack_excerpts
 from stylize.evaluate.report import describe_machine, report_files, write_json, write_text
 from stylize.evaluate.speed import torch_threads
-from stylize.evaluate.verdict import check_targets, load_targets, plain
 from travelgan import Translator
 
 logger = logging.getLogger(__name__)
@@ -76,18 +76,7 @@ def run_evaluation(settings: VocoderSettings) -> str:
 
 
 def unseen_excerpts(folder: Path, count: int | None, seconds: float, sample_rate: int) -> list[Excerpt]:
-    """Excerpts of everything that a folder keeps out of training.
-
-    Args:
-        folder: a corpus (unseen songs, grooves and soundfont), prepared recordings (unseen sources) or any folder with
-            audio, see :func:`data.sources.list_split`.
-        count: excerpts, each from another file; None for all files.
-        seconds: length of an excerpt.
-        sample_rate: of the excerpts, Hz.
-
-    Raises:
-        UserError: no folder, or no usable recording among them.
-    """
+    """Excerpts of everything that a folder keeps out of training."""
     files = [path for split in UNSEEN_SPLITS for path in list_split(folder, split)]
     excerpts = pick_excerpts(files, len(files) if count is None else count, seconds, sample_rate)
     if not excerpts:

@@ -28,12 +28,7 @@ FLAT_RUN = 3
 
 @dataclass(frozen=True)
 class Line:
-    """A line in a spectrum.
-
-    Args:
-        decibels: how far it stands above its neighbors, or above that of the original.
-        hertz: where it is.
-    """
+    """A line in a spectrum: its height over its neighbors, or over that of the original, and its place."""
 
     decibels: float
     hertz: float

@@ -37,12 +37,7 @@ FRAME_STEP = 4
 
 @dataclass(frozen=True)
 class Pitches:
-    """The notes of a recording over time.
-
-    Args:
-        times: of the frames, seconds.
-        notes: whether a note sounds, (frames, len(PITCHES)).
-    """
+    """The notes of a recording over time: frames in seconds, and whether a note sounds, (frames, len(PITCHES))."""
 
     times: np.ndarray
     notes: np.ndarray

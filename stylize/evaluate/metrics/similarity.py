@@ -93,12 +93,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the classifier makes of a sound.
-
-    Args:
-        probabilities: of each genre.
-        embedding: (embedding_size,).
-    """
+    """What the classifier makes of a sound."""
 
     probabilities: Mapping[str, float]
     embedding: np.ndarray
@@ -110,11 +105,7 @@ class Prediction:
 
 
 class StyleClassifier:
-    """A genre classifier over whole sounds: the mean over windows of about 3 s.
-
-    Args:
-        classifier: trained apart from the systems it measures.
-    """
+    """A genre classifier over whole sounds: the mean over windows of about 3 s."""
 
     def __init__(self, classifier: GenreClassifier) -> None:
         self.classifier = classifier.eval()
@@ -122,11 +113,7 @@ class StyleClassifier:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path | None = None) -> StyleClassifier:
-        """Load a classifier's folder, by default the bundled one.
-
-        Raises:
-            UserError: the folder is missing, damaged, or holds something else.
-        """
+        """Load a classifier's folder, by default the bundled one."""
         return cls(GenreClassifier.from_pretrained(BUNDLED_CLASSIFIER if folder is None else folder))
 
     @property

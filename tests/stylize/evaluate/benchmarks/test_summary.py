@@ -20,9 +20,9 @@ from stylize.evaluate.benchmarks.summary import (
     summarize_sweep,
 )
 from stylize.evaluate.benchmarks.translator_report import format_split, format_sweep, rows_csv, save_trade_off
+from stylize.evaluate.benchmarks.verdict import Verdict, check_targets, format_verdicts, load_targets, plain
 from stylize.evaluate.metrics.content import CONTENT_METRICS, TRUTH_METRICS
 from stylize.evaluate.metrics.style import Reference
-from stylize.evaluate.verdict import Verdict, check_targets, format_verdicts, load_targets, plain
 
 FORWARD, EXAMPLE = "translator", "translator-by-example"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from stylize.evaluate.report import MISSING, percent, table
 
-TARGETS = Path(__file__).resolve().parents[2] / "configs" / "targets"
+TARGETS = Path(__file__).resolve().parents[3] / "configs" / "targets"
 BOUNDS = {"min": operator.ge, "max": operator.le, "above": operator.gt, "below": operator.lt}
 
 
