@@ -73,18 +73,19 @@ def summarize(
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share in [0, 1] of `count` independent draws."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(share * count, count, alpha=1 - CONFIDENCE, method="wilson")
-    return float(low), float(high)
+    """Wilson's 95 % interval (1927) of a share of `count` draws; scipy's takes whole numbers of successes alone."""
+    z = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    center = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    spread = z / (1 + z**2 / count) * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
+    return max(0.0, center - spread), min(1.0, center + spread)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted by Holm's method for as many comparisons."""
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if len(p_values) else []
+    """P values adjusted by Holm's method; statsmodels takes 90 ms for what are three lines, and brings pandas."""
+    order = np.argsort(p_values)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(np.arange(len(order), 0, -1) * np.asarray(p_values)[order]).clip(max=1.0)
+    return adjusted.tolist()
 
 
 def signed_rank_p(differences: Sequence[float]) -> float:
