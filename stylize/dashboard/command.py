@@ -69,7 +69,6 @@ def make_dashboard(
     logging.getLogger("wandb").setLevel(logging.ERROR)
     likeness = StyleClassifier.from_pretrained()
     with atomic_folder(output) as unfinished:
-    with atomic_folder(output) as unfinished:
         content = collect(trial, trial_folder, results, unfinished, likeness, say)
         write_page(content, unfinished)
     run = None

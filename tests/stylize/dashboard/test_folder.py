@@ -17,7 +17,6 @@ from data.errors import UserError
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
 from stylize.dashboard.folder import check_output
-from stylize.dashboard.folder import check_output
 from stylize.evaluate.metrics.similarity import Sound
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
