@@ -20,7 +20,13 @@ from data.audio import read_audio
 from data.errors import UserError
 from data.folder import Clip, index_folder
 from data.plain import parse_json, read_lines
-from stylize.likeness import Likeness, Sound, harmony_similarity, rhythm_similarity, timbre_distance
+from stylize.evaluate.metrics.similarity import (
+    Sound,
+    StyleClassifier,
+    harmony_similarity,
+    rhythm_similarity,
+    timbre_distance,
+)
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.run import stylize_by_optimization
 
@@ -151,7 +157,11 @@ class Study:
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], work: Path, likeness: Likeness, progress: Callable[[str], None] = lambda text: None
+        self,
+        pairs: Sequence[Pair],
+        work: Path,
+        likeness: StyleClassifier,
+        progress: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.pairs, self.work, self.likeness, self.progress = list(pairs), work, likeness, progress
         self._file = work / "measurements.jsonl"

@@ -53,7 +53,7 @@ def study(
 
     from data.folder import index_folder
     from data.mel_cache import MelCache
-    from stylize.likeness import BUNDLED_CLASSIFIER
+    from stylize.evaluate.metrics.similarity import BUNDLED_CLASSIFIER
     from stylize.models import BUNDLED_TRANSLATOR
     from training.genre import GenreClassifier
     from travelgan.translator import Translator

@@ -48,7 +48,7 @@ def study(
     from data.sources import list_split
     from melgan import Vocoder
     from melgan.refinement import MelRefinement
-    from stylize.vocoder_quality import pick_excerpts
+    from stylize.evaluate.excerpts import pick_excerpts
     from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
 
     if output is not None and not output.parent.is_dir():

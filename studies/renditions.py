@@ -17,7 +17,8 @@ from scripts.command_line import run_command
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stylize.evaluate.material import Excerpts, Pair
+    from stylize.evaluate.excerpts import Excerpts
+    from stylize.evaluate.systems import Pair
     from stylize.pipeline import Stylizer
 
 SPLITS = ("test", "test_groove", "test_soundfont")
@@ -40,7 +41,8 @@ def study(
 
     from data.folder import index_folder
     from studies.rendition_files import render_renditions
-    from stylize.evaluate.material import Excerpts, rendered_pairs
+    from stylize.evaluate.benchmarks.pairs import rendered_pairs
+    from stylize.evaluate.excerpts import Excerpts
     from stylize.pipeline import Stylizer
 
     if output is not None and not output.parent.is_dir():
@@ -82,10 +84,11 @@ def distances(pair: Pair, work: Path, renditions: int, excerpts: Excerpts, styli
 
     from data.mel import MEL_PRESETS, LogMel
     from studies.rendition_files import rendition_path
-    from stylize.evaluate.content import at_level_of
-    from stylize.evaluate.systems import FeedForward
+    from stylize.evaluate.benchmarks.pairs import load_pair
+    from stylize.evaluate.metrics.content import at_level_of
+    from stylize.evaluate.systems import Pipeline
 
-    source, truth = excerpts.of_pair(pair)
+    source, truth = load_pair(pair, excerpts)
     assert truth is not None
     reference = truth
     log_mel = LogMel(MEL_PRESETS["melgan"])
@@ -106,7 +109,7 @@ def distances(pair: Pair, work: Path, renditions: int, excerpts: Excerpts, styli
         "input": distance(mel(source)),
         "another rendition": statistics.fmean(distance(other) for other in others),
         f"median of {renditions} renditions": distance(torch.stack(others).median(dim=0).values),
-        "feed-forward": distance(mel(FeedForward("", stylizer, "").make(pair, excerpts).wav)),
+        "translator": distance(mel(Pipeline("", stylizer, "").make(pair, excerpts).wav)),
     }
 
 

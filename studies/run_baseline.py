@@ -32,7 +32,7 @@ def study(
 
     from studies.baseline import COPY_CONTENT, COPY_STYLE, Study, choose_pairs, make_cases
     from studies.baseline_report import QUESTIONS, make_markdown, save_plots
-    from stylize.likeness import Likeness
+    from stylize.evaluate.metrics.similarity import StyleClassifier
 
     chosen = [name.strip() for name in questions.split(",") if name.strip()] or list(QUESTIONS)
     if unknown := sorted(set(chosen) - set(QUESTIONS)):
@@ -44,7 +44,7 @@ def study(
     found = choose_pairs(corpus, work, pairs, seconds)
     total = len({case.key for case in cases}) * len(found)
     print(f"{len(cases)} cases on {len(found)} pairs of {seconds:g} s: {total} optimizations", flush=True)
-    done = Study(found, work, Likeness.from_pretrained(), progress=lambda text: print(text, flush=True))
+    done = Study(found, work, StyleClassifier.from_pretrained(), progress=lambda text: print(text, flush=True))
     done.run(cases)
     means = {key: done.mean(key) for key in (COPY_CONTENT, COPY_STYLE, *dict.fromkeys(case.key for case in cases))}
     output.mkdir(exist_ok=True)

@@ -18,10 +18,10 @@ from data.atomic import disk_errors
 from data.audio import scan_audio
 from data.audio_formats import PRECISIONS
 from data.errors import UserError
+from stylize.evaluate.compare import compare_command
 from stylize.listening.command import listen_app
 from stylize.models import check_device_name, peek_styles, read_pair
 from stylize.optimize.command import optimize_command
-from stylize.optimize.compare_command import compare_command
 from stylize.program import FAILED, HELP_OPTIONS, invoke, print_error, run_program
 from stylize.progress import SongProgress
 from stylize.report import Reporter, describe_model

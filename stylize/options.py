@@ -59,7 +59,11 @@ def option(
         shown: how the help shows the default.
     """
     metadata = {"help": help, "group": group, "check": check, "choices": choices, "flags": flags, "shown": shown}
-    return dataclasses.field(default=default, metadata=metadata)
+    return (
+        dataclasses.field(metadata=metadata)
+        if default is MISSING
+        else dataclasses.field(default=default, metadata=metadata)
+    )
 
 
 def fields_of(options: Any) -> list[dataclasses.Field[Any]]:
@@ -116,21 +120,26 @@ def one_of(names: tuple[str, ...]) -> str:
     return ", ".join(names[:-1]) + " or " + names[-1]
 
 
-def with_options(options: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def with_options(options: type, required: bool = False) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Make a Typer command of a function whose first parameter takes the values of all options by name.
 
-    Options without a default become arguments, and None where they are not given. The function's other parameters are
+    Options without a default become arguments, or options where they have flags. The function's other parameters are
     options of the command as usual.
+
+    Args:
+        options: the dataclass.
+        required: whether what has no default must be given; else it is None.
     """
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         hints = typing.get_type_hints(options)
-        given = [_parameter(field, hints[field.name], options) for field in fields_of(options)]
+        given = [_parameter(field, hints[field.name], options, required) for field in fields_of(options)]
+        several = {name for name, hint in hints.items() if typing.get_origin(hint) is tuple}
 
         def command(**values: Any) -> int:
             extra = {parameter.name: values.pop(parameter.name) for parameter in own}
-            return function(values, **extra)
+            return function({n: tuple(v or ()) if n in several else v for n, v in values.items()}, **extra)
 
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*given, *own)]
         command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -141,19 +150,20 @@ def with_options(options: type) -> Callable[[Callable[..., int]], Callable[..., 
     return decorate
 
 
-def _parameter(field: dataclasses.Field[Any], hint: Any, options: type) -> inspect.Parameter:
-    """A field as a parameter of a command."""
-    meta = field.metadata
+def _parameter(field: dataclasses.Field[Any], hint: Any, options: type, required: bool) -> inspect.Parameter:
+    """A field as a parameter of a command; Typer takes lists where the field is a tuple of any length."""
+    meta, default = field.metadata, field.default
     text = f"{meta['help'].rstrip('.')}: {one_of(meta['choices'])}." if meta["choices"] else meta["help"]
-    if field.default is MISSING:
-        info, default = typer.Argument(metavar=field.name.upper(), help=text), None
-        hint = hint | None
+    if typing.get_origin(hint) is tuple:
+        hint, default = list[typing.get_args(hint)[0]], default or None  # type: ignore[misc]
+    if default is MISSING and not meta["flags"]:
+        info: Any = typer.Argument(metavar=field.name.upper(), help=text)
     else:
         flags = meta["flags"] or (flag(field.name, options),)
-        info, default = (
-            typer.Option(*flags, help=text, rich_help_panel=meta["group"], show_default=meta["shown"]),
-            field.default,
-        )
+        info = typer.Option(*flags, help=text, rich_help_panel=meta["group"], show_default=meta["shown"])
+    if default is MISSING:
+        default = inspect.Parameter.empty if required else None
+    hint = hint | None if default is None else hint
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, info]
     )

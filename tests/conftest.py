@@ -46,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     features = llvmlite.binding.get_host_cpu_features().flatten()
     compiled = [str(place), place.stat().st_mtime_ns, version("numba"), features]
     if config.cache is None or config.cache.get("librosa/compiled", None) != compiled:
-        code = "import numpy as np; from stylize.evaluate.content import analyse; "
-        code += "analyse(np.random.default_rng(0).normal(0, 0.1, 3 * 22050).astype('float32'))"
+        code = "import numpy as np; from stylize.evaluate.metrics.content import analyze; "
+        code += "analyze(np.random.default_rng(0).normal(0, 0.1, 3 * 22050).astype('float32'))"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
         if config.cache is not None:
             config.cache.set("librosa/compiled", compiled)

@@ -1,12 +1,11 @@
-"""How far one set of sounds is from another, by embeddings: kernel and Fréchet audio distance, floors, intervals.
+"""Distances between sets of embeddings: kernel and Fréchet audio distance, and their floors.
 
-A distance between sets needs no pairs, so it can judge sounds that have no original. None of these figures says much
-alone: what remains between two halves of one set (:func:`real_against_real`) and the number of clips belong beside it.
+They need no pairs of clips. Read each figure beside :func:`real_against_real` and the number of clips.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +15,7 @@ Distance = Callable[[np.ndarray, np.ndarray], float]
 
 KERNEL_SCALE = 100.0
 """Kernel audio distances are given times this, as in the paper."""
-LEAST_CLIPS = 2
+MIN_CLIPS = 2
 """One clip has no spread."""
 
 
@@ -32,7 +31,7 @@ def kernel_audio_distance(
     the unbiased estimator still counts between the sets while it leaves it out within them, and so falls below 0.
 
     Args:
-        embeddings: of the clips to judge.
+        embeddings: of the clips to measure.
         reference: of the clips they should be like.
         bandwidth: of the kernel; by default :func:`median_distance` of the reference. Give one number for all rows
             of a table that have different references.
@@ -44,10 +43,10 @@ def kernel_audio_distance(
     Raises:
         ValueError: see :func:`check_embeddings`; a bandwidth that is not positive.
     """
-    judged, expected = check_embeddings(embeddings, reference)
+    measured, expected = check_embeddings(embeddings, reference)
     width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
-    within = [_gaussian_kernel(clips, clips, width) for clips in (judged, expected)]
-    across = _gaussian_kernel(judged, expected, width).mean()
+    within = [_gaussian_kernel(clips, clips, width) for clips in (measured, expected)]
+    across = _gaussian_kernel(measured, expected, width).mean()
     means = [kernel.mean() if biased else _mean_off_diagonal(kernel) for kernel in within]
     squared = float(means[0] + means[1] - 2 * across)
     return KERNEL_SCALE * (max(squared, 0.0) if biased else squared)
@@ -61,16 +60,13 @@ def paired_kernel_terms(embeddings: Embeddings, reference: Embeddings, bandwidth
 
     Shape:
         (n, d) and (n, d) -> (n, n), symmetric.
-
-    Raises:
-        ValueError: as :func:`kernel_audio_distance`, and sets of different sizes.
     """
-    judged, expected = check_embeddings(embeddings, reference)
-    if len(judged) != len(expected):
-        raise ValueError(f"got {len(judged)} and {len(expected)} clips, expected pairs")
+    measured, expected = check_embeddings(embeddings, reference)
+    if len(measured) != len(expected):
+        raise ValueError(f"got {len(measured)} and {len(expected)} clips, expected pairs")
     width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
-    across = _gaussian_kernel(judged, expected, width)
-    within = _gaussian_kernel(judged, judged, width) + _gaussian_kernel(expected, expected, width)
+    across = _gaussian_kernel(measured, expected, width)
+    within = _gaussian_kernel(measured, measured, width) + _gaussian_kernel(expected, expected, width)
     return KERNEL_SCALE * (within - across - across.T)
 
 
@@ -78,9 +74,6 @@ def median_distance(reference: Embeddings) -> float:
     """Median Euclidean distance between two different clips of a set: the bandwidth of the paper (section 3.2).
 
     Shape: (n, d) -> above 0.
-
-    Raises:
-        ValueError: see :func:`check_embeddings`; more than half of the distances are 0.
     """
     from scipy.spatial.distance import pdist
 
@@ -94,14 +87,8 @@ def median_distance(reference: Embeddings) -> float:
 def common_bandwidth(references: Iterable[Embeddings]) -> float:
     """One bandwidth for the sets of several styles: distances with bandwidths of their own would not be in one unit.
 
-    Args:
-        references: one set of embeddings for each style.
-
     Returns:
         the median of their :func:`median_distance`; 1 where there is no set.
-
-    Raises:
-        ValueError: see :func:`median_distance`.
     """
     medians = [median_distance(reference) for reference in references]
     return float(np.median(medians)) if medians else 1.0
@@ -114,18 +101,15 @@ def frechet_audio_distance(embeddings: Embeddings, reference: Embeddings) -> flo
     clips, and do not trust one from fewer clips than the embedding has components, where the covariances are
     singular. :func:`kernel_audio_distance` has no such bias.
 
-    Args:
-        embeddings: of the clips to judge.
-        reference: of the clips they should be like.
-
     Shape:
         (n, d) and (m, d) -> 0 or more, in squared units of the embedding.
-
-    Raises:
-        ValueError: see :func:`check_embeddings`.
     """
-    judged, expected = check_embeddings(embeddings, reference)
-    moments = [(clips.mean(axis=0), np.cov(clips, rowvar=False, ddof=1)) for clips in (judged, expected)]
+    measured, expected = check_embeddings(embeddings, reference)
+    both = np.concatenate([measured, expected])
+    if len(both) <= both.shape[1]:  # the same distance, faster, in the space that the clips span
+        both = (both - both.mean(axis=0)) @ np.linalg.svd(both - both.mean(axis=0), full_matrices=False)[2].T
+        measured, expected = both[: len(measured)], both[len(measured) :]
+    moments = [(clips.mean(axis=0), np.cov(clips, rowvar=False, ddof=1)) for clips in (measured, expected)]
     return gaussian_frechet_distance(*moments[0], *moments[1])
 
 
@@ -156,63 +140,19 @@ def real_against_real(reference: Embeddings, distance: Distance, repeats: int = 
 
     The halves are half as large as the set, which raises measures that are biased by the number of clips.
 
-    Args:
-        reference: at least 4 clips, one embedding for each (two windows of one song in both halves would look alike).
-        distance: of two sets of embeddings.
-        repeats: how often the set is halved.
-        seed: of the halves.
-
     Shape:
         (n, d) -> (repeats,).
-
-    Raises:
-        ValueError: see :func:`check_embeddings`; too few clips for two halves.
     """
     (clips,) = check_embeddings(reference)
     half = len(clips) // 2
-    if half < LEAST_CLIPS:
-        raise ValueError(f"got {len(clips)} clips, expected at least {2 * LEAST_CLIPS} for two halves")
+    if half < MIN_CLIPS:
+        raise ValueError(f"got {len(clips)} clips, expected at least {2 * MIN_CLIPS} for two halves")
     generator = np.random.default_rng(seed)
     values = []
     for _ in range(repeats):
         order = generator.permutation(len(clips))
         values.append(distance(clips[order[:half]], clips[order[half : 2 * half]]))
     return np.array(values)
-
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray,
-    statistic: Callable[[np.ndarray], float] = np.mean,
-    confidence: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (Efron, 1979) of a statistic over clips.
-
-    Args:
-        values: one entry for each clip along the first axis; what belongs to one clip stays together.
-        statistic: of a resampled array of the same shape.
-        confidence: part of the resampled statistics inside the interval, between 0 and 1.
-        resamples: how often as many clips are drawn with replacement.
-        seed: of the draws.
-
-    Returns:
-        lower and upper end.
-
-    Raises:
-        ValueError: no clip, values that are not finite, a confidence outside of 0 to 1, no resamples.
-    """
-    clips = np.asarray(values)
-    if not clips.ndim or not len(clips) or not np.isfinite(clips).all():
-        raise ValueError(f"got values of shape {clips.shape}, expected at least one clip and finite values")
-    if not 0 < confidence < 1 or resamples < 1:
-        raise ValueError(
-            f"got confidence {confidence} and {resamples} resamples, expected between 0 and 1, and 1 or more"
-        )
-    generator = np.random.default_rng(seed)
-    drawn = [float(statistic(clips[generator.integers(len(clips), size=len(clips))])) for _ in range(resamples)]
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def check_embeddings(*sets: Embeddings) -> list[np.ndarray]:
@@ -225,10 +165,8 @@ def check_embeddings(*sets: Embeddings) -> list[np.ndarray]:
         np.asarray(clips.detach().cpu() if isinstance(clips, Tensor) else clips, dtype=np.float64) for clips in sets
     ]
     for clips in checked:
-        if clips.ndim != 2 or len(clips) < LEAST_CLIPS or not clips.shape[1]:
-            raise ValueError(
-                f"got embeddings of shape {clips.shape}, expected (n, d) with at least {LEAST_CLIPS} clips"
-            )
+        if clips.ndim != 2 or len(clips) < MIN_CLIPS or not clips.shape[1]:
+            raise ValueError(f"got embeddings of shape {clips.shape}, expected (n, d) with at least {MIN_CLIPS} clips")
         if not np.isfinite(clips).all():
             raise ValueError("got embeddings that are NaN or infinite, expected finite ones")
         if clips.shape[1] != checked[0].shape[1]:

@@ -1,7 +1,7 @@
-"""Evaluation measures between two waveforms: how far is the sound, and do harmony and rhythm survive?
+"""Metrics between two waveforms of equal length: distance of the spectra, similarity of harmony and rhythm.
 
-None of them is used as a training loss. All take 1-D signals of equal length, the one to judge first and the
-reference second.
+None is used as a training loss. All take (samples,), the signal to measure first and the reference second; signals of
+different lengths, or too short, raise ValueError.
 """
 
 from __future__ import annotations
@@ -26,18 +26,10 @@ NOTHING = 1e-4
 
 
 def mel_l1(wav: Wav, reference: Wav, mel_config: MelConfig | None = None) -> float:
-    """Mean absolute difference of log10 mel magnitudes, in decades (0.05 is one decibel).
-
-    Args:
-        wav: the signal to judge.
-        reference: the signal it should be.
-        mel_config: the front-end; by default the MelGAN paper's 80 bins, whatever the models use.
+    """Mean absolute difference of mels in log10 units (1 is 20 dB), by default on the MelGAN paper's 80 bins.
 
     Shape:
         (samples,) and (samples,), in [-1, 1].
-
-    Raises:
-        ValueError: not 1-D, different lengths, or too short for one mel frame.
     """
     pair = _pair(wav, reference)
     mels = _log_mel(mel_config or MEL_PRESETS["melgan"])(torch.stack(pair))
@@ -50,15 +42,8 @@ def multi_resolution_stft_distance(wav: Wav, reference: Wav) -> float:
     The loss of Parallel WaveGAN (arXiv 1910.11480, section 2.2, eq. 3-6) with transforms of 512, 1024 and
     2048 samples, Hann windows of the same length and hops of a quarter.
 
-    Args:
-        wav: the signal to judge.
-        reference: the signal it should be; spectral convergence is relative to its norm.
-
     Shape:
         (samples,) and (samples,), more than 1024 samples.
-
-    Raises:
-        ValueError: not 1-D, different lengths, or too short.
     """
     pair = torch.stack(_pair(wav, reference))
     least = max(STFT_SIZES) // 2 + 1
@@ -68,9 +53,9 @@ def multi_resolution_stft_distance(wav: Wav, reference: Wav) -> float:
     for size in STFT_SIZES:
         window = torch.hann_window(size)
         spectrum = torch.stft(pair, size, size // 4, window=window, return_complex=True)
-        judged, expected = spectrum.abs().clamp(min=MAGNITUDE_FLOOR)
-        convergence = torch.linalg.norm(expected - judged) / torch.linalg.norm(expected)
-        distances.append(convergence + (expected.log() - judged.log()).abs().mean())
+        measured, expected = spectrum.abs().clamp(min=MAGNITUDE_FLOOR)
+        convergence = torch.linalg.norm(expected - measured) / torch.linalg.norm(expected)
+        distances.append(convergence + (expected.log() - measured.log()).abs().mean())
     return float(torch.stack(distances).mean())
 
 
@@ -80,24 +65,12 @@ def chroma_cosine(wav: Wav, reference: Wav, sample_rate: int = 22050) -> float:
     Frames quiet (-50 dB) in both signals do not count; a frame with nothing (-80 dB) in one of them alone
     counts as 0. Two silent signals agree (1). Unrelated game soundtracks reached 0.75 in the mean (0.46 to
     0.95), since most music shares pitch classes: compare with that, not with 0.
-
-    Args:
-        wav: the signal to judge.
-        reference: the signal it should be.
-        sample_rate: of both, Hz.
-
-    Raises:
-        ValueError: not 1-D, or different lengths.
     """
     return chroma_agreement(*(constant_q_chroma(signal.numpy(), sample_rate) for signal in _pair(wav, reference)))
 
 
 def chroma_agreement(chroma: np.ndarray, reference: np.ndarray) -> float:
-    """:func:`chroma_cosine` of chroma that is computed already, (12, frames) each.
-
-    Raises:
-        ValueError: different lengths.
-    """
+    """:func:`chroma_cosine` of chroma that is computed already, (12, frames) each."""
     if chroma.shape != reference.shape:
         raise ValueError(f"got chroma of {chroma.shape[1]} and {reference.shape[1]} frames, expected as many")
     norms = [np.linalg.norm(one, axis=0) for one in (chroma, reference)]
@@ -113,14 +86,6 @@ def onset_correlation(wav: Wav, reference: Wav, sample_rate: int = 22050) -> flo
     """Pearson correlation of the onset strengths of two signals: 1 where the rhythm is the same.
 
     A signal whose onset strength never changes (silence) gives 0, two such signals 1.
-
-    Args:
-        wav: the signal to judge.
-        reference: the signal it should be.
-        sample_rate: of both, Hz.
-
-    Raises:
-        ValueError: not 1-D, or different lengths.
     """
     from librosa.onset import onset_strength  # librosa takes a second to import, most callers do without
 
@@ -136,15 +101,13 @@ def onset_correlation(wav: Wav, reference: Wav, sample_rate: int = 22050) -> flo
 
 def _pair(wav: Wav, reference: Wav) -> tuple[Tensor, Tensor]:
     """Both signals as float32 tensors on the CPU, checked."""
-    judged, expected = (torch.as_tensor(signal).detach().float().cpu() for signal in (wav, reference))
-    for signal in (judged, expected):
+    measured, expected = (torch.as_tensor(signal).detach().float().cpu() for signal in (wav, reference))
+    for signal in (measured, expected):
         if signal.ndim != 1:
             raise ValueError(f"measures take 1-D signals (samples,), got shape {tuple(signal.shape)}")
-    if len(judged) != len(expected):
-        raise ValueError(
-            f"got {len(judged)} and {len(expected)} samples, expected equal lengths; cut the longer"
-        )
-    return judged, expected
+    if len(measured) != len(expected):
+        raise ValueError(f"got {len(measured)} and {len(expected)} samples, expected equal lengths; cut the longer")
+    return measured, expected
 
 
 @lru_cache(maxsize=4)
@@ -153,11 +116,11 @@ def _log_mel(config: MelConfig) -> LogMel:
 
 
 def constant_q_chroma(wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Constant-Q chroma (12, frames), not normalised, for tuning A = 440 Hz in both signals."""
+    """Constant-Q chroma (12, frames), not normalized, for tuning A = 440 Hz in both signals."""
     from librosa.feature import chroma_cqt
 
     with warnings.catch_warnings():
-        # The lowest octaves are analysed at a low rate, where seconds are few samples.
+        # The lowest octaves are analyzed at a low rate, where seconds are few samples.
         warnings.filterwarnings("ignore", message="n_fft=.* is too large")
         return chroma_cqt(y=wav, sr=sample_rate, norm=None, tuning=0.0)
 

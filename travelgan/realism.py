@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.distribution import LEAST_CLIPS, common_bandwidth, kernel_audio_distance
+from training.distribution import MIN_CLIPS, common_bandwidth, kernel_audio_distance
 from training.genre import GenreClassifier
 
 
@@ -29,7 +29,7 @@ class RealSongs:
     def __init__(self, classifier: GenreClassifier, mels: Sequence[Tensor], styles: Sequence[int]) -> None:
         self.classifier = classifier
         heard = {style: np.unique(vectors, axis=0) for style, vectors in self._embed(mels, styles).items()}
-        self.embeddings = {style: vectors for style, vectors in heard.items() if len(vectors) >= LEAST_CLIPS}
+        self.embeddings = {style: vectors for style, vectors in heard.items() if len(vectors) >= MIN_CLIPS}
         self.bandwidth = common_bandwidth(self.embeddings.values())
 
     def distance(self, mels: Sequence[Tensor], styles: Sequence[int]) -> float | None:
@@ -46,7 +46,7 @@ class RealSongs:
         distances = [
             kernel_audio_distance(sounds, self.embeddings[style], self.bandwidth)
             for style, sounds in judged.items()
-            if style in self.embeddings and len(sounds) >= LEAST_CLIPS
+            if style in self.embeddings and len(sounds) >= MIN_CLIPS
         ]
         return statistics.fmean(distances) if distances else None
 

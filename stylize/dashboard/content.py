@@ -18,12 +18,19 @@ from matplotlib.image import imsave
 
 from data.mel import LogMel, MelConfig
 from data.plain import read_json
-from stylize.likeness import Likeness, Sound, harmony_similarity, rhythm_similarity, timbre_distance
+from stylize.evaluate.metrics.similarity import (
+    Sound,
+    StyleClassifier,
+    harmony_similarity,
+    rhythm_similarity,
+    timbre_distance,
+)
+from stylize.evaluate.metrics.statistics import wilson_interval
 from stylize.listening.methods import PAIRED
 from stylize.listening.plots import save_plots
 from stylize.listening.ratings import Preference
 from stylize.listening.results import Results
-from stylize.listening.statistics import summarise, wilson_interval
+from stylize.listening.statistics import summarize
 from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Trial, audio_file
 from training.run_folder import CONFIG_NAME
 
@@ -160,12 +167,12 @@ def collect(
 ) -> Content:
     """Measure all sounds of a trial, and write them, their pictures and plots into the existing folder `output`."""
     (output / MEDIA_FOLDER).mkdir()
-    likeness, media = Likeness.from_pretrained(), _Media(output)
+    classifier, media = StyleClassifier.from_pretrained(), _Media(output)
     songs: list[SongClips] = []
     rows: list[Row] = []
     for song in trial.songs:
         progress(f"{song.name}: measures and pictures")
-        beside, found = _collect_song(trial, folder, song, results, media, likeness)
+        beside, found = _collect_song(trial, folder, song, results, media, classifier)
         songs.append(beside)
         rows += found
     plots = save_plots(results, output / MEDIA_FOLDER)
@@ -181,7 +188,7 @@ def collect(
 
 
 def _collect_song(
-    trial: Trial, folder: Path, song: Song, results: Results, media: _Media, likeness: Likeness
+    trial: Trial, folder: Path, song: Song, results: Results, media: _Media, classifier: StyleClassifier
 ) -> tuple[SongClips, list[Row]]:
     """What is played beside a song's systems, and their rows."""
     # Those beside come first, and give their names to copies.
@@ -201,7 +208,7 @@ def _collect_song(
             song.name,
             name,
             clips[True, name],
-            measure(sounds[True, name], sounds[original], sounds.get(example), likeness),
+            measure(sounds[True, name], sounds[original], sounds.get(example), classifier),
             opinions.get(name, {}),
         )
         for name in (system.name for system in trial.systems)
@@ -211,11 +218,11 @@ def _collect_song(
     return SongClips(*excerpt, role, clips[original], clips.get(example)), rows
 
 
-def measure(output: Sound, original: Sound, example: Sound | None, likeness: Likeness) -> dict[str, float]:
+def measure(output: Sound, original: Sound, example: Sound | None, classifier: StyleClassifier) -> dict[str, float]:
     """`MEASURES` of a result; those that need an example of the style are left out where there is none."""
     measures = {"chroma": harmony_similarity(output, original), "onsets": rhythm_similarity(output, original)}
     if example is not None:
-        measures["style similarity"] = likeness.style_similarity(output, example)
+        measures["style similarity"] = classifier.style_similarity(output, example)
         measures["timbre distance"] = timbre_distance(output, example)
     # JSON has no NaN: a page with one could not be read.
     return {name: measures[name] for name in MEASURES if math.isfinite(measures.get(name, math.nan))}
@@ -234,7 +241,7 @@ def opinions_of(results: Results, song: str | None = None) -> dict[str, dict[str
             rows = [row for row in chosen if row.question == question and name in (row.preferred, row.other)]
             found.setdefault(name, {})[question] = _share(rows, name)
         return found
-    for row in summarise([rating for rating in results.ratings if song in (None, rating.song)]):
+    for row in summarize([rating for rating in results.ratings if song in (None, rating.song)]):
         opinion = Opinion(row.mean, row.low, row.high, row.ratings, row.listeners)
         found.setdefault(row.system, {})[row.question] = opinion
     return found

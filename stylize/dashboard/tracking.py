@@ -15,7 +15,7 @@ from typing import Any
 
 from data.errors import UserError
 from stylize.dashboard.content import MEASURES, Content, without_paths
-from stylize.listening.report import format_csv
+from stylize.listening.report import format_rows
 from stylize.listening.statistics import Difference, PairedResult, Summary
 from stylize.listening.trial import AUDIO_FOLDER, Trial, audio_file
 from training.tracking import artifacts_staged_in
@@ -187,7 +187,7 @@ def make_artifact(content: Content, trial_folder: Path) -> Any:
             _named_only(trial).write(Path(work))
             for name, kind in PUBLISHED_TABLES.items():
                 if rows := getattr(results, name):
-                    Path(work, f"{name}.csv").write_text(format_csv(kind, rows), encoding="utf-8")
+                    Path(work, f"{name}.csv").write_text(format_rows(kind, rows), encoding="utf-8")
             for path in Path(work).iterdir():  # `add_dir` would print what it does
                 artifact.add_file(str(path), path.name)
     return artifact

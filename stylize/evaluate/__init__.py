@@ -1,1 +1,1 @@
-"""The benchmark of style transfer: material, systems, measures, tables. The command is `scripts.evaluate`."""
+"""The measuring room: systems, metrics, reports, and `stylize compare`; benchmarks on datasets are in `benchmarks`."""

@@ -1,4 +1,4 @@
-"""The systems of the benchmark: each makes one waveform of a pair."""
+"""The systems that are measured, each with one name everywhere, and how they make a waveform of a pair."""
 
 from __future__ import annotations
 
@@ -15,23 +15,71 @@ import soxr
 
 from data.audio import read_audio
 from data.errors import UserError
-from stylize.evaluate.material import Excerpts, Pair
-from stylize.evaluate.multipitch import RATE
+from stylize.evaluate.excerpts import Excerpts, fit_length
+from stylize.evaluate.metrics.multipitch import RATE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylize.optimize.options import OptimizeOptions
+    from stylize.optimize.reporting import Reporter
+    from stylize.optimize.run import OptimizeResult
     from stylize.pipeline import Stylizer
 
-COPY_CONTENT, COPY_STYLE = "copy content", "copy style"
-GROUND_TRUTH, TRUTH_THROUGH_VOCODER = "ground truth", "ground truth through the vocoder"
-FEED_FORWARD, BY_EXAMPLE, BASELINE = "feed-forward", "feed-forward by example", "baseline"
-LEAST_PART = 0.95
-"""An output may be this much shorter than its input; the rest is silence."""
+TRANSLATOR, BY_EXAMPLE, BASELINE = "translator", "translator-by-example", "baseline"
+COPY_CONTENT, COPY_STYLE = "copy-content", "copy-style"
+GROUND_TRUTH, TRUTH_VOCODER = "ground-truth", "ground-truth-vocoder"
+VOCODER, GRIFFIN_LIM, ORIGINAL = "vocoder", "griffin-lim", "original"
+
+SYSTEMS = {
+    TRANSLATOR: "one pass of translator and vocoder",
+    BY_EXAMPLE: "the same, with the style of one recording",
+    BASELINE: "style transfer by optimization, from one recording of the style",
+    COPY_CONTENT: "the input itself: ceiling of content, floor of style",
+    COPY_STYLE: "another song of the style: ceiling of style, floor of content",
+    GROUND_TRUTH: "the corpus' own version of the song in the style",
+    TRUTH_VOCODER: "the ground truth's mel through the vocoder",
+    VOCODER: "the input's mel through the vocoder",
+    GRIFFIN_LIM: "the input's mel through Griffin-Lim",
+    ORIGINAL: "the recording itself",
+}
+"""What each name stands for; a table adds the model where it has several: `translator, NAME`."""
+TARGETED = (TRANSLATOR, BY_EXAMPLE, BASELINE, COPY_STYLE, GROUND_TRUTH, TRUTH_VOCODER)
+"""Systems that need a target style."""
+GRIFFIN_LIM_ITERATIONS = 60
+SLACK = 0.05
+"""An output may be this part shorter than its input; the rest is silence."""
 
 
 @dataclass(frozen=True)
-class Made:
+class Pair:
+    """A song to translate.
+
+    Args:
+        split: it belongs to.
+        name: unique, and fit for a file name.
+        song: what it plays; a bootstrap draws songs.
+        source: the recording.
+        source_style: its genre; of recordings without a label, what the classifier predicts.
+        target: the wanted style.
+        truth: the same song in that style, where there is one.
+        style: another song of that style, for systems that copy or that learn from an example.
+        example: a song of that style whose song and groove are in no training.
+    """
+
+    split: str
+    name: str
+    song: str
+    source: Path
+    source_style: str
+    target: str
+    truth: Path | None = None
+    style: Path | None = None
+    example: Path | None = None
+
+
+@dataclass(frozen=True)
+class Output:
     """What a system made.
 
     Args:
@@ -44,7 +92,7 @@ class Made:
 
 
 class System(Protocol):
-    """Something that turns an input into a song in the target style."""
+    """Something that turns the input of a pair into a song in the target style."""
 
     name: str
     key: str
@@ -53,142 +101,103 @@ class System(Protocol):
     def applies(self, pair: Pair) -> bool:
         """Whether the pair has what the system needs."""
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
+    def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Translate the excerpt of a pair."""
 
 
-class CopyContent:
-    """Gives the input back: the ceiling of content, the floor of style."""
+class Copy:
+    """Gives a recording of the pair as it is."""
 
-    name, key = COPY_CONTENT, ""
+    OF = {COPY_CONTENT: "source", COPY_STYLE: "style", GROUND_TRUTH: "truth"}  # noqa: RUF012
+    key = ""
 
-    def applies(self, pair: Pair) -> bool:
-        """Always."""
-        return True
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
-        """The input."""
-        return Made(excerpts.load(pair.source))
-
-
-class CopyStyle:
-    """Gives another song of the target style: the ceiling of style, the floor of content."""
-
-    name, key = COPY_STYLE, ""
+    def path(self, pair: Pair) -> Path | None:
+        """The recording that is copied."""
+        path: Path | None = getattr(pair, self.OF[self.name])
+        return path
 
     def applies(self, pair: Pair) -> bool:
-        """Where such a song is known."""
-        return pair.style is not None
+        """Where the pair has the recording."""
+        return self.path(pair) is not None
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
-        """The other song."""
-        assert pair.style is not None
-        return Made(excerpts.load(pair.style))
-
-
-class GroundTruth:
-    """The corpus' own version of the song in the target style."""
-
-    name, key = GROUND_TRUTH, ""
-
-    def applies(self, pair: Pair) -> bool:
-        """Where it is known."""
-        return pair.truth is not None
-
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
-        """That version."""
-        assert pair.truth is not None
-        return Made(excerpts.load(pair.truth))
+    def make(self, pair: Pair, excerpts: Excerpts) -> Output:
+        """The recording."""
+        path = self.path(pair)
+        assert path is not None
+        return Output(excerpts.load(path))
 
 
-class FeedForward:
-    """The pipeline in one pass, in memory: what it made is not turned down to fit into a file.
+class Pipeline:
+    """Translator and vocoder in memory, without the level of a written file.
 
     Args:
         name: of the row.
         stylizer: translator and vocoder.
-        key: of their weights.
-        strength: see :class:`stylize.request.Order`.
-        mixture: `--to` with `TARGET` for the target style and `SOURCE` for the source style; None for the target.
+        weights: digest of their weights.
+        strength: of the translation.
+        mixture: `--to` with `TARGET` for the target style and `SOURCE` for the source style.
     """
 
     def __init__(
-        self, name: str, stylizer: Stylizer, key: str, strength: float = 1.0, mixture: str | None = None
+        self, name: str, stylizer: Stylizer, weights: str, strength: float = 1.0, mixture: str = "TARGET"
     ) -> None:
         self.name, self.stylizer, self.strength, self.mixture = name, stylizer, strength, mixture
-        self.key = f"{key} {strength:g} {mixture or ''}".strip()
+        self.key = f"{weights} {strength:g} {mixture}"
 
     def applies(self, pair: Pair) -> bool:
         """Where the model knows the style."""
         return pair.target in self.stylizer.styles
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
-        """Translate by the name of the style."""
-        to = (self.mixture or "TARGET").replace("TARGET", pair.target).replace("SOURCE", pair.source_style)
+    def make(self, pair: Pair, excerpts: Excerpts) -> Output:
+        """Translate, by name unless a subclass says otherwise."""
         started = time.perf_counter()
-        wav = render(self.stylizer, excerpts.load(pair.source), self.stylizer.named_style(to), self.strength)
-        return Made(wav, time.perf_counter() - started)
+        wav = render(self.stylizer, excerpts.load(pair.source), self.style(pair), self.strength)
+        return Output(wav, time.perf_counter() - started)
+
+    def style(self, pair: Pair) -> Tensor:
+        """The style vector of the pair's target."""
+        to = self.mixture.replace("TARGET", pair.target).replace("SOURCE", pair.source_style)
+        return self.stylizer.named_style(to)
 
 
-class ByExample:
-    """The pipeline with its style taken from a recording whose song and groove are in no training.
-
-    Args:
-        name: of the row.
-        stylizer: translator and vocoder.
-        key: of their weights.
-    """
-
-    def __init__(self, name: str, stylizer: Stylizer, key: str) -> None:
-        self.name, self.stylizer, self.key = name, stylizer, key
+class ByExample(Pipeline):
+    """The pipeline with the style of a recording whose song and groove are in no training."""
 
     def applies(self, pair: Pair) -> bool:
         """Where there is such a recording."""
         return pair.example is not None
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
-        """Translate to the style of the example, all of which is heard."""
+    def style(self, pair: Pair) -> Tensor:
+        """The style vector of the example."""
         assert pair.example is not None
-        started = time.perf_counter()
-        style = self.stylizer.style_like(pair.example).vector
-        return Made(
-            render(self.stylizer, excerpts.load(pair.source), style, 1.0),
-            time.perf_counter() - started,
-        )
+        return self.stylizer.style_like(pair.example).vector
 
 
-class TruthThroughVocoder:
-    """The ground truth's mel through the vocoder: the ceiling of any method that works on these spectrograms.
-
-    Args:
-        stylizer: of which only the vocoder counts.
-        key: of its weights.
-    """
-
-    name = TRUTH_THROUGH_VOCODER
-
-    def __init__(self, stylizer: Stylizer, key: str) -> None:
-        self.stylizer, self.key = stylizer, key
+class TruthThroughVocoder(Pipeline):
+    """The ground truth's mel through the vocoder: the ceiling of any method on these spectrograms."""
 
     def applies(self, pair: Pair) -> bool:
-        """Where the truth is known."""
+        """Where there is a ground truth."""
         return pair.truth is not None
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
+    def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Encode and decode."""
         assert pair.truth is not None
         style = self.stylizer.named_style(self.stylizer.styles[0])  # not used with strength 0
-        return Made(render(self.stylizer, excerpts.load(pair.truth), style, 0.0))
+        return Output(render(self.stylizer, excerpts.load(pair.truth), style, 0.0))
 
 
 class Baseline:
-    """Style transfer by optimization with its default settings, from another song of the target style.
+    """Style transfer by optimization with its default options, from another song of the target style.
 
     Args:
         work: folder for its files.
         seed: of its random network.
         pairs: names of the pairs it is run on; it is slow.
-        key: of the vocoder's weights.
+        weights: digest of the vocoder's weights.
         vocoder: folder; None for the bundled one.
         device: see :func:`stylize.models.find_device`.
     """
@@ -196,18 +205,18 @@ class Baseline:
     name = BASELINE
 
     def __init__(
-        self, work: Path, seed: int, pairs: Sequence[str], key: str, vocoder: Path | None, device: str
+        self, work: Path, seed: int, pairs: Sequence[str], weights: str, vocoder: Path | None, device: str
     ) -> None:
         self.work, self.seed, self.pairs, self.vocoder, self.device = work, seed, frozenset(pairs), vocoder, device
-        self.key = f"{key} {seed}"
+        self.key = f"{weights} {seed}"
 
     def applies(self, pair: Pair) -> bool:
-        """On the chosen pairs, where another song of the style is known."""
+        """On the chosen pairs, where there is another song of the style."""
         return pair.name in self.pairs and pair.style is not None
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
-        """Optimise, from file to file."""
-        from stylize.optimize.run import OptimizeOptions, stylize_by_optimization
+    def make(self, pair: Pair, excerpts: Excerpts) -> Output:
+        """Optimize, from file to file."""
+        from stylize.optimize.options import OptimizeOptions
 
         assert pair.style is not None
         content, style, output = (self.work / f"baseline.{part}.wav" for part in ("content", "style", "output"))
@@ -217,18 +226,15 @@ class Baseline:
             content, style, output, force=True, vocoder=self.vocoder, seed=self.seed, device=self.device
         )
         try:
-            result = stylize_by_optimization(options)
-            if result.stopped == "interrupted":
-                raise KeyboardInterrupt
-            wav = fit_length(read_audio(output, RATE)[0][0], len(excerpts.load(pair.source)), output)
+            elapsed = run_baseline(options).elapsed
+            return Output(fit_to_input(output, excerpts.load(pair.source)), elapsed)
         finally:
             for path in (content, style, output):
                 path.unlink(missing_ok=True)
-        return Made(wav, result.elapsed)
 
 
 class Folder:
-    """Results of any other system, as wavs named after the pairs; see `stylize.evaluate.exchange`.
+    """Results of any other system, as wavs named after the pairs.
 
     Args:
         name: of the row.
@@ -239,11 +245,7 @@ class Folder:
         self.name, self.folder, self.key = name, folder, ""
 
     def check(self, pairs: Sequence[Pair]) -> None:
-        """Refuse a folder that lacks results, before anything is measured.
-
-        Raises:
-            UserError: how many are missing and the first of them.
-        """
+        """Refuse a folder that lacks results, before anything is measured."""
         missing = [pair.name for pair in pairs if not self._path(pair).is_file()]
         if missing:
             raise UserError(
@@ -260,17 +262,27 @@ class Folder:
         """Always: a folder has all pairs."""
         return True
 
-    def make(self, pair: Pair, excerpts: Excerpts) -> Made:
+    def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Read the file."""
-        path = self._path(pair)
-        return Made(fit_length(read_audio(path, RATE)[0][0], len(excerpts.load(pair.source)), path))
+        return Output(fit_to_input(self._path(pair), excerpts.load(pair.source)))
 
     def _path(self, pair: Pair) -> Path:
         return self.folder / f"{pair.name}.wav"
 
 
+def run_baseline(options: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
+    """Style transfer by optimization, file to file; Ctrl-C leaves no half-done output."""
+    from stylize.optimize.run import stylize_by_optimization
+
+    result = stylize_by_optimization(options, reporter)
+    if result.stopped == "interrupted":
+        result.path.unlink(missing_ok=True)
+        raise KeyboardInterrupt
+    return result
+
+
 def render(stylizer: Stylizer, wav: np.ndarray, style: Tensor, strength: float) -> np.ndarray:
-    """A waveform at `RATE`, (samples,), through the pipeline; as long as before."""
+    """A waveform at `RATE`, (samples,), through the pipeline, as long as before."""
     rate = stylizer.mel_config.sample_rate
     samples = wav if rate == RATE else soxr.resample(wav, RATE, rate).astype(np.float32)
     position = 0
@@ -283,25 +295,16 @@ def render(stylizer: Stylizer, wav: np.ndarray, style: Tensor, strength: float) 
     made = np.concatenate([block.wav[0] for block in stylizer.blocks(read, 1, style, strength)])
     if rate != RATE:
         made = soxr.resample(made, rate, RATE).astype(np.float32)
-    return np.pad(made[: len(wav)], (0, max(0, len(wav) - len(made))))
+    return fit_length(made, len(wav), len(wav), "the output")
 
 
-def fit_length(wav: np.ndarray, samples: int, path: Path) -> np.ndarray:
-    """Cut a result to the length of its input, or continue it with silence where a little is missing.
-
-    Raises:
-        UserError: it is shorter than `LEAST_PART` of its input.
-    """
-    if len(wav) < LEAST_PART * samples:
-        raise UserError(
-            f"{path} is {len(wav) / RATE:.2f} s long and its input {samples / RATE:.2f} s; expected results as long as "
-            "their inputs"
-        )
-    return np.pad(wav[:samples], (0, max(0, samples - len(wav))))
+def fit_to_input(path: Path, source: np.ndarray) -> np.ndarray:
+    """A result at `RATE`, as long as its input."""
+    return fit_length(read_audio(path, RATE)[0][0], len(source), int(SLACK * len(source)), path)
 
 
 def weights_key(*folders: Path) -> str:
-    """A short digest of model folders: weights, and the configuration, which says how often a vocoder refines."""
+    """A short digest of model folders: weights and configuration."""
     from training.pretrained import CONFIG_NAME, WEIGHTS_NAME  # here, since it loads PyTorch
 
     digest = hashlib.sha256()

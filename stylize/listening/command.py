@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from data.errors import UserError
-from stylize.listening.plan import COPY_CONTENT, FEED_FORWARD, KNOWN_SYSTEMS, BuildOptions
+from stylize.evaluate.systems import COPY_CONTENT, TRANSLATOR
+from stylize.listening.plan import KNOWN_SYSTEMS, BuildOptions
 from stylize.listening.trial import ANSWERS_NAME, MAX_LISTENERS, Trial
 from stylize.local_server import LOCAL, HostOption, PortOption, bind, names_of, print_address, run_app
 from stylize.mixture import parse_list
@@ -17,7 +18,7 @@ from stylize.models import peek_styles
 from stylize.options import with_options
 
 DEFAULT_COMMAND = "run"
-DEFAULT_SYSTEMS = f"{FEED_FORWARD},{COPY_CONTENT}"
+DEFAULT_SYSTEMS = f"{TRANSLATOR},{COPY_CONTENT}"
 
 TrialArgument = Annotated[Path, typer.Argument(metavar="TRIAL", help="Folder made by `stylize listen build`.")]
 AnswersOption = Annotated[Path | None, typer.Option(help="File of the answers; default: TRIAL/answers.sqlite3.")]

@@ -1,4 +1,4 @@
-"""How listeners are asked: three standard methods, their questions, and the order in which one listener meets them.
+"""Methods of listening tests, their questions, and the order in which one listener meets them.
 
 Multiple stimuli without a given reference (ITU-R BS.2132-0), MUSHRA (ITU-R BS.1534-3), paired comparison.
 """
@@ -18,7 +18,7 @@ METHODS = (MULTIPLE_STIMULI, MUSHRA, PAIRED)
 
 LOWEST, HIGHEST = 0, 100
 """Ends of the rating scale."""
-MOST_STIMULI = 12
+MAX_STIMULI = 12
 """On one screen; BS.1534-3 advises against more, since a listener cannot compare them."""
 REFERENCE, LOW_ANCHOR, MID_ANCHOR = "reference", "anchor-3.5kHz", "anchor-7kHz"
 """What MUSHRA hides among the systems."""
@@ -118,9 +118,7 @@ def check_questions(method: str, names: Sequence[str]) -> tuple[str, ...]:
     """
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}; expected {', '.join(METHODS)}")
-    allowed = {MULTIPLE_STIMULI: ("content", "style", "quality"), MUSHRA: ("quality",), PAIRED: tuple(QUESTIONS)}[
-        method
-    ]
+    allowed = tuple(QUESTIONS) if method == PAIRED else DEFAULT_QUESTIONS[method]
     for name in names:
         if name not in allowed:
             raise UserError(f"{method} cannot ask the question {name!r}; it asks {', '.join(allowed)}")

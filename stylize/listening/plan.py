@@ -15,11 +15,21 @@ from data.audio import AudioInfo, probe_audio
 from data.audio_folder import list_audio
 from data.errors import UserError
 from data.plain import read_json
+from stylize.evaluate.systems import (
+    BASELINE,
+    COPY_CONTENT,
+    COPY_STYLE,
+    GRIFFIN_LIM,
+    GROUND_TRUTH,
+    TARGETED,
+    TRANSLATOR,
+    VOCODER,
+)
 from stylize.folders import check_output_folder
 from stylize.listening.methods import (
     HIDDEN,
+    MAX_STIMULI,
     METHODS,
-    MOST_STIMULI,
     MULTIPLE_STIMULI,
     MUSHRA,
     PAIRED,
@@ -38,12 +48,10 @@ from stylize.request import SAMPLE_RATES
 if TYPE_CHECKING:
     from data.folder import Clip
 
-FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE = "feedforward", "baseline", "copy-content", "copy-style"
-GROUND_TRUTH, VOCODER, GRIFFIN_LIM = "ground-truth", "vocoder", "griffin-lim"
-KNOWN_SYSTEMS = (FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE, GROUND_TRUTH, VOCODER, GRIFFIN_LIM)
+KNOWN_SYSTEMS = (TRANSLATOR, BASELINE, COPY_CONTENT, COPY_STYLE, GROUND_TRUTH, VOCODER, GRIFFIN_LIM)
 FOLDER = "folder"
 RESERVED = (*KNOWN_SYSTEMS, *HIDDEN, "original", "style")
-CONTENT_REFERENCE, TRUTH_REFERENCE = "content", "ground-truth"
+CONTENT_REFERENCE, TRUTH_REFERENCE = "content", GROUND_TRUTH
 MIN_SECONDS = 0.1
 STYLE_EXAMPLES = Path(__file__).parents[1] / "songs" / "styles"
 """A short example of each bundled style, STYLE.ogg."""
@@ -173,13 +181,13 @@ def _check_values(options: BuildOptions, systems: Sequence[SystemPlan]) -> None:
     least, hidden = (1, len(HIDDEN)) if options.method == MUSHRA else (2, 0)
     if len(systems) < least:
         raise UserError(f"got {len(systems)} systems; {options.method} compares at least {least}")
-    most = MOST_STIMULI - hidden
+    most = MAX_STIMULI - hidden
     if options.method != PAIRED and len(systems) > most:
         raise UserError(f"got {len(systems)} systems; at most {most} fit on a screen of {options.method}")
 
 
 def _check_styles(options: BuildOptions, systems: Sequence[SystemPlan], questions: tuple[str, ...]) -> None:
-    targeted = sorted({each.kind for each in systems} & {FEED_FORWARD, BASELINE, COPY_STYLE, GROUND_TRUTH})
+    targeted = sorted({each.kind for each in systems}.intersection(TARGETED))
     if not options.to and (targeted or "style" in questions or options.reference == TRUTH_REFERENCE):
         what = targeted[0] if targeted else "the question or the reference"
         raise UserError(f"no style is named, and {what} needs one; give --to STYLE")
@@ -189,9 +197,9 @@ def _check_styles(options: BuildOptions, systems: Sequence[SystemPlan], question
             "use --reference ground-truth, or --method multiple-stimuli"
         )
     for system in systems:
-        if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
+        if system.kind in (TRANSLATOR, VOCODER, GRIFFIN_LIM):
             pair = read_pair(*model_folders(options, system))
-            if system.kind == FEED_FORWARD:
+            if system.kind == TRANSLATOR:
                 check_known(dict.fromkeys(options.to, 1.0), pair.styles)
 
 
@@ -232,7 +240,7 @@ def _kind_of(folder: Path) -> str:
         raise UserError(f"{config} does not say what model it is; give a model folder or one with sounds") from None
     if kind not in ("translator", "vocoder"):
         raise UserError(f"{folder} is a model of kind {kind!r}; expected a translator, a vocoder or a folder of sounds")
-    return FEED_FORWARD if kind == "translator" else VOCODER
+    return TRANSLATOR if kind == "translator" else VOCODER
 
 
 def check_output(options: BuildOptions) -> None:

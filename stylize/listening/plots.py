@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.atomic import atomic_write
+from stylize.evaluate.figures import save_figure
 from stylize.listening.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DOT, MEAN = "#7aa6a2", "#1f4e4a"
 
@@ -60,16 +65,10 @@ def _plot_pairs(results: Results, question: str, path: Path) -> Path:
     return _save(figure, axes, path)
 
 
-def _save(figure: object, axes: object, path: Path) -> Path:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    assert isinstance(figure, Figure) and isinstance(axes, Axes)
+def _save(figure: Figure, axes: Axes, path: Path) -> Path:
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=120)
-    return path
+    return save_figure(figure, path, dpi=120)

@@ -17,8 +17,8 @@ from stylize.listening.statistics import (
     compare_pairs,
     compare_systems,
     enough_to_differ,
-    least_adjusted_p,
-    summarise,
+    min_adjusted_p,
+    summarize,
 )
 from stylize.listening.store import read_answers
 from stylize.listening.trial import Trial
@@ -47,8 +47,8 @@ class Results:
         for pair in self.pairs:
             most.setdefault(pair.question, []).append(pair.votes)
         # The question with the best chance: where none can differ there, none can anywhere.
-        counts = min(most.values(), key=lambda each: least_adjusted_p(max(each), len(each)), default=[])
-        if not counts or least_adjusted_p(max(counts), len(counts)) < LEVEL:
+        counts = min(most.values(), key=lambda each: min_adjusted_p(max(each), len(each)), default=[])
+        if not counts or min_adjusted_p(max(counts), len(counts)) < LEVEL:
             return None
         units = "listeners" if self.unit == LISTENER else "ratings"
         enough = enough_to_differ(len(counts))
@@ -57,7 +57,7 @@ class Results:
         )
         return (
             f"No difference could be significant: with {max(counts)} {units} and {compared} p (Holm) cannot come below "
-            f"{least_adjusted_p(max(counts), len(counts)):.2g}; it takes {enough} {units}{advice}."
+            f"{min_adjusted_p(max(counts), len(counts)):.2g}; it takes {enough} {units}{advice}."
         )
 
 
@@ -89,7 +89,7 @@ def evaluate(
         ratings=tuple(kept),
         preferences=tuple(preferences),
         screened=tuple(screened),
-        summaries=tuple(summarise(kept)),
+        summaries=tuple(summarize(kept)),
         differences=tuple(compared),
         pairs=tuple(compare_pairs(preferences, unit, list(place))) if trial.method == PAIRED else (),
         listeners=len({row.listener for row in ratings} | {row.listener for row in preferences}),

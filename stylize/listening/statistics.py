@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from data.errors import UserError
+from stylize.evaluate.metrics.statistics import binomial_p, holm, mean_interval, signed_rank_p, wilson_interval
 from stylize.listening.ratings import Preference, Rating
 
 LISTENER, RATING = "listener", "rating"
 UNITS = (LISTENER, RATING)
 """What is compared: one mean or vote of each listener, or each rating or choice on its own."""
 RESAMPLES = 10000
-CONFIDENCE = 0.95
 LEVEL = 0.05
 """Differences of smaller p are called significant."""
 
@@ -110,33 +107,7 @@ class PairedResult:
         return self.wins / self.choices
 
 
-def bootstrap_interval(
-    groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the mean of all values when whole groups are drawn again.
-
-    Values of one listener are no independent draws, so listeners are drawn with all their ratings.
-
-    Args:
-        groups: values of each listener.
-        seed: of the draws.
-        resamples: how many.
-
-    Returns:
-        lower and upper end; None for fewer than two groups.
-    """
-    if len(groups) < 2:
-        return None
-    sums = np.array([math.fsum(group) for group in groups])
-    counts = np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(seed).integers(0, len(groups), size=(resamples, len(groups)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    outside = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(means, [outside, 100 - outside])
-    return float(low), float(high)
-
-
-def summarise(ratings: Sequence[Rating]) -> list[Summary]:
+def summarize(ratings: Sequence[Rating]) -> list[Summary]:
     """Mean, median and interval of each system for each question, in the order of first appearance."""
     groups: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
@@ -144,47 +115,14 @@ def summarise(ratings: Sequence[Rating]) -> list[Summary]:
     summaries = []
     for (question, system), rows in groups.items():
         values = [row.value for row in rows]
-        of_listener: dict[str, list[float]] = {}
-        for row in rows:
-            of_listener.setdefault(row.listener, []).append(row.value)
-        low, high = bootstrap_interval(list(of_listener.values())) or (None, None)
+        place = {listener: number for number, listener in enumerate(dict.fromkeys(row.listener for row in rows))}
+        low = high = None
+        if len(place) > 1:  # values of one listener are no independent draws
+            low, high = mean_interval(values, [place[row.listener] for row in rows], resamples=RESAMPLES)
+        mean, median = statistics.fmean(values), statistics.median(values)
         songs = len({row.song for row in rows})
-        summary = Summary(
-            question,
-            system,
-            statistics.fmean(values),
-            statistics.median(values),
-            low,
-            high,
-            len(of_listener),
-            songs,
-            len(rows),
-        )
-        summaries.append(summary)
+        summaries.append(Summary(question, system, mean, median, low, high, len(place), songs, len(rows)))
     return summaries
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for being several (Holm, 1979): the chance of any false finding stays at the level that is used.
-
-    The k-th smallest of n is multiplied by n - k + 1; none may be smaller than one before it, or above 1.
-    """
-    count = len(p_values)
-    adjusted = [0.0] * count
-    largest = 0.0
-    for place, index in enumerate(sorted(range(count), key=lambda index: p_values[index])):
-        largest = max(largest, min(1.0, (count - place) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
-
-
-def signed_rank_p(differences: Sequence[float]) -> float:
-    """p of the two-sided Wilcoxon signed-rank test; 1 where there is no difference at all."""
-    from scipy.stats import wilcoxon
-
-    if not any(differences):
-        return 1.0
-    return float(wilcoxon(differences, zero_method="wilcox", alternative="two-sided").pvalue)
 
 
 def compare_systems(ratings: Sequence[Rating], unit: str = LISTENER) -> list[Difference]:
@@ -228,19 +166,6 @@ def _differences(values: dict[tuple[str, str, str], float], first: str, second: 
     return [difference for differences in of_listener.values() for difference in differences]
 
 
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson, 1927).
-
-    Args:
-        share: from 0 to 1.
-        count: of how many independent draws.
-    """
-    z = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    spread = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, centre - spread), min(1.0, centre + spread)
-
-
 def compare_pairs(
     preferences: Sequence[Preference], unit: str = LISTENER, systems: Sequence[str] = ()
 ) -> list[PairedResult]:
@@ -268,7 +193,7 @@ def compare_pairs(
             key=lambda key: [(place.get(name, len(place)), name) for name in key[1:]],
         )
         votes = [_votes(groups[key], key[1], unit) for key in keys]
-        p_values = [_binomial_p(votes_for, count) for votes_for, count in votes]
+        p_values = [binomial_p(votes_for, count) for votes_for, count in votes]
         for key, (votes_for, count), p, adjusted in zip(keys, votes, p_values, holm(p_values), strict=True):
             rows = groups[key]
             wins, listeners = sum(row.preferred == key[1] for row in rows), len({row.listener for row in rows})
@@ -288,20 +213,14 @@ def _votes(rows: Sequence[Preference], system: str, unit: str) -> tuple[int, int
     return sum(value > 0 for value in decided), len(decided)
 
 
-def _binomial_p(wins: int, count: int) -> float:
-    from scipy.stats import binomtest
-
-    return float(binomtest(wins, count, 0.5).pvalue) if count else 1.0
-
-
-def least_adjusted_p(count: int, comparisons: int) -> float:
+def min_adjusted_p(count: int, comparisons: int) -> float:
     """The smallest p that so many pairs or votes can reach after Holm's correction, when all of them agree."""
     return min(1.0, comparisons * 2.0 ** (1 - count))
 
 
 def enough_to_differ(comparisons: int) -> int:
     """How many pairs or votes it takes before any of so many comparisons can be significant."""
-    return next(count for count in itertools.count(1) if least_adjusted_p(count, comparisons) < LEVEL)
+    return next(count for count in itertools.count(1) if min_adjusted_p(count, comparisons) < LEVEL)
 
 
 def _check_unit(unit: str) -> None:

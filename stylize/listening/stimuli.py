@@ -12,15 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.errors import UserError
+from data.loudness import LoudnessMeter
 
 TARGET_LOUDNESS = -23.0
 """LUFS, as broadcast (EBU R 128)."""
 PEAK_CEILING_DB = -1.0
 """No sample goes beyond this, dBFS: loud peaks lower the loudness of all sounds of their song instead."""
-GATING_SECONDS = 0.4
-"""Length of the gating blocks of BS.1770-4."""
-MAX_GAIN_DB = 60.0
-"""Quieter sounds than this can mend are taken for silence."""
 ANCHORS = {"anchor-3.5kHz": 3500.0, "anchor-7kHz": 7000.0}
 """Pass bands of MUSHRA's low and mid anchor, Hz (BS.1534-3, section 5.1)."""
 _TRANSITION_HZ = 500.0
@@ -30,34 +27,13 @@ _STOP_BAND_DB = 60.0
 def measure_loudness(wav: np.ndarray, sample_rate: int) -> float | None:
     """Integrated loudness, LUFS (ITU-R BS.1770-4); None for silence.
 
-    Sounds shorter than a gating block (0.4 s) are measured in one block of their own length.
-
     Args:
         wav: (channels, samples).
         sample_rate: Hz.
     """
-    import pyloudnorm
-
-    seconds = wav.shape[1] / sample_rate
-    if wav.shape[1] == 0 or not np.abs(wav).max() > 0.0:
-        return None
-    block = GATING_SECONDS if seconds >= GATING_SECONDS else seconds
-    meter = pyloudnorm.Meter(sample_rate, block_size=block)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        loudness = float(meter.integrated_loudness(np.ascontiguousarray(wav.T, dtype=np.float64)))
-    return loudness if math.isfinite(loudness) and loudness > TARGET_LOUDNESS - MAX_GAIN_DB else None
-
-
-def fit_length(wav: np.ndarray, samples: int, slack: int, name: str) -> np.ndarray:
-    """Cut a sound to a length; one that is shorter by at most `slack` samples is filled with silence.
-
-    Raises:
-        UserError: more are missing.
-    """
-    missing = samples - wav.shape[1]
-    if missing > slack:
-        raise UserError(f"{name} has {wav.shape[1]} samples, expected {samples}; all sounds of a song are equally long")
-    return np.pad(wav[:, :samples], ((0, 0), (0, max(missing, 0))))
+    meter = LoudnessMeter(sample_rate, len(wav))
+    meter.push(wav)
+    return meter.integrated
 
 
 def fade_ends(wav: np.ndarray, samples: int) -> np.ndarray:

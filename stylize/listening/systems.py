@@ -11,42 +11,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 
-from data.audio import AudioReader, AudioWriter, read_audio, resampled_length
+from data.audio import AudioWriter, read_audio, resampled_length
 from data.downmix import downmix
 from data.errors import UserError
-from stylize.listening.plan import (
+from stylize.evaluate.excerpts import fit_length, read_excerpt
+from stylize.evaluate.systems import (
     BASELINE,
     COPY_CONTENT,
     COPY_STYLE,
-    FEED_FORWARD,
-    FOLDER,
     GRIFFIN_LIM,
+    GRIFFIN_LIM_ITERATIONS,
     GROUND_TRUTH,
+    TRANSLATOR,
     VOCODER,
-    BuildPlan,
-    Item,
-    SystemPlan,
-    model_folders,
+    run_baseline,
 )
-from stylize.listening.stimuli import fit_length
+from stylize.listening.plan import FOLDER, BuildPlan, Item, SystemPlan, model_folders
 
 if TYPE_CHECKING:
     from data.mel import MelConfig
     from stylize.optimize.options import OptimizeOptions
     from stylize.pipeline import Stylizer
 
-GRIFFIN_LIM_ITERATIONS = 60
 SLACK_SECONDS = 0.1
 """So much may be missing at the end of what a system made; it is filled with silence."""
 
 
 class SystemRenderer:
-    """Renders items; models are loaded when they are first needed.
-
-    Args:
-        plan: found good by :func:`stylize.listening.plan.plan_build`.
-        work: a folder for files of its own.
-    """
+    """Renders items; models are loaded when they are first needed."""
 
     def __init__(self, plan: BuildPlan, work: Path) -> None:
         self.plan, self.work = plan, work
@@ -58,18 +50,14 @@ class SystemRenderer:
             FOLDER: self._external,
         }
         self._ways = self._recordings | {
-            FEED_FORWARD: self._feed_forward,
-            VOCODER: self._vocoder,
+            TRANSLATOR: lambda system, item: self._through_stylizer(system, item, 1.0),
+            VOCODER: lambda system, item: self._through_stylizer(system, item, 0.0),
             GRIFFIN_LIM: self._griffin_lim,
             BASELINE: self._baseline,
         }
 
     def check(self, system: SystemPlan, item: Item) -> None:
-        """Find out whether a system can render an item, as far as that goes without a network.
-
-        Raises:
-            UserError: as :meth:`render`.
-        """
+        """Find out whether a system can render an item, as far as that goes without a network."""
         if system.kind in self._recordings:
             self.render(system, item)
         elif system.kind == BASELINE:
@@ -78,22 +66,15 @@ class SystemRenderer:
             plan_optimization(self._optimization(item))
 
     def load_models(self) -> None:
-        """Load the models of all systems now.
-
-        Raises:
-            UserError: a model that cannot be used.
-        """
+        """Load the models of all systems now."""
         for system in self.plan.systems:
-            if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
+            if system.kind in (TRANSLATOR, VOCODER, GRIFFIN_LIM):
                 self._stylizer(system)
 
     def render(self, system: SystemPlan, item: Item) -> np.ndarray:
         """The excerpt by a system, at the trial's rate, with its channels and exactly its length.
 
         Shape: (channels, samples).
-
-        Raises:
-            UserError: a recording or a model that cannot be used.
         """
         wav = self._ways[system.kind](system, item)
         return self._fit(wav, item, f"{item.name} by {system.name}")
@@ -115,21 +96,19 @@ class SystemRenderer:
 
     def details(self, system: SystemPlan) -> dict[str, Any]:
         """What made the sounds of a system, for the manifest."""
-        order = self.plan.options
-        if system.kind in (FEED_FORWARD, VOCODER):
+        options = self.plan.options
+        if system.kind in (TRANSLATOR, VOCODER):
             from stylize.models import read_pair
 
             pair = read_pair(*model_folders(self.plan.options, system))
-            folders = {"vocoder": pair.vocoder} | (
-                {"translator": pair.translator} if system.kind == FEED_FORWARD else {}
-            )
+            folders = {"vocoder": pair.vocoder} | ({"translator": pair.translator} if system.kind == TRANSLATOR else {})
             return {name: _describe_model(folder) for name, folder in folders.items()}
         if system.kind == BASELINE:
             return {
-                "network": order.network,
-                "content_weight": order.content_weight,
-                "iterations": order.iterations,
-                "seed": order.seed,
+                "network": options.network or "default",
+                "content_weight": options.content_weight,
+                "iterations": options.iterations,
+                "seed": options.seed,
             }
         if system.kind == GRIFFIN_LIM:
             return {"iterations": GRIFFIN_LIM_ITERATIONS}
@@ -145,15 +124,7 @@ class SystemRenderer:
         return fit_length(wav, round(item.seconds * plan.sample_rate), slack, name)
 
     def _read(self, path: Path, start: float, seconds: float) -> np.ndarray:
-        """Part of a recording at the trial's rate."""
-        rate = self.plan.sample_rate
-        skipped, wanted = round(start * rate), round(seconds * rate)
-        blocks = []
-        with AudioReader(path, rate) as reader:
-            while skipped > 0 and (block := reader.read(min(skipped, 65536))).size:
-                skipped -= block.shape[1]
-            blocks.append(reader.read(wanted))
-        return np.concatenate(blocks, axis=1)
+        return read_excerpt(path, seconds, self.plan.sample_rate, start, mono=False)
 
     def _external(self, system: SystemPlan, item: Item) -> np.ndarray:
         """A file of another system: as long as the excerpt, or as long as the song."""
@@ -193,12 +164,6 @@ class SystemRenderer:
         stylizer.stylize_file(content, output, to=to, strength=strength, force=True)
         return read_audio(output, mono=False)[0]
 
-    def _feed_forward(self, system: SystemPlan, item: Item) -> np.ndarray:
-        return self._through_stylizer(system, item, 1.0)
-
-    def _vocoder(self, system: SystemPlan, item: Item) -> np.ndarray:
-        return self._through_stylizer(system, item, 0.0)
-
     def _griffin_lim(self, system: SystemPlan, item: Item) -> np.ndarray:
         config = self._stylizer(system).mel_config
         return _through_griffin_lim(self.content(item), self.plan.sample_rate, config)
@@ -206,27 +171,23 @@ class SystemRenderer:
     def _optimization(self, item: Item) -> OptimizeOptions:
         from stylize.optimize.options import OptimizeOptions
 
-        order = self.plan.options
+        options = self.plan.options
         return OptimizeOptions(
             self._write(self.content(item), "content.wav"),
             self._write(self.style(item), "style.wav"),
             self.work / "optimized.wav",
             force=True,
-            network=order.network,
-            vocoder=order.vocoder,
-            content_weight=order.content_weight,
-            iterations=order.iterations,
-            seed=order.seed,
-            device=order.device,
-            threads=order.threads,
+            network=options.network,
+            vocoder=options.vocoder,
+            content_weight=options.content_weight,
+            iterations=options.iterations,
+            seed=options.seed,
+            device=options.device,
+            threads=options.threads,
         )
 
     def _baseline(self, system: SystemPlan, item: Item) -> np.ndarray:
-        from stylize.optimize.run import stylize_by_optimization
-
-        result = stylize_by_optimization(self._optimization(item))
-        if result.stopped == "interrupted":
-            raise KeyboardInterrupt
+        run_baseline(self._optimization(item))
         return read_audio(self.work / "optimized.wav", mono=False)[0]
 
 

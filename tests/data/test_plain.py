@@ -14,8 +14,8 @@ from data.errors import UserError
 from data.plain import build, check_range, one_line, parse_json, read_json, read_lines, show
 from data.recordings import read_manifest
 from data.tensor_files import read_header
-from scripts.plot_training import read_curves
-from stylize.evaluate.leaks import read_records
+from stylize.evaluate.benchmarks.leaks import read_records
+from stylize.evaluate.curves import read_curves
 
 
 def test_what_python_writes_is_read() -> None:

@@ -12,7 +12,7 @@ import soundfile
 from data.errors import UserError
 from studies.baseline import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
 from studies.baseline_report import QUESTIONS, make_markdown, save_plots, table
-from stylize.likeness import Likeness, Sound, harmony_similarity
+from stylize.evaluate.metrics.similarity import Sound, StyleClassifier, harmony_similarity
 
 TINY = {"content_weight": 1.0, "width": 8, "kernel": 3, "iterations": 2, "inverse": "griffin-lim"}
 
@@ -43,7 +43,7 @@ def corpus(tmp_path: Path) -> Path:
 @pytest.fixture
 def study(corpus: Path, tmp_path: Path) -> Study:
     pairs = choose_pairs(corpus, tmp_path / "work", 2, 2.0)
-    return Study(pairs, tmp_path / "work", Likeness.from_pretrained())
+    return Study(pairs, tmp_path / "work", StyleClassifier.from_pretrained())
 
 
 def test_pairs_are_of_unheard_songs_that_differ_in_song_and_genre(corpus: Path, tmp_path: Path) -> None:

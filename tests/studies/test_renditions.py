@@ -11,7 +11,8 @@ import soundfile
 from data.errors import UserError
 from studies.rendition_files import rendition_path
 from studies.renditions import distances, study
-from stylize.evaluate.material import Excerpts, Pair
+from stylize.evaluate.excerpts import Excerpts
+from stylize.evaluate.systems import Pair
 
 SECONDS = 2.0
 
@@ -37,12 +38,12 @@ def test_distances_on_known_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pair = Pair("test", "x", "00009", source, "rock", "jazz", truth=truth)
 
     # The pipeline gives its input back.
-    def unchanged(self: object, pair: Pair, excerpts: Excerpts) -> systems.Made:
-        return systems.Made(excerpts.load(pair.source))
+    def unchanged(self: object, pair: Pair, excerpts: Excerpts) -> systems.Output:
+        return systems.Output(excerpts.load(pair.source))
 
-    monkeypatch.setattr(systems.FeedForward, "make", unchanged)
+    monkeypatch.setattr(systems.Pipeline, "make", unchanged)
     found = distances(pair, tmp_path, 3, Excerpts(SECONDS), None)  # type: ignore[arg-type]
-    assert found["feed-forward"] == found["input"] > 2 * found["another rendition"] > 0
+    assert found["translator"] == found["input"] > 2 * found["another rendition"] > 0
     alone = distances(pair, tmp_path, 1, Excerpts(SECONDS), None)  # type: ignore[arg-type]
     assert alone["another rendition"] == pytest.approx(0.0, abs=1e-3)  # rendition 1 is the truth itself
     assert alone["median of 1 renditions"] == pytest.approx(0.0, abs=1e-3)

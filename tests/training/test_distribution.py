@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from training.distribution import (
-    bootstrap_interval,
     common_bandwidth,
     frechet_audio_distance,
     gaussian_frechet_distance,
@@ -145,25 +144,10 @@ def test_tensors_are_as_good_as_arrays() -> None:
         assert distance(*tensors) == distance(embeddings, reference)
 
 
-def test_interval_of_a_mean() -> None:
-    values = RNG(0).normal(3.0, 2.0, size=400)
-    low, high = bootstrap_interval(values, resamples=2000)
-    assert low < values.mean() < high
-    # The normal approximation is good for 400 values: 1.96 standard errors to each side.
-    error = 1.96 * values.std(ddof=1) / 20
-    assert (low, high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.08 * error)
-    inner = bootstrap_interval(values, confidence=0.5)
-    assert low < inner[0] < inner[1] < high
-    assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
-    assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
-    assert bootstrap_interval([2.0, 2.0]) == (2.0, 2.0)
-
-
-def test_interval_keeps_together_what_belongs_to_a_clip() -> None:
-    left = RNG(0).standard_normal(30)
-    pairs = np.stack([left, left + 1.0], axis=1)
-    interval = bootstrap_interval(pairs, lambda drawn: float((drawn[:, 1] - drawn[:, 0]).mean()), resamples=50)
-    assert interval == pytest.approx((1.0, 1.0), abs=1e-12)
+def test_the_common_bandwidth_is_the_median_of_the_styles_own() -> None:
+    line = np.array([[0.0], [1.0], [2.0]])  # distances 1, 1 and 2
+    assert common_bandwidth([line, 3 * line, 7 * line]) == 3.0
+    assert common_bandwidth([]) == 1.0
 
 
 def test_refusals() -> None:
@@ -187,12 +171,3 @@ def test_refusals() -> None:
         kernel_audio_distance(clips, np.ones((6, 4)))
     with pytest.raises(ValueError, match="got 3 clips, expected at least 4"):
         real_against_real(clips[:3], frechet_audio_distance)
-    for values, confidence, resamples in (([], 0.9, 9), ([1.0, np.nan], 0.9, 9), ([1.0], 1.0, 9), ([1.0], 0.9, 0)):
-        with pytest.raises(ValueError, match="expected"):
-            bootstrap_interval(values, confidence=confidence, resamples=resamples)
-
-
-def test_the_common_bandwidth_is_the_median_of_the_styles_own() -> None:
-    line = np.array([[0.0], [1.0], [2.0]])  # distances 1, 1 and 2
-    assert common_bandwidth([line, 3 * line, 7 * line]) == 3.0
-    assert common_bandwidth([]) == 1.0

@@ -16,8 +16,8 @@ from data.atomic import atomic_folder
 from data.errors import UserError
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
+from stylize.evaluate.metrics.similarity import Sound
 from stylize.folders import check_output_folder
-from stylize.likeness import Sound
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
 from stylize.listening.plan import BuildOptions

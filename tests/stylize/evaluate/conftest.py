@@ -1,4 +1,4 @@
-"""Songs whose notes, onsets and beats are known, a small corpus made of them, and a judge that is easily told."""
+"""Songs whose notes, onsets and beats are known, a small corpus made of them, and a classifier that is easily told."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from data.mel import MelConfig
-from stylize.evaluate.style import Judge
-from stylize.likeness import Likeness
+from stylize.evaluate.metrics.similarity import StyleClassifier
 from training.genre import GenreClassifier
 
 RATE = 22050
@@ -61,7 +60,7 @@ def known_song() -> KnownSong:
 
 
 class BrightnessClassifier(GenreClassifier):
-    """Hears metal where there are overtones, and jazz elsewhere; its embedding says how bright each band is."""
+    """Predicts metal where there are overtones, and jazz elsewhere; its embedding says how bright each band is."""
 
     def __init__(self) -> None:
         super().__init__(("jazz", "metal"), MelConfig(n_mels=12), width=8, embedding_size=12)
@@ -75,14 +74,14 @@ class BrightnessClassifier(GenreClassifier):
 
 
 @pytest.fixture(scope="session")
-def judge() -> Judge:
-    return Judge(Likeness(BrightnessClassifier()))
+def classifier() -> StyleClassifier:
+    return StyleClassifier(BrightnessClassifier())
 
 
 @pytest.fixture
 def bright_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command listens with it, whatever folder is named."""
-    monkeypatch.setattr(Likeness, "from_pretrained", lambda folder=None: Likeness(BrightnessClassifier()))
+    monkeypatch.setattr(StyleClassifier, "from_pretrained", lambda folder=None: StyleClassifier(BrightnessClassifier()))
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ def test_the_project_s_systems_render(
     tiny_models: TinyModels, recordings: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(systems_module, "GRIFFIN_LIM_ITERATIONS", 2)
-    systems = ("feedforward", "vocoder", "griffin-lim", f"another={tiny_models.translator}")
+    systems = ("translator", "vocoder", "griffin-lim", f"another={tiny_models.translator}")
     order = recordings.options(
         tmp_path / "trial",
         songs=recordings.songs[:1],
@@ -148,12 +148,12 @@ def test_the_project_s_systems_render(
     assert {wav.shape for wav in sounds.values()} == {(1, 4800)}
     assert all(np.abs(wav).max() > 0.01 for wav in sounds.values())
     # The same translator under two names gives the same; every other system differs from it.
-    np.testing.assert_array_equal(sounds["feedforward"], sounds["another"])
+    np.testing.assert_array_equal(sounds["translator"], sounds["another"])
     for name in ("vocoder", "griffin-lim"):
-        assert np.abs(sounds["feedforward"] - sounds[name]).max() > 0.01
+        assert np.abs(sounds["translator"] - sounds[name]).max() > 0.01
     details = {system.name: system.details for system in trial.systems}
-    assert details["feedforward"]["translator"]["folder"] == str(tiny_models.translator)
-    assert len(details["feedforward"]["translator"]["weights_sha256"]) == 64
+    assert details["translator"]["translator"]["folder"] == str(tiny_models.translator)
+    assert len(details["translator"]["translator"]["weights_sha256"]) == 64
 
 
 def test_the_baseline_gets_the_excerpts(
@@ -162,7 +162,7 @@ def test_the_baseline_gets_the_excerpts(
     """The optimization has tests of its own; here it writes the content backwards."""
     from stylize.optimize import run as optimize_run
 
-    def reverse(order: OptimizeOptions) -> optimize_run.OptimizeResult:
+    def reverse(order: OptimizeOptions, reporter: object = None) -> optimize_run.OptimizeResult:
         assert order.content_weight == 0.5 and order.iterations == 3 and order.network == "random"
         content, rate = soundfile.read(order.content)
         style, _ = soundfile.read(order.style)
@@ -188,7 +188,7 @@ def test_the_baseline_gets_the_excerpts(
         ({"systems": ("copy-content", "../x=.")}, "a name is letters"),
         ({"systems": ("copy-content", "x=nowhere")}, "no such folder"),
         ({"systems": ("copy-content", "ground-truth")}, "ground-truth needs songs of a rendered corpus"),
-        ({"systems": ("copy-content", "feedforward"), "to": ("polka",)}, "unknown style 'polka'"),
+        ({"systems": ("copy-content", "translator"), "to": ("polka",)}, "unknown style 'polka'"),
         ({"to": ()}, "give --to STYLE"),
         ({"to": ("jazz", "jazz")}, "stands twice"),
         ({"songs": ()}, "no songs"),
@@ -227,9 +227,9 @@ def test_what_cannot_be_built_is_refused_in_one_line_and_leaves_nothing(
     [
         ({"songs": ("FIRST", "SILENT")}, "silent.wav is silent in its excerpt"),
         ({"songs": ("FIRST", "BROKEN")}, "broken.wav"),
-        ({"systems": ("feedforward", "cut=CUT")}, "first.wav is 1.25 s long; expected the excerpt"),
-        ({"systems": ("feedforward", "baseline"), "network": "guesswork"}, "guesswork"),
-        ({"systems": ("feedforward", "baseline"), "content_weight": -1.0}, "-1"),
+        ({"systems": ("translator", "cut=CUT")}, "first.wav is 1.25 s long; expected the excerpt"),
+        ({"systems": ("translator", "baseline"), "network": "guesswork"}, "guesswork"),
+        ({"systems": ("translator", "baseline"), "content_weight": -1.0}, "-1"),
         ({"systems": ("vocoder", "griffin-lim"), "method": "mushra", "to": (), "sample_rate": 8000}, "anchor needs"),
     ],
 )
@@ -243,7 +243,7 @@ def test_everything_is_checked_before_a_model_is_loaded(
     (tmp_path / "broken.wav").write_bytes(recordings.songs[1].read_bytes()[:9000])
     named = {"FIRST": recordings.songs[0], "SILENT": tmp_path / "silent.wav", "BROKEN": tmp_path / "broken.wav"}
     songs = tuple(named[str(song)] for song in changes.get("songs", ("FIRST",)))  # type: ignore[attr-defined]
-    systems = changes.get("systems", ("feedforward", "copy-content"))
+    systems = changes.get("systems", ("translator", "copy-content"))
     systems = tuple(system.replace("CUT", str(tmp_path / "cut")) for system in systems)  # type: ignore[attr-defined]
     order = recordings.options(tmp_path / "trial", **changes | {"songs": songs, "systems": systems})
     with pytest.raises(UserError, match=re.escape(message)):

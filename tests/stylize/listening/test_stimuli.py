@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
+from stylize.evaluate.excerpts import fit_length
 from stylize.listening.stimuli import (
     PEAK_CEILING_DB,
     fade_ends,
-    fit_length,
     low_pass,
     match_loudness,
     measure_loudness,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stylize.likeness import Likeness, Sound
+from stylize.evaluate.metrics.similarity import Sound, StyleClassifier
 from stylize.listening.plan import STYLE_EXAMPLES, BuildOptions
 from stylize.models import read_pair
 
@@ -16,7 +16,7 @@ def test_every_bundled_style_has_an_example_that_sounds_like_it() -> None:
     styles = read_pair().styles
     assert sorted(path.stem for path in STYLE_EXAMPLES.glob("*.ogg")) == sorted(styles)
     assert sum(path.stat().st_size for path in STYLE_EXAMPLES.iterdir()) < 600_000
-    likeness = Likeness.from_pretrained()
+    likeness = StyleClassifier.from_pretrained()
     for style in styles:
         wav, rate = soundfile.read(STYLE_EXAMPLES / f"{style}.ogg", dtype="float32")
         assert (wav.ndim, rate) == (1, 22050)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from data.audio import read_audio
 from data.errors import UserError
 from data.mel import MEL_PRESETS, LogMel, MelConfig
-from stylize.benchmark import DEMO_SONG
+from stylize.evaluate.speed import DEMO_SONG
 from stylize.optimize.autoencoder import (
     BUNDLED_AUTOENCODER,
     Autoencoder,

@@ -1,0 +1,172 @@
+"""Run systems on pairs and measure the outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.folder import Clip
+from stylize.evaluate.benchmarks.pairs import load_pair
+from stylize.evaluate.benchmarks.rows import Measurements, Row
+from stylize.evaluate.excerpts import Excerpts, each_readable, fit_length
+from stylize.evaluate.metrics.content import Analysis, analyze, content_kept, distance_to_truth
+from stylize.evaluate.metrics.multipitch import RATE
+from stylize.evaluate.metrics.similarity import StyleClassifier
+from stylize.evaluate.metrics.statistics import mean_interval
+from stylize.evaluate.metrics.style import Reference
+from stylize.evaluate.systems import Copy, Pair, System
+
+FORMAT = 2
+"""Raise it when a metric changes: rows measured before are then measured again."""
+NEWS_SECONDS = 15.0
+"""How often a running benchmark reports its progress."""
+
+
+@dataclass
+class Split:
+    """A split, its systems, and their rows.
+
+    Args:
+        name: of the split.
+        pairs: in a balanced order.
+        systems: in the order of the table.
+        accuracy: of the classifier on unchanged clips of the split; None where no genre is known.
+        rows: what was measured.
+    """
+
+    name: str
+    pairs: Sequence[Pair]
+    systems: Sequence[System]
+    accuracy: dict[str, Any] | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def work(self) -> list[tuple[Pair, System]]:
+        """What is to be measured, pair by pair."""
+        return [(pair, system) for pair in self.pairs for system in self.systems if system.applies(pair)]
+
+
+class Bench:
+    """Measures rows, or takes them from those that were measured before."""
+
+    def __init__(
+        self,
+        classifier: StyleClassifier,
+        classifier_key: str,
+        excerpts: Excerpts,
+        measurements: Measurements,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.classifier, self.classifier_key, self.excerpts = classifier, classifier_key, excerpts
+        self.measurements, self._notify = measurements, notify
+        # Inputs and truths are in many pairs.
+        self._analyze_file = lru_cache(maxsize=96)(lambda path: analyze(excerpts.load(path)))
+        self._digest = lru_cache(maxsize=4096)(lambda path: hashlib.sha256(excerpts.load(path).tobytes()).digest())
+
+    def run(self, split: Split) -> None:
+        """Fill in the rows of a split."""
+        work, began, said, measured = split.work, time.monotonic(), time.monotonic(), 0
+        for number, (pair, system) in enumerate(work, start=1):
+            key = self.key(pair, system)
+            row = self.measurements.get(key)
+            if row is None:
+                row = self.measure(pair, system, key)
+                self.measurements.add(row)
+                measured += 1
+            split.rows.append(row)
+            now = time.monotonic()
+            if now - said >= NEWS_SECONDS or number == len(work):
+                left = (now - began) / number * (len(work) - number)
+                ending = f", about {left:.0f} s to go" if number < len(work) else f"; {measured} of them measured now"
+                self._notify(f"{split.name}: {number} of {len(work)} results{ending}")
+                said = now
+
+    def key(self, pair: Pair, system: System) -> str:
+        """Digest of all that a row depends on."""
+        digest = hashlib.sha256()
+        about = (FORMAT, self.classifier_key, system.name, system.key, pair.split, pair.name)
+        digest.update(repr((*about, pair.source_style, pair.target)).encode())
+        for path in (pair.source, pair.truth, pair.style, pair.example):
+            digest.update(self._digest(path) if path is not None else b"-")
+        return digest.hexdigest()[:24]
+
+    def measure(self, pair: Pair, system: System, key: str = "") -> Row:
+        """Run a system on a pair and measure the result."""
+        output = system.make(pair, self.excerpts)
+        source, truth = load_pair(pair, self.excerpts)
+        wav = fit_length(output.wav, len(source), len(source), system.name)
+        copied = system.path(pair) if isinstance(system, Copy) else None
+        result = self._analysis(copied, wav)
+        predicted = self.classifier.predict(wav)
+        metrics = {
+            "classified_as_target": float(predicted.genre == pair.target),
+            "classified_as_source": float(predicted.genre == pair.source_style),
+            "target_probability": float(predicted.probabilities.get(pair.target, 0.0)),
+            "source_probability": float(predicted.probabilities.get(pair.source_style, 0.0)),
+        }
+        metrics |= content_kept(result, self._analyze_file(pair.source))
+        if truth is not None:
+            metrics |= distance_to_truth(result, self._analyze_file(pair.truth))
+        return Row(
+            key=key,
+            split=pair.split,
+            pair=pair.name,
+            song=pair.song,
+            source_style=pair.source_style,
+            target=pair.target,
+            system=system.name,
+            classified_as=predicted.genre,
+            metrics=metrics,
+            seconds=len(source) / RATE,
+            elapsed=output.elapsed,
+            embedding=predicted.embedding,
+        )
+
+    def _analysis(self, path: Path | None, wav: np.ndarray) -> Analysis:
+        """Of a file as it is, remembered; of anything else, made anew."""
+        if path is not None and len(self.excerpts.load(path)) == len(wav):
+            return self._analyze_file(path)
+        return analyze(wav)
+
+
+def measure_accuracy(
+    classifier: StyleClassifier, clips: Sequence[Clip], excerpts: Excerpts, seed: int = 0
+) -> dict[str, Any] | None:
+    """Accuracy of the classifier on clips of known genre; None where none can be read."""
+    of_path = {clip.path: clip for clip in clips}
+    read = [(of_path[each.path], each.wav) for each in each_readable(of_path, excerpts.load)]
+    if not read:
+        return None
+    right = [classifier.predict(wav).genre == clip.genre for clip, wav in read]
+    by_style: dict[str, list[bool]] = {}
+    for (clip, _), correct in zip(read, right, strict=True):
+        by_style.setdefault(clip.genre, []).append(correct)
+    low, high = mean_interval(right, [clip.song for clip, _ in read], seed=seed)
+    styles = {style: statistics.fmean(values) for style, values in sorted(by_style.items())}
+    return {"clips": len(right), "right": statistics.fmean(right), "low": low, "high": high, "by_style": styles}
+
+
+def read_reference(
+    classifier: StyleClassifier,
+    clips: Sequence[Clip],
+    styles: Sequence[str],
+    excerpts: Excerpts,
+    per_style: int | None = None,
+) -> Reference:
+    """Embed real clips of each style."""
+    embeddings = {}
+    for style in styles:
+        paths = sorted(clip.path for clip in clips if clip.genre == style)
+        if per_style is not None and len(paths) > per_style:
+            paths = [paths[index * len(paths) // per_style] for index in range(per_style)]
+        vectors = [classifier.predict(each.wav).embedding for each in each_readable(paths, excerpts.load)]
+        embeddings[style] = np.stack(vectors) if vectors else np.zeros((0, 1))
+    return Reference(embeddings)

@@ -1,0 +1,225 @@
+"""The evaluation of vocoders as Markdown tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from data.mel import LogMel
+from stylize.evaluate.benchmarks.verdict import format_verdicts
+from stylize.evaluate.excerpts import Excerpt
+from stylize.evaluate.figures import draw_mels, mel_panel, save_figure
+from stylize.evaluate.metrics.probes import BLOCK_FRAMES, synthesize_in_blocks
+from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, stack_excerpts
+from stylize.evaluate.report import MISSING, format_machine, interval, table
+from stylize.evaluate.systems import GRIFFIN_LIM_ITERATIONS, ORIGINAL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from melgan import Vocoder
+
+JOIN_SECONDS = 0.25
+"""On both sides of a join in its picture."""
+DISTANCE_TITLES = ("MR-STFT distance", "mel L1 (log10 units)", "chroma cosine", "KAD")
+DISTANCE_KEYS = ("mr_stft", "mel_l1", "chroma", "kad")
+
+
+def format_report(document: Mapping[str, Any]) -> str:
+    """All of it."""
+    about = (
+        f"{format_machine(document['machine'])}. In brackets: bootstrap intervals of 95 % over excerpts. "
+        f"griffin-lim: {GRIFFIN_LIM_ITERATIONS} iterations."
+    )
+    parts = [
+        [about],
+        *(_format_source(name, quality) for name, quality in document["sources"].items()),
+        _format_artifacts(document["sources"]),
+        _format_probes(document["probes"]),
+        _format_costs(document["costs"], document["models"], document["plan"]["threads"]),
+        *(_format_translated(document["translated"]) if "translated" in document else []),
+        format_verdicts(document["verdict"]),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _format_source(name: str, quality: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            method,
+            str(row["bins"] or MISSING),
+            *(interval(row.get(key)) for key in DISTANCE_KEYS),
+            f"{row['fad']:.3f}" if "fad" in row else MISSING,
+        ]
+        for method, row in quality["rows"].items()
+    ]
+    floor = quality["floor"]
+    below = (
+        "KAD (V-statistic, × 100) and FAD of the genre classifier's embeddings against those of the "
+        f"{quality['excerpts']} originals; "
+    )
+    if floor:
+        below += f"half of these against the other half: KAD {floor['kad']:.3f}, FAD {floor['fad']:.3f}"
+    else:
+        below += "too few of these to halve them for a floor"
+    title = f"**{name}**: {quality['excerpts']} excerpts of {quality['seconds']:g} s, never seen in training"
+    return [title, "", *table(("method", "bins", *DISTANCE_TITLES, "FAD"), rows), "", f"{below}."]
+
+
+def _format_artifacts(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    titles = (
+        *("recordings", "method", "worst line (dB)", "at (Hz)", "in one excerpt (dB)", "inside frames (dB)"),
+        *("end click (dB)", "samples clipped", "flat tops", "largest offset"),
+    )
+    rows = [
+        [name, method, *_artifact_cells(row)]
+        for name, quality in sources.items()
+        for method, row in quality["rows"].items()
+    ]
+    return ["**Artifacts**, lines and clicks over those of the original", "", *table(titles, rows)]
+
+
+def _artifact_cells(row: Mapping[str, Any]) -> Iterator[str]:
+    line, inner = row["line"], row.get("inner_line")
+    yield from (f"{line['decibels']:.1f}", f"{line['hertz']:.0f}", f"{line['worst_excerpt']:.1f}")
+    yield f"{inner['decibels']:.1f}" if inner else MISSING
+    yield interval(row["end_click"], 1)
+    yield from (str(row["clipped_samples"]), str(row["flat_runs"]), f"{row['offset']:.4f}")
+
+
+def _format_probes(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    titles = (
+        *("method", "digital silence (dBFS)", "silence after sound (dBFS)", "pre-echo of a click (dB)"),
+        *("worst click at a join (dB)", "blocks against the whole (dBFS)"),
+    )
+    rows = []
+    for method, row in probes.items():
+        blocks = row.get("blocks")
+        joins = (f"{blocks['worst']:.1f}", f"{blocks['difference']:.0f}") if blocks else (MISSING, MISSING)
+        rows.append([method, *(f"{row[key]:.1f}" for key in ("silence", "silence_after_sound", "pre_echo")), *joins])
+    note = (
+        "Levels are peaks; -120 dB is nothing. Pre-echo: power 40 to 3 ms ahead of a click in silence, beside its own."
+    )
+    return ["**Probes**", "", *table(titles, rows), "", note]
+
+
+def _format_costs(costs: Mapping[str, Any], models: Mapping[str, Mapping[str, float]], threads: int) -> list[str]:
+    titles = (
+        *("method", "parameters (millions)", "multiply-adds per second of audio (billions)"),
+        *(f"× real time, {threads} threads", "× the paper's generator", "training steps", "steps per hour"),
+    )
+    rows = []
+    for method, row in costs["rows"].items():
+        parameters, training = row.get("parameters"), models.get(method, {})
+        rows.append(
+            [
+                method,
+                f"{parameters / 1e6:.2f}" if parameters else MISSING,
+                f"{row['multiply_adds_per_second'] / 1e9:.2f}",
+                f"{row['times_real_time']:.1f}",
+                f"{row['times_baseline']:.2f}",
+                *(f"{training[key]:,.0f}" if key in training else MISSING for key in ("steps", "steps_per_hour")),
+            ]
+        )
+    note = (
+        "Multiply-adds of convolutions and matrix products; FFTs are not in them. Times: medians of "
+        f"{costs['repeats']} turns on {costs['music_seconds']:g} s of music, all methods in each turn."
+    )
+    return ["**Costs**", "", *table(titles, rows), "", note]
+
+
+def _format_translated(translated: Mapping[str, Any]) -> list[list[str]]:
+    rows = [
+        [
+            name,
+            method,
+            *(interval(row.get(key)) for key in (*DISTANCE_KEYS, "asked_l1")),
+            f"{row['line']['decibels']:.1f}",
+        ]
+        for name, quality in translated["identity"].items()
+        for method, row in quality["rows"].items()
+    ]
+    title = f"**Mels translated to their own style** by {translated['translator']}, against the originals"
+    titles = ("recordings", "method", *DISTANCE_TITLES, "L1 to the asked mel", "worst line (dB)")
+    parts = [[title, "", *table(titles, rows)]]
+    for name, quality in translated["cross"].items():
+        cells = [
+            [
+                method,
+                interval(row["asked_l1"]),
+                interval(row["kad"]),
+                f"{row['line']['decibels']:.1f}",
+                str(row["clipped_samples"]),
+            ]
+            for method, row in quality["rows"].items()
+        ]
+        cells.append(["not translated", MISSING, interval(quality["untranslated_kad"]), MISSING, MISSING])
+        cross_titles = (
+            "method",
+            "L1 to the asked mel (log10 units)",
+            "KAD to the style",
+            "worst line (dB)",
+            "samples clipped",
+        )
+        title = f"**Mels translated to another style**: {quality['excerpts']} excerpts of {name}"
+        note = f"KAD: unbiased, to originals of the style, mean over {quality['styles']} styles."
+        parts.append([title, "", *table(cross_titles, cells), "", note])
+    return parts
+
+
+def save_pictures(
+    folder: Path,
+    methods: Sequence[Method],
+    vocoders: Mapping[str, Vocoder],
+    sources: Mapping[str, Sequence[Excerpt]],
+) -> None:
+    """Draw an excerpt of every source by every method, and a join of blocks of every vocoder."""
+    sample_rate = methods[0].mel_config.sample_rate
+    for source, excerpts in sources.items():
+        wav = stack_excerpts([excerpts[len(excerpts) // 2]], methods)
+        made = {name: wavs[0] for name, wavs in copy_synthesis(methods, wav).items()}
+        rows = [[mel_panel(name, made[name], sample_rate)] for name in (ORIGINAL, *(each.name for each in methods))]
+        save_figure(draw_mels(rows), folder / f"mels_{source.replace(' ', '_')}.png", dpi=80)
+    music = np.concatenate([excerpt.wav for excerpt in next(iter(sources.values()))[:2]])
+    for number, (name, vocoder) in enumerate(vocoders.items(), start=1):
+        save_figure(draw_join(vocoder, music, name), folder / f"join_{number}.png", dpi=80)
+
+
+def draw_join(vocoder: Vocoder, music: np.ndarray, name: str) -> Figure:
+    """The waveform and the spectrogram where two blocks meet, of the original and of the vocoder."""
+    from matplotlib.figure import Figure
+
+    config = vocoder.mel_config
+    join = BLOCK_FRAMES * config.hop_length
+    reach = round(JOIN_SECONDS * config.sample_rate)
+    music = music[: len(music) // config.hop_length * config.hop_length]
+    with torch.inference_mode():
+        mel = LogMel(config)(torch.from_numpy(music)[None])
+    joined = synthesize_in_blocks(vocoder, mel).numpy()
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots(2, 2, height_ratios=(1, 2), sharex=True)
+    time = np.arange(-reach, reach) / config.sample_rate * 1000
+    pair = {ORIGINAL: music, f"{name}, blocks of {BLOCK_FRAMES} frames": joined}
+    for column, (title, wav) in zip(axes.T, pair.items(), strict=True):
+        around = wav[join - reach : join + reach]
+        column[0].plot(time, around, linewidth=0.4, color="black")
+        column[0].set_title(title, fontsize=9, loc="left")
+        column[0].set_ylabel("amplitude")
+        column[1].specgram(
+            around + 1e-9,
+            NFFT=256,
+            noverlap=192,
+            Fs=config.sample_rate,
+            xextent=(time[0], time[-1]),
+            vmin=-140,
+            vmax=-30,
+            cmap="magma",
+        )
+        column[1].set(xlabel="milliseconds from the join", ylabel="Hz")
+        for axis in column:
+            axis.axvline(0.0, color="tab:cyan", linewidth=0.8, linestyle="--")
+    return figure

@@ -1,0 +1,1 @@
+"""Metrics of waveforms and of sets of them, and the statistics of their figures."""

@@ -1,0 +1,246 @@
+"""Methods from mel to waveform, and metrics of what they make of recordings beside Griffin-Lim on the same mels."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.errors import UserError
+from data.mel import GriffinLim, LogMel, MelConfig
+from melgan import Vocoder
+from stylize.evaluate.excerpts import Excerpt
+from stylize.evaluate.metrics.artifacts import clipping, end_click, offset, worst_line_over_original
+from stylize.evaluate.metrics.similarity import Sound, StyleClassifier
+from stylize.evaluate.metrics.statistics import bootstrap_interval, summarize
+from stylize.evaluate.systems import GRIFFIN_LIM, GRIFFIN_LIM_ITERATIONS, ORIGINAL
+from training.distribution import (
+    frechet_audio_distance,
+    kernel_audio_distance,
+    median_distance,
+    paired_kernel_terms,
+    real_against_real,
+)
+from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
+
+logger = logging.getLogger(__name__)
+
+WITHOUT_ITERATIONS = " without Griffin-Lim iterations"
+BATCH = 8
+"""Excerpts synthesized at once."""
+MIN_CLIPS = 3
+"""Distances of distributions need so many, and one more where a set is halved."""
+DISTANCES = ("mr_stft", "mel_l1", "chroma")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way from a mel to a waveform.
+
+    Args:
+        name: of its row.
+        mel_config: its front-end.
+        synthesize: mel (B, n_mels, T) to wav (B, ..., T * hop_length).
+        griffin_lim: name of the row of Griffin-Lim on the same mels.
+        line_rate: the rate of what the network repeats inside a frame, Hz: the frames of a short inverse STFT, the
+            edges of sub-bands; None where there is nothing.
+    """
+
+    name: str
+    mel_config: MelConfig
+    synthesize: Callable[[Tensor], Tensor]
+    griffin_lim: str
+    line_rate: float | None = None
+
+
+def find_methods(vocoders: Mapping[str, Vocoder]) -> list[Method]:
+    """Each vocoder, with and without its Griffin-Lim iterations, and Griffin-Lim for each of their front-ends.
+
+    Raises:
+        UserError: different sample rates.
+    """
+    rates = {name: vocoder.mel_config.sample_rate for name, vocoder in vocoders.items()}
+    if len(set(rates.values())) > 1:
+        listed = ", ".join(f"{name}: {rate} Hz" for name, rate in rates.items())
+        raise UserError(f"the vocoders have different sample rates ({listed}); compare like with like")
+    configs = list(dict.fromkeys(vocoder.mel_config for vocoder in vocoders.values()))
+    names = {config: GRIFFIN_LIM for config in configs}
+    if len(configs) > 1:
+        names = {config: f"{name}, {config.n_mels} bins" for config, name in names.items()}
+    if len(set(names.values())) < len(configs):
+        names = {config: f"{name}, n_fft {config.n_fft}" for config, name in names.items()}
+    methods = []
+    for name, vocoder in vocoders.items():
+        config = vocoder.mel_config
+        rate = repetition_rate(vocoder)
+        methods.append(Method(name, config, vocoder, names[config], rate))
+        if vocoder.refine_iterations:
+            methods.append(Method(f"{name}{WITHOUT_ITERATIONS}", config, vocoder.generator, names[config], rate))
+    for config, name in names.items():
+        methods.append(Method(name, config, GriffinLim(config, GRIFFIN_LIM_ITERATIONS), name))
+    return methods
+
+
+def repetition_rate(vocoder: Vocoder) -> float | None:
+    """The rate of what a generator repeats inside a mel frame, Hz; see :class:`Method`."""
+    config, sample_rate = vocoder.generator.config, vocoder.mel_config.sample_rate
+    if config.head == "istft" and config.istft_hop_length < config.hop_length:
+        return sample_rate / config.istft_hop_length
+    return sample_rate / (2 * config.subbands) if config.head == "subbands" else None
+
+
+def stack_excerpts(excerpts: Sequence[Excerpt], methods: Sequence[Method]) -> Tensor:
+    """Excerpts as one batch, cut to whole frames of every method, (n, samples)."""
+    frame = math.lcm(*(method.mel_config.hop_length for method in methods))
+    samples = min(len(excerpt.wav) for excerpt in excerpts) // frame * frame
+    return torch.from_numpy(np.stack([excerpt.wav[:samples] for excerpt in excerpts]))
+
+
+@torch.inference_mode()
+def mels_of(wavs: Tensor, mel_config: MelConfig) -> Tensor:
+    """Mels of waveforms, a few at a time: (n, samples) -> (n, n_mels, T)."""
+    log_mel = LogMel(mel_config)
+    return torch.cat([log_mel(batch) for batch in wavs.split(BATCH)])
+
+
+@torch.inference_mode()
+def synthesize(method: Method, mels: Tensor) -> np.ndarray:
+    """Waveforms from mels, a few at a time: (n, n_mels, T) -> (n, T * hop_length)."""
+    wavs = [method.synthesize(batch).reshape(len(batch), -1) for batch in mels.split(BATCH)]
+    return torch.cat(wavs).float().numpy()
+
+
+def copy_synthesis(methods: Sequence[Method], originals: Tensor) -> dict[str, np.ndarray]:
+    """What each method makes of the originals' mels, by name; the originals are the last.
+
+    Shape: (n, samples) -> (n, samples) each.
+    """
+    made = {}
+    for method in methods:
+        made[method.name] = synthesize(method, mels_of(originals, method.mel_config))
+        logger.info("synthesized: %s", method.name)
+    return {**made, ORIGINAL: originals.numpy()}
+
+
+def measure_methods(
+    made: Mapping[str, np.ndarray], methods: Sequence[Method], classifier: StyleClassifier
+) -> dict[str, Any]:
+    """Distances of the waveforms of each method from the originals, with intervals over excerpts.
+
+    Returns:
+        `floor`: kernel and Fréchet distance of halves of the originals; `rows`: the metrics of each method.
+    """
+    originals = made[ORIGINAL]
+    sample_rate = methods[0].mel_config.sample_rate
+    embeddings = {name: embed_all(classifier, wavs, sample_rate) for name, wavs in made.items()}
+    enough = len(originals) >= MIN_CLIPS
+    values = {
+        name: [distances(wav, original, sample_rate) for wav, original in zip(wavs, originals, strict=True)]
+        for name, wavs in made.items()
+    }
+    logger.info("measured: %d excerpts by %d methods", len(originals), len(made))
+    terms = _kernel_terms(embeddings) if enough else {}
+    by_name = {method.name: method for method in methods}
+    rows: dict[str, Any] = {}
+    for name, wavs in made.items():
+        rival = by_name[name].griffin_lim if name in by_name else None
+        row: dict[str, Any] = {"griffin_lim": rival, "bins": by_name[name].mel_config.n_mels if rival else None}
+        for metric in DISTANCES:
+            own = [entry[metric] for entry in values[name]]
+            row[metric] = summarize(own)
+            if rival and rival != name:
+                differences = [mine - other[metric] for mine, other in zip(own, values[rival], strict=True)]
+                row[metric]["minus_griffin_lim"] = summarize(differences)
+        if enough:
+            row["kad"] = summarize_kernel_distance(terms[name], terms.get(rival or ""))
+            row["fad"] = frechet_audio_distance(embeddings[name], embeddings[ORIGINAL])
+        rows[name] = row | measure_artifacts(wavs, originals, by_name.get(name, methods[0]))
+    return {"floor": _floor(embeddings[ORIGINAL]) if len(originals) > MIN_CLIPS else None, "rows": rows}
+
+
+def distances(wav: np.ndarray, original: np.ndarray, sample_rate: int) -> dict[str, float]:
+    """The distances of a pair; `mel_l1` is on the 80 bins of the MelGAN paper for all methods."""
+    return {
+        "mr_stft": multi_resolution_stft_distance(wav, original),
+        "mel_l1": mel_l1(wav, original),
+        "chroma": chroma_cosine(wav, original, sample_rate),
+    }
+
+
+def measure_artifacts(wavs: np.ndarray, originals: np.ndarray | None, method: Method) -> dict[str, Any]:
+    """Artifacts of waveforms, over those of their originals where these are given.
+
+    Shape: (n, samples) each.
+    """
+    config = method.mel_config
+    clips, own = list(wavs), None if originals is None else list(originals)
+    rate = config.frames_per_second
+    line = worst_line_over_original(clips, own, rate, config.sample_rate)
+    single = [
+        worst_line_over_original([clip], own and [own[index]], rate, config.sample_rate).decibels
+        for index, clip in enumerate(clips)
+    ]
+    found: dict[str, Any] = {"line": {"decibels": line.decibels, "hertz": line.hertz, "worst_excerpt": max(single)}}
+    if method.line_rate is not None:
+        line = worst_line_over_original(clips, own, method.line_rate, config.sample_rate)
+        found["inner_line"] = {"decibels": line.decibels, "hertz": line.hertz}
+    clicks = [end_click(wav, config.hop_length) for wav in wavs]
+    if originals is not None:
+        clicks = [
+            click - end_click(original, config.hop_length) for click, original in zip(clicks, originals, strict=True)
+        ]
+    clipped = [clipping(wav) for wav in wavs]
+    return found | {
+        "end_click": summarize(clicks),
+        "clipped_samples": sum(each.samples for each in clipped),
+        "flat_runs": sum(each.flat_runs for each in clipped),
+        "offset": max(offset(wav) for wav in wavs),
+    }
+
+
+def embed_all(classifier: StyleClassifier, wavs: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Embeddings of waveforms: (n, samples) -> (n, embedding_size)."""
+    return np.stack([classifier.embedding(Sound(wav, sample_rate)).numpy() for wav in wavs])
+
+
+def summarize_kernel_distance(terms: np.ndarray, rival: np.ndarray | None) -> dict[str, Any]:
+    """Kernel audio distance of pairs with its interval, and its part of that of Griffin-Lim."""
+    count = len(terms)
+
+    def distance(matrix: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        weights = np.stack([np.bincount(draw, minlength=count) for draw in drawn]) / count
+        return np.asarray(((weights @ matrix) * weights).sum(axis=1).clip(min=0.0))
+
+    def part(drawn: np.ndarray) -> np.ndarray:
+        return distance(terms, drawn) / np.maximum(distance(rival, drawn), 1e-12)  # type: ignore[arg-type]
+
+    everything = np.arange(count)[None]
+    low, high = bootstrap_interval(count, lambda drawn: distance(terms, drawn))
+    summary: dict[str, Any] = {"mean": float(distance(terms, everything)[0]), "low": low, "high": high}
+    if rival is not None and distance(rival, everything)[0] > 0:
+        low, high = bootstrap_interval(count, part)
+        summary["part_of_griffin_lim"] = {"mean": float(part(everything)[0]), "low": low, "high": high}
+    return summary
+
+
+def _kernel_terms(embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    reference = embeddings[ORIGINAL]
+    bandwidth = median_distance(reference)
+    return {name: paired_kernel_terms(vectors, reference, bandwidth) for name, vectors in embeddings.items()}
+
+
+def _floor(originals: np.ndarray) -> dict[str, float]:
+    """Distances of halves of the originals, which no copy need be below."""
+    bandwidth = median_distance(originals)
+    return {
+        "kad": float(
+            real_against_real(originals, lambda one, two: kernel_audio_distance(one, two, bandwidth, True)).mean()
+        ),
+        "fad": float(real_against_real(originals, frechet_audio_distance).mean()),
+    }
