@@ -9,9 +9,8 @@ from typing import Any
 
 from data.errors import UserError
 from stylize.evaluate.report import check_folder, format_csv, table, write_json, write_text
-from stylize.listening.ratings import Preference, Rating
+from stylize.listening.ratings import Preference, Rating, Screened
 from stylize.listening.results import Results, read_results
-from stylize.listening.screening import Screened
 from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
 from stylize.listening.trial import Trial
 
