@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.errors import UserError
-from training.average import MovingAverage
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
+from training.ema import EMA
 from training.experiment import Experiment
 from training.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
 from training.loop_config import FREE_SETTINGS, LoopConfig, learning_rate_scale
@@ -68,7 +68,7 @@ def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
 
 
 class Trainer:
-    """Runs an experiment in a run folder, and goes on from the newest checkpoint there.
+    """Runs an experiment in a run folder, and resumes from the newest checkpoint there.
 
     Args:
         experiment: networks, step, validation.
@@ -97,9 +97,7 @@ class Trainer:
         self.state = TrainingState(
             modules=experiment.modules,
             optimizers=experiment.optimizers,
-            average=MovingAverage(
-                {name: experiment.modules[name] for name in experiment.averaged}, config.average_decay
-            ),
+            ema=EMA({name: experiment.modules[name] for name in experiment.averaged}, config.ema_decay),
             config=resolved,
         )
         self.base_rates = {
@@ -115,8 +113,8 @@ class Trainer:
             for tensor in (*module.parameters(), *module.buffers())
             if tensor.is_floating_point()
         ]
-        start = resolved.get("start_from")
-        self.start = {} if start is None else {"start": read_training_record(start)}
+        init = resolved.get("init_from")
+        self.init = {} if init is None else {"init": read_training_record(init)}
         self._check_shares()
         self._write_or_check_config(resolved)
         checkpoints = list_checkpoints(run_folder)
@@ -127,11 +125,11 @@ class Trainer:
         accelerator.wait_for_everyone()  # all have looked before the first one writes
 
     def _check_shares(self) -> None:
-        processes, least = self.accelerator.num_processes, self.experiment.least_share
-        if self.config.batch_size % processes or self.config.batch_size // processes < least:
+        processes, needed = self.accelerator.num_processes, self.experiment.min_share
+        if self.config.batch_size % processes or self.config.batch_size // processes < needed:
             raise UserError(
                 f"a batch of {self.config.batch_size} cannot be shared out to {processes} processes, equally and at "
-                f"least {least} each; change loop.batch_size or the number of processes"
+                f"least {needed} each; change loop.batch_size or the number of processes"
             )
 
     def _write_or_check_config(self, resolved: dict[str, Any]) -> None:
@@ -231,12 +229,12 @@ class Trainer:
         with self.accelerator.autocast():
             losses = self.experiment.training_step(batch, self.state.step, self.update)
         require_finite(self.watched)  # before the average takes them in
-        self.state.average.update()
+        self.state.ema.update()
         self.state.step += 1
         return losses
 
     def update(self, optimizer: str, loss: Tensor) -> Tensor:
-        """Minimise a loss with one optimizer; see :class:`training.experiment.Update`.
+        """Minimize a loss with one optimizer; see :class:`training.experiment.Update`.
 
         An update whose gradients are not finite is left out; after too many in a row the run goes back.
 
@@ -295,7 +293,7 @@ class Trainer:
 
     def _roll_back(self, reason: str, tracker: Tracker) -> None:
         """Go back to the last good state, and save at once that the run did."""
-        roll_back(self.run_folder, self.state, reason, self.config.most_rollbacks, self.accelerator)
+        roll_back(self.run_folder, self.state, reason, self.config.max_rollbacks, self.accelerator)
         self.skipped = dict.fromkeys(self.experiment.optimizers, 0)
         tracker.metrics(self.state.step, {"rollbacks": self.state.rollbacks})
         self._checkpoint()
@@ -322,7 +320,7 @@ class Trainer:
         """Measure, sample and, where it is the best so far, export; all with the averaged weights, on one process."""
         begun, self.validated_at = time.monotonic(), self.state.step
         if self.accelerator.is_main_process:
-            with self.state.average.swapped_in():
+            with self.state.ema.swapped_in():
                 self.measures = measures = self.experiment.validate()
                 tracker.metrics(self.state.step, measures)
                 tracker.samples(self.state.step, self.experiment.samples())
@@ -335,7 +333,7 @@ class Trainer:
                             "minutes": round(self.state.minutes, 1),
                             "measures": {name: float(f"{value:.5g}") for name, value in measures.items()},
                             "config": self.state.config,
-                            **self.start,
+                            **self.init,
                         },
                     )
             progress.validated(self.state.step, measures, self._validation_share(begun))

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from data.errors import UserError
+from data.layers import NEGATIVE_SLOPE, reflect_pad, scale_mel, unscale_mel
 from data.mel import MEL_PRESETS, MelConfig
 from data.plain import check_range
 from stylize.optimize.feature_network import FeatureNetwork
 from training.config import build, to_plain
 from training.pretrained import load_module, read_mel_config, save_pretrained
-from travelgan.layers import LEAK, ColumnConv, reflect_pad, scale_mel, unscale_mel
+from travelgan.layers import ColumnConv
 
 KIND = "autoencoder"
 BUNDLED_AUTOENCODER = Path(__file__).parents[1] / "models" / "autoencoder"
@@ -111,7 +112,7 @@ class Autoencoder(nn.Module):
             )
         x = scale_mel(mel)
         for layer in self.encoder:
-            x = leaky_relu(layer(x), LEAK)
+            x = leaky_relu(layer(x), NEGATIVE_SLOPE)
         return x
 
     def decode(self, code: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ class Autoencoder(nn.Module):
         """
         x = code
         for index, (layer, stride) in enumerate(zip(self.decoder, reversed(self.config.strides), strict=True)):
-            x = layer((x if index == 0 else leaky_relu(x, LEAK)).repeat_interleave(stride, dim=2))
+            x = layer((x if index == 0 else leaky_relu(x, NEGATIVE_SLOPE)).repeat_interleave(stride, dim=2))
         return unscale_mel(x)
 
     @torch.no_grad()
@@ -137,10 +138,10 @@ class Autoencoder(nn.Module):
         """
         x = scale_mel(mel)
         for layer in self.encoder:
-            x = leaky_relu(_standardise(layer, x), LEAK)
+            x = leaky_relu(_standardise(layer, x), NEGATIVE_SLOPE)
         *inner, last = zip(self.decoder, reversed(self.config.strides), strict=True)
         for layer, stride in inner:
-            x = leaky_relu(_standardise(layer, x.repeat_interleave(stride, dim=2)), LEAK)
+            x = leaky_relu(_standardise(layer, x.repeat_interleave(stride, dim=2)), NEGATIVE_SLOPE)
         last[0].get_parameter("convolution.weight").mul_(LAST_LAYER_SCALE)
         last[0].get_parameter("convolution.bias").copy_(scale_mel(mel).mean(dim=(0, 2)))
 
@@ -193,7 +194,7 @@ class AutoencoderFeatures(FeatureNetwork):
     def __init__(self, autoencoder: Autoencoder) -> None:
         chain: dict[str, nn.Module] = {}
         for number, layer in enumerate(autoencoder.encoder, start=1):
-            chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(LEAK)
+            chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(NEGATIVE_SLOPE)
         blocks = len(autoencoder.encoder)
         super().__init__(
             chain,

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from data.errors import UserError
+from data.layers import scale_mel
 from data.mel import MEL_PRESETS, MelConfig
 from stylize.models import BUNDLED_TRANSLATOR
 from stylize.optimize.choices import NETWORKS, check_network, check_network_name
@@ -18,7 +19,6 @@ from stylize.optimize.random_network import KIND as RANDOM_KIND
 from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig, save_network
 from training.pretrained import read_model_config
 from travelgan import Siamese, Translator
-from travelgan.layers import scale_mel
 
 __all__ = [
     "FeatureNetwork",

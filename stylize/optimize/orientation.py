@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from data.layers import reflect_pad
 from stylize.optimize.choices import ORIENTATIONS, check_choice
-from travelgan.layers import reflect_pad
 
 MapShape = tuple[int, int, int]
 """(planes, rows, columns)"""

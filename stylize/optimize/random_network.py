@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from data.layers import reflect_pad
 from data.plain import check_range
 from stylize.optimize.feature_network import FeatureNetwork
 from training.config import build, to_plain
 from training.pretrained import load_module, save_pretrained
-from travelgan.layers import reflect_pad
 
 KIND = "random-network"
 MOST_WEIGHTS = 1 << 28

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from scripts.train_melgan import train_melgan
+from scripts.train_travelgan import train_travelgan
 
 from melgan import Vocoder
 from scripts.command_line import run_command
-from scripts.train_melgan import train_melgan
-from scripts.train_travelgan import train_travelgan
 from travelgan import Translator
 
 COMMANDS = {"vocoder": train_melgan, "translator": train_travelgan}

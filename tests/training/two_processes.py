@@ -19,6 +19,8 @@ sys.path.insert(0, os.getcwd())
 
 import torch._dynamo  # by the first optimizer otherwise  # noqa: F401
 from safetensors.torch import save_file
+from scripts.train_melgan import train_melgan
+from scripts.train_travelgan import train_travelgan
 from torch import Tensor
 
 import melgan.experiment
@@ -26,8 +28,6 @@ import training.measures
 import training.tracking
 import travelgan.experiment
 import travelgan.validation
-from scripts.train_melgan import train_melgan
-from scripts.train_travelgan import train_travelgan
 from training.checkpoint import TrainingState
 from training.loop import Trainer
 

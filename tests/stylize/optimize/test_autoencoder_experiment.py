@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from scripts.train_autoencoder import train_autoencoder
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -16,7 +17,6 @@ from data.audio import read_audio
 from data.errors import UserError
 from data.sources import list_split
 from scripts.command_line import run_command
-from scripts.train_autoencoder import train_autoencoder
 from stylize.optimize.autoencoder import Autoencoder
 from stylize.optimize.autoencoder_experiment import AutoencoderExperiment, AutoencoderTraining
 from training.config import build, load_config, to_plain

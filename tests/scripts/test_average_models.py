@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripts.mix_models import mix
 
 from data.errors import UserError
-from scripts.mix_models import mix
 from tests.conftest import TinyModels
 from travelgan import Translator
 

@@ -8,11 +8,11 @@ from fractions import Fraction
 
 import pytest
 import torch
+from melgan.carriers import Carriers, line_frequencies
 from torch import Tensor
 
 from data.mel import LogMel, MelConfig
 from melgan import GeneratorConfig, Vocoder
-from melgan.carriers import Carriers, line_frequencies
 
 MEL = MelConfig()
 CONFIG = GeneratorConfig(

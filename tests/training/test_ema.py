@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from training.average import MovingAverage
 
 from melgan.layers import add_weight_norm
-from training.average import MovingAverage
 
 
 def module_of(value: float) -> nn.Linear:
