@@ -243,7 +243,7 @@ def report(
     _print_table(rows, len(lines), minutes)
     typer.echo(f"{minutes / 60:.2f} hours in {len(lines)} files, {len(faults)} faults")
     folders = ",".join(str(out / part) for part in parts)
-    typer.echo(f"python -m scripts.train_melgan configs/vocoder.yaml --run runs/vocoder 'data.folders=[{folders}]'")
+    typer.echo(f"python -m scripts.train configs/vocoder.yaml 'data.folders=[{folders}]'")
     summary = {
         "folders": parts,
         "rows": [asdict(row) for row in rows],

@@ -35,8 +35,7 @@ def train(
     from training.recipe import read_recipe, run_recipe
 
     recipe = read_recipe(config, EXPERIMENTS, overrides or [])
-    best = run_recipe(recipe, run or Path("runs") / config.stem, max_minutes, device)
-    typer.echo(f"best model in {best}")
+    typer.echo(run_recipe(recipe, run or Path("runs") / config.stem, max_minutes, device))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _read_stage(
     return Stage(name, average=shares)
 
 
-def run_recipe(recipe: Recipe, run: Path, max_minutes: float | None = None, device: str = "auto") -> Path:
+def run_recipe(recipe: Recipe, run: Path, max_minutes: float | None = None, device: str = "auto") -> str:
     """Train every stage in its folder below `run`, or resume there; each folder is locked meanwhile.
 
     Args:
@@ -118,28 +118,28 @@ def run_recipe(recipe: Recipe, run: Path, max_minutes: float | None = None, devi
         device: see :func:`training.loop.make_accelerator`.
 
     Returns:
-        the model folder of the last stage that is finished.
+        one line that says what came of it.
 
     Raises:
         UserError: the data or a run folder is of no use, or another process trains there.
         SystemExit: a signal stopped the run; see :meth:`training.loop.Trainer.run`.
     """
-    best = run / "best"
+    outcome = ""
     for stage in recipe.stages:
         folder = run / stage.name
         best = folder / "best"
         if stage.average:
             if not best.exists():
                 average_models({run / name / "best": share for name, share in stage.average.items()}, best)
-            continue
-        is_last = stage is recipe.stages[-1]
-        if not is_last and _is_finished(folder, stage.config.loop.steps):
+            outcome = f"{folder}: the average of {', '.join(stage.average)}; best model in {best}"
+        elif stage is not recipe.stages[-1] and _is_finished(folder, stage.config.loop.steps):
             logger.info("%s is finished", folder)
-            continue
-        step = _train(recipe, stage, run, max_minutes, device)
-        if step < stage.config.loop.steps:
-            break
-    return best
+        else:
+            step, measures = _train(recipe, stage, run, max_minutes, device)
+            outcome = f"{folder}: step {step}, {measures}; best model in {best}"
+            if step < stage.config.loop.steps:
+                break
+    return outcome
 
 
 def _is_finished(folder: Path, steps: int) -> bool:
@@ -147,8 +147,10 @@ def _is_finished(folder: Path, steps: int) -> bool:
     return bool(checkpoints) and step_of(checkpoints[-1]) >= steps and (folder / "best" / CONFIG_NAME).is_file()
 
 
-def _train(recipe: Recipe, stage: Stage, run: Path, max_minutes: float | None, device: str) -> int:
-    """Train one stage; returns the steps that it has."""
+def _train(
+    recipe: Recipe, stage: Stage, run: Path, max_minutes: float | None, device: str
+) -> tuple[int, dict[str, float]]:
+    """Train one stage; returns the steps that it has, and the measures of its last validation."""
     config, folder = stage.config, run / stage.name
     if config.init_from in {other.name for other in recipe.stages}:
         config = replace(config, init_from=str(run / config.init_from / "best"))
@@ -157,5 +159,4 @@ def _train(recipe: Recipe, stage: Stage, run: Path, max_minutes: float | None, d
         experiment: Any = recipe.experiment(config)  # type: ignore[call-arg]
         trainer = Trainer(experiment, config.loop, folder, accelerator, to_plain(experiment.config))
         measures = trainer.run(max_minutes)
-    logger.info("%s: step %d, %s", folder, trainer.state.step, measures)
-    return trainer.state.step
+    return trainer.state.step, measures

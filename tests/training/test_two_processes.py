@@ -57,7 +57,7 @@ def launched(
     arguments = []
     for name, one in values.items():
         one["loop"] |= {"steps": STEPS, "batch_size": 4}
-        (out / f"{name}.yaml").write_text(yaml.safe_dump(one))
+        (out / f"{name}.yaml").write_text(yaml.safe_dump(one | {"experiment": name}))
         arguments.append(f"{name}={out / name}.yaml")
     result = subprocess.run(
         [sys.executable, str(HERE / "two_processes.py"), str(out), *arguments],
