@@ -60,7 +60,7 @@ def test_four_steps_and_four_more_are_eight(
     """Whatever comes between: a validation, and a process that reads the data."""
     values = request.getfixturevalue(f"{kind}_values")
     if kind == "vocoder":
-        values |= {"pretrain_steps": 2, "refine_iterations": 1}
+        values["adversary"]["first_step"], values["refine_iterations"] = 2, 1
     straight = train(kind, values, tmp_path / "straight", 8)
     stopped = train(kind, values, tmp_path / "resumed", 4)
     halfway = everything(stopped)
@@ -74,7 +74,7 @@ def test_four_steps_and_four_more_are_eight(
     # The test would notice: the second half moved nearly all, and optimizers and averages are among them.
     unmoved = [key for key in halfway if torch.equal(halfway[key], found[key])]
     assert len(unmoved) < 0.1 * len(halfway)
-    assert {key.split("/")[0] for key in expected} == {kind, "discriminator", "generator", "average"}
+    assert {key.split("/")[0] for key in expected} == {kind, "discriminator", "generator", "ema"}
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_gone_on_from(
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"format_version": "1"}, "format version '1', expected 1"),
+        ({"format_version": "1"}, "format version '1', expected 2"),
         ({"step": "4"}, "step must be a whole number, got '4'"),
         ({"step": 2}, "state.json is of step 2"),
         ({"step": True}, "step must be a whole number"),
@@ -318,8 +318,8 @@ def test_a_run_folder_that_is_a_file_is_one_line(tmp_path: Path, make_trainer: A
 
 
 def test_checkpoints_of_a_newer_program_are_not_passed_over(trainer: Trainer, make_trainer: Any) -> None:
-    rewrite(list_checkpoints(trainer.run_folder)[-1], format_version=2)
-    with pytest.raises(UserError, match="has format version 2, expected 1"):
+    rewrite(list_checkpoints(trainer.run_folder)[-1], format_version=3)
+    with pytest.raises(UserError, match="has format version 3, expected 2"):
         make_trainer(steps=4)
 
 
