@@ -29,9 +29,7 @@ from training.experiment import Experiment, Sample, Update, evaluating, minimize
 from training.gan import adversarial_losses, hinge_discriminator
 from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
 from training.pretrained import load_init
-
-AUGMENTATION_STREAM = 1
-"""Keeps the random numbers of the augmentation apart from others of the same seed and step."""
+from training.sampler import derive_seed
 
 MAX_FIRST_FRAME = 620_000
 """Segments are said to lie anywhere in a song of two hours, so that all phases of the oscillators occur."""
@@ -132,13 +130,13 @@ class VocoderExperiment(Experiment):
         )
 
     def _draw_first_frames(self, batch: int, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(hash((self.config.loop.seed, step)) % 2**63)
+        generator = torch.Generator().manual_seed(derive_seed("first frames", self.config.loop.seed, step))
         return torch.randint(MAX_FIRST_FRAME, (batch,), generator=generator)
 
     def _augment(self, mel: Tensor, step: int) -> Tensor:
         if self.config.data.augmentation is None:
             return mel
-        generator = torch.Generator().manual_seed(hash((self.config.loop.seed, step, AUGMENTATION_STREAM)) % 2**63)
+        generator = torch.Generator().manual_seed(derive_seed("augmentation", self.config.loop.seed, step))
         return augment_mel(mel, self.config.data.augmentation, generator, self.config.mel.log_floor)
 
     def synthesize(self, mel: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data.errors import UserError
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, step_of
+from training.sampler import derive_seed
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class DivergedError(Exception):
 
 def seed_after(seed: int, rollbacks: int) -> int:
     """The seed of a run that went back so many times: its own as long as it never did."""
-    return hash((seed, rollbacks)) % 2**31 if rollbacks else seed
+    return derive_seed("rollback", seed, rollbacks) % 2**31 if rollbacks else seed
 
 
 def require_finite(tensors: Sequence[Tensor]) -> None:

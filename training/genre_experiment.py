@@ -23,6 +23,7 @@ from training.experiment import Experiment, Sample, Update, evaluating
 from training.genre import GenreClassifier
 from training.loop_config import LoopConfig
 from training.pretrained import load_init
+from training.sampler import derive_seed
 from training.style_augmentation import augment
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class ClassifierExperiment(Experiment):
     def training_step(self, batch: dict[str, Tensor], step: int, update: Update) -> dict[str, Tensor]:
         """Classify augmented crops of one random length."""
         data, mel = self.config.data, batch["source"]
-        generator = torch.Generator().manual_seed(hash((self.config.loop.seed, step)) % 2**63)
+        generator = torch.Generator().manual_seed(derive_seed("crops", self.config.loop.seed, step))
         frames = int(torch.randint(data.min_frames, data.max_frames + 1, (), generator=generator))
         mel = augment(mel[..., :frames].cpu(), self.config.mel.log_floor, generator).to(mel)
         loss = self.criterion(self.classifier(mel), batch["source_style"])

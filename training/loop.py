@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from data.atomic import atomic_write
 from data.errors import UserError
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
@@ -33,7 +34,7 @@ from training.precision import choose_precision
 from training.pretrained import read_training_record
 from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
-from training.sampler import StepSampler
+from training.sampler import StepSampler, derive_seed
 from training.tracking import Tracker
 
 __all__ = ["FREE_SETTINGS", "LoopConfig", "Trainer", "learning_rate_scale", "make_accelerator"]
@@ -140,9 +141,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()  # nobody may read the file while it is written
         if self.accelerator.is_main_process:
             self.run_folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".writing")
-            temporary.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-            os.replace(temporary, path)
+            with atomic_write(path) as stream:
+                stream.write(yaml.safe_dump(resolved, sort_keys=False).encode())
         self.accelerator.wait_for_everyone()
 
     def run(self, max_minutes: float | None = None) -> dict[str, float]:
@@ -173,7 +173,7 @@ class Trainer:
         if stopped_by is not None:
             if main:
                 name, number = stopped_by.name, self.state.step
-                message = f"stopped by {name} at step {number}, checkpoint written; the same command goes on from there"
+                message = f"stopped by {name} at step {number}, checkpoint written; the same command resumes from there"
                 print(message, file=sys.stderr, flush=True)
             raise SystemExit(128 + stopped_by)
         return self.measures
@@ -219,7 +219,7 @@ class Trainer:
         Raises:
             DivergedError: the weights are not finite, or too many updates in a row were left out.
         """
-        torch.manual_seed(hash((self._seed, self.state.step, self.accelerator.process_index)) % 2**63)
+        torch.manual_seed(derive_seed("step", self._seed, self.state.step, self.accelerator.process_index))
         scale = learning_rate_scale(self.config, self.state.step)
         scale *= self.config.rollback_lr_scale**self.state.rollbacks
         for name, optimizer in self.experiment.optimizers.items():

@@ -66,8 +66,9 @@ class LoopConfig:
         for name in ("steps", "batch_size", "log_every", "validate_every", "keep_checkpoints", "rollback_after"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.max_rollbacks < 0:
-            raise ValueError(f"max_rollbacks must be at least 0, got {self.max_rollbacks}")
+        for name in ("seed", "max_rollbacks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if (self.decay_steps > 0) != (self.final_lr_scale != 1):
             raise ValueError(
                 f"decay_steps {self.decay_steps} and final_lr_scale {self.final_lr_scale:g} mean nothing without each "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.plain import build, parse_json, read_lines
 from training.experiment import Sample
@@ -95,6 +95,5 @@ def write_samples_page(folder: Path, title: str, comparisons: Sequence[Compariso
     values = json.dumps([each.to_dict() for each in comparisons]).replace("<", "\\u003c")
     parts = {"@TITLE@": escape(title), "@DATA@": values}
     page = re.sub("@TITLE@|@DATA@", lambda mark: parts[mark[0]], PAGE.read_text(encoding="utf-8"))
-    temporary = folder / ".index.html"
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, folder / "index.html")
+    with atomic_write(folder / "index.html") as stream:
+        stream.write(page.encode())

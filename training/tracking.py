@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.plain import parse_json
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
@@ -70,9 +71,8 @@ class Tracker:
                 continue
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            temporary = path.with_name(f".{path.name}")
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            os.replace(temporary, path)
+            with atomic_write(path) as stream:
+                stream.write("".join(line + "\n" for line in kept).encode())
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record named numbers of a step."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from training.experiment import Update, frozen, minimize
 from training.gan import Verdict, adversarial_losses, hinge_discriminator
+from training.sampler import derive_seed
 from training.style_augmentation import augment
 from travelgan.discriminator import Discriminator
 from travelgan.losses import (
@@ -65,7 +66,7 @@ class Players:
         """
         if not self.config.augment_style:
             return mel
-        generator = torch.Generator().manual_seed(hash((self.config.loop.seed, step, stream)) % 2**63)
+        generator = torch.Generator().manual_seed(derive_seed("style view", self.config.loop.seed, step, stream))
         return augment(mel.cpu(), self.config.mel.log_floor, generator).to(mel)
 
 
