@@ -198,6 +198,6 @@ def _spread(config: OscillatorHeadConfig, mel_config: MelConfig, lines: Tensor) 
     bin_width = mel_config.sample_rate / config.n_fft
     gap = lines * (2.0 ** (config.spacing_cents / 1200) - 1)
     distance = (frequencies - lines) / gap.clamp(min=bin_width)
-    # A window is centred in its transform, which turns every other bin by half a turn.
+    # A window is centered in its transform, which turns every other bin by half a turn.
     sign = 1 - 2 * (bins % 2)
     return (sign * torch.exp(-0.5 * distance**2)).float()

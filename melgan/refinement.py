@@ -1,4 +1,4 @@
-"""Refinement of a synthesised waveform: its mel spectrogram is made the one that was asked for.
+"""Refinement of a synthesized waveform: its mel spectrogram is made the one that was asked for.
 
 A generator gets phases and fine structure right and magnitudes nearly so. One iteration measures the waveform's own mel
 spectrogram, multiplies each bin of its spectrum by what its mel bands lack, and makes a signal of it again: Griffin and

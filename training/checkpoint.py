@@ -1,4 +1,4 @@
-"""Checkpoints to go on from: every tensor in one safetensors file, everything else in JSON, both or neither.
+"""Checkpoints to resume from: every tensor in one safetensors file, everything else in JSON, both or neither.
 
     RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, EMA
     RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value, rollbacks

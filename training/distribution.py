@@ -1,6 +1,6 @@
 """How far one set of sounds is from another, by embeddings: kernel and Fréchet audio distance, floors, intervals.
 
-A distance between sets needs no pairs, so it can judge sounds that have no original. None of these figures says much
+A distance between sets needs no pairs, so it can measure sounds that have no original. None of these figures says much
 alone: what remains between two halves of one set (:func:`real_against_real`) and the number of clips belong beside it.
 """
 
@@ -32,7 +32,7 @@ def kernel_audio_distance(
     the unbiased estimator still counts between the sets while it leaves it out within them, and so falls below 0.
 
     Args:
-        embeddings: of the clips to judge.
+        embeddings: of the clips to measure.
         reference: of the clips they should be like.
         bandwidth: of the kernel; by default :func:`median_distance` of the reference. Give one number for all rows
             of a table that have different references.
@@ -44,10 +44,10 @@ def kernel_audio_distance(
     Raises:
         ValueError: see :func:`check_embeddings`; a bandwidth that is not positive.
     """
-    judged, expected = check_embeddings(embeddings, reference)
+    measured, expected = check_embeddings(embeddings, reference)
     width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
-    within = [_gaussian_kernel(clips, clips, width) for clips in (judged, expected)]
-    across = _gaussian_kernel(judged, expected, width).mean()
+    within = [_gaussian_kernel(clips, clips, width) for clips in (measured, expected)]
+    across = _gaussian_kernel(measured, expected, width).mean()
     means = [kernel.mean() if biased else _mean_off_diagonal(kernel) for kernel in within]
     squared = float(means[0] + means[1] - 2 * across)
     return KERNEL_SCALE * (max(squared, 0.0) if biased else squared)
@@ -65,12 +65,12 @@ def paired_kernel_terms(embeddings: Embeddings, reference: Embeddings, bandwidth
     Raises:
         ValueError: as :func:`kernel_audio_distance`, and sets of different sizes.
     """
-    judged, expected = check_embeddings(embeddings, reference)
-    if len(judged) != len(expected):
-        raise ValueError(f"got {len(judged)} and {len(expected)} clips, expected pairs")
+    measured, expected = check_embeddings(embeddings, reference)
+    if len(measured) != len(expected):
+        raise ValueError(f"got {len(measured)} and {len(expected)} clips, expected pairs")
     width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
-    across = _gaussian_kernel(judged, expected, width)
-    within = _gaussian_kernel(judged, judged, width) + _gaussian_kernel(expected, expected, width)
+    across = _gaussian_kernel(measured, expected, width)
+    within = _gaussian_kernel(measured, measured, width) + _gaussian_kernel(expected, expected, width)
     return KERNEL_SCALE * (within - across - across.T)
 
 
@@ -115,7 +115,7 @@ def frechet_audio_distance(embeddings: Embeddings, reference: Embeddings) -> flo
     singular. :func:`kernel_audio_distance` has no such bias.
 
     Args:
-        embeddings: of the clips to judge.
+        embeddings: of the clips to measure.
         reference: of the clips they should be like.
 
     Shape:
@@ -124,8 +124,8 @@ def frechet_audio_distance(embeddings: Embeddings, reference: Embeddings) -> flo
     Raises:
         ValueError: see :func:`check_embeddings`.
     """
-    judged, expected = check_embeddings(embeddings, reference)
-    moments = [(clips.mean(axis=0), np.cov(clips, rowvar=False, ddof=1)) for clips in (judged, expected)]
+    measured, expected = check_embeddings(embeddings, reference)
+    moments = [(clips.mean(axis=0), np.cov(clips, rowvar=False, ddof=1)) for clips in (measured, expected)]
     return gaussian_frechet_distance(*moments[0], *moments[1])
 
 

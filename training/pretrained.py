@@ -32,7 +32,7 @@ WEIGHTS_NAME = "weights.safetensors"
 KINDS = ("vocoder", "translator", "classifier", "autoencoder", "random-network")
 """Of models."""
 
-MOST_VALUES = 100_000_000
+MAX_VALUES = 100_000_000
 """In a weights file; the largest networks of the project have a twentieth."""
 
 SPARE_VALUES = 1 << 20
@@ -150,7 +150,7 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
 
 
 class _Bounded(TorchFunctionMode):
-    """Within it, layers can be made of so many weights, which are not initialised: they will be read.
+    """Within it, layers can be made of so many weights, which are not initialized: they will be read.
 
     Args:
         most: values in all that `torch.empty` and `torch.randn` make, as layers do for their weights.
@@ -188,8 +188,8 @@ def _read_weights_header(folder: str | Path) -> TensorFile:
         header = read_header(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is corrupted ({one_line(error)}); fetch or export the model again") from None
-    if header.values > MOST_VALUES:
-        raise UserError(f"{path} has {header.values} values, expected at most {MOST_VALUES}")
+    if header.values > MAX_VALUES:
+        raise UserError(f"{path} has {header.values} values, expected at most {MAX_VALUES}")
     return header
 
 

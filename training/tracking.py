@@ -33,7 +33,7 @@ class Tracker:
         config: plain values, stored with the W&B run.
         wandb_mode: `auto`, `online`, `offline` or `off`.
         active: False on all processes but the first: nothing is written.
-        first_step: where a resumed run goes on; metrics of later steps, left by a stop between two checkpoints, are
+        first_step: where a resumed run begins; metrics of later steps, left by a stop between two checkpoints, are
             dropped.
     """
 
@@ -193,7 +193,7 @@ def _step_of(line: str) -> float:
 
 
 def plot_mels(mels: Mapping[str, np.ndarray], path: Path) -> None:
-    """Draw log-mels side by side on one colour scale."""
+    """Draw log-mels side by side on one color scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

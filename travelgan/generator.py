@@ -92,7 +92,7 @@ class Generator(nn.Module):
         for block in self.blocks:
             signal = block(signal, style)
         for up in self.ups:
-            # Nearest neighbour and a convolution, not a transposed convolution, which leaves a checkerboard.
+            # Nearest neighbor and a convolution, not a transposed convolution, which leaves a checkerboard.
             signal = nn.functional.interpolate(signal, scale_factor=2.0, mode="nearest")
             signal = up(torch.cat([signal, skips.pop()], dim=1), style)
         output = self.exit(signal).to(mel.dtype)

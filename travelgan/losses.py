@@ -141,14 +141,14 @@ def pitch_class_folding(mel_config: MelConfig) -> Tensor:
     """
     filters = mel_filterbank(mel_config).double()
     hertz = torch.linspace(0, mel_config.sample_rate / 2, len(filters), dtype=torch.float64)
-    centre = (hertz @ filters) / filters.sum(dim=0).clamp(min=1e-12)
+    center = (hertz @ filters) / filters.sum(dim=0).clamp(min=1e-12)
     lowest, highest = HARMONY_HERTZ
-    counts = ((centre >= lowest) & (centre <= highest)).double()
-    pitch = 12 * torch.log2(centre.clamp(min=1.0) / 440.0) + 9  # 0 is C
+    counts = ((center >= lowest) & (center <= highest)).double()
+    pitch = 12 * torch.log2(center.clamp(min=1.0) / 440.0) + 9  # 0 is C
     below = pitch.floor()
     upper = (pitch - below) * counts
-    folding = torch.zeros(12, len(centre), dtype=torch.float64)
-    bands = torch.arange(len(centre))
+    folding = torch.zeros(12, len(center), dtype=torch.float64)
+    bands = torch.arange(len(center))
     folding[(below.long() % 12), bands] += counts - upper
     folding[((below.long() + 1) % 12), bands] += upper
     return folding.float()
