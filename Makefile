@@ -13,11 +13,11 @@ demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
 
 # A recipe trains a model like the bundled one from nothing into runs/NAME, and resumes where it stopped.
-RENDER := $(PYTHON) -m scripts.render_corpus
+RENDER := $(PYTHON) -m scripts.prepare corpus
 TRAIN := $(PYTHON) -m scripts.train
 
 data: setup ## render the corpus and fetch the recordings that the recipes learn from
-	$(PYTHON) -m scripts.prepare_vocoder_data .
+	$(PYTHON) -m scripts.prepare vocoder-data
 
 classifier: data ## train the genre classifier
 	$(TRAIN) configs/classifier.yaml
@@ -26,12 +26,12 @@ autoencoder: data ## train the autoencoder of the baseline
 	$(TRAIN) configs/autoencoder.yaml
 
 translator: data ## train the translator, about four hours on two cores
-	$(RENDER) more_songs --songs 0 --tier-songs 0 --training-songs 160 --jobs 2
-	$(RENDER) further --songs 0 --tier-songs 0 --further-songs 40 --jobs 2
+	$(RENDER) -o more_songs --songs 0 --test-songs 0 --training-songs 160
+	$(RENDER) -o further --songs 0 --test-songs 0 --extra-songs 40
 	$(TRAIN) configs/translator.yaml
 
 vocoder: data ## train the vocoder, about an hour on one core, on mels of the bundled translator too
-	$(PYTHON) -m scripts.translate_for_vocoder corpus recordings -o translated
+	$(PYTHON) -m scripts.prepare translations corpus recordings
 	$(TRAIN) configs/vocoder.yaml
 
 test: lint types unit-tests ## environment, Debian packages, linter, types, tests

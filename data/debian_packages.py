@@ -1,4 +1,4 @@
-"""Audio files of installed Debian packages, and their licences as short strings."""
+"""Audio files of installed Debian packages, and their licenses as short strings."""
 
 from __future__ import annotations
 
@@ -25,18 +25,22 @@ def package_files(package: str) -> list[Path]:
     try:
         listing = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise UserError(
-            "dpkg not found: packages can be read on Debian only, give --folder instead"
-        ) from error
+        raise UserError("dpkg not found: packages can be read on Debian only, give --folder instead") from error
     if listing.returncode != 0:
         return []
     paths = (Path(line) for line in listing.stdout.splitlines() if line.startswith("/"))
     return sorted(path for path in paths if path.is_file() and not path.is_symlink())
 
 
+def installed(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are installed."""
+    return [package for package in packages if package_files(package)]
+
+
 def require_packages(packages: Sequence[str]) -> None:
     """Raise a UserError with the apt line when any of the packages is not installed."""
-    missing = [package for package in packages if not package_files(package)]
+    there = installed(packages)
+    missing = [package for package in packages if package not in there]
     if missing:
         raise UserError(
             f"packages not installed: {', '.join(missing)}; "
@@ -45,8 +49,8 @@ def require_packages(packages: Sequence[str]) -> None:
         )
 
 
-def package_licence(package: str, path: Path | None = None, doc_root: Path = DOC_ROOT) -> str:
-    """Short licence name of a package, or of one of its files where the copyright file tells them apart.
+def package_license(package: str, path: Path | None = None, doc_root: Path = DOC_ROOT) -> str:
+    """Short license name of a package, or of one of its files where the copyright file tells them apart.
 
     Args:
         package: Debian package name.
@@ -54,20 +58,20 @@ def package_licence(package: str, path: Path | None = None, doc_root: Path = DOC
         doc_root: folder that holds ``PACKAGE/copyright``.
 
     Returns:
-        for example ``GPL-2+`` or ``CC-BY-SA-3.0``; ``unknown`` when the text names no licence we know.
+        for example ``GPL-2+`` or ``CC-BY-SA-3.0``; ``unknown`` when the text names no license we know.
     """
     copyright_file = doc_root / package / "copyright"
     if not copyright_file.is_file():
         return "unknown"
     text = copyright_file.read_text(encoding="utf-8", errors="replace")
     if re.match(r"Format:", text):
-        return _machine_readable_licence(text, path)
-    return _licence_in_prose(text)
+        return _machine_readable_license(text, path)
+    return _license_in_prose(text)
 
 
-def _machine_readable_licence(text: str, path: Path | None) -> str:
-    """Licence of the last ``Files:`` paragraph that matches, as the copyright format prescribes."""
-    licence = "unknown"
+def _machine_readable_license(text: str, path: Path | None) -> str:
+    """License of the last ``Files:`` paragraph that matches, as the copyright format prescribes."""
+    license = "unknown"
     for paragraph in re.split(r"\n\s*\n", text):
         files = re.search(r"^Files:((?:.*\n)(?:[ \t].*\n)*)", paragraph + "\n", re.MULTILINE)
         named = re.search(r"^License:[ \t]*(\S.*)$", paragraph, re.MULTILINE)
@@ -76,12 +80,12 @@ def _machine_readable_licence(text: str, path: Path | None) -> str:
         for pattern in files.group(1).split():
             # Patterns are relative to the source package, the path is absolute: match them from the end.
             if pattern == "*" or (path is not None and fnmatchcase(str(path), f"*/{pattern}")):
-                licence = named.group(1).strip()
-    return licence
+                license = named.group(1).strip()
+    return license
 
 
-def _licence_in_prose(text: str) -> str:
-    """Licence of a copyright file written as plain English."""
+def _license_in_prose(text: str) -> str:
+    """License of a copyright file written as plain English."""
     words = " ".join(text.split())
     creative_commons = re.search(r"creative commons", words, re.IGNORECASE)
     if creative_commons is not None:

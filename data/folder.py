@@ -1,53 +1,38 @@
-"""Index folders of recordings: GTZAN, GTZAN-shaped trees, rendered corpora and plain folders."""
+"""Styles and splits of folders of recordings: GTZAN, trees of its shape, rendered corpora."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
-from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
+from data.audio_folder import (
+    existing_folder,
+    is_hidden,
+    loose_files,
+    no_audio,
+    say_once,
+    walk_audio,
+    warn_of_unreadable,
+)
 from data.errors import UserError
 from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
-from data.names import nearest, not_there
-from data.plain import parse_json
-
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "GENRES",
-    "SPLITS",
-    "Clip",
-    "choose_styles",
-    "existing_folder",
-    "find_genre_root",
-    "index_folder",
-    "is_hidden",
-    "list_audio",
-    "loose_files",
-    "no_audio",
-    "split_by_hash",
-    "walk_audio",
-    "warn_of_unreadable",
-]
+from data.manifest import MANIFEST_NAME, read_records
+from data.names import nearest
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = READABLE_SUFFIXES
-"""Endings of files that are taken for audio, in lower case."""
-
-MANIFEST_NAME = "manifest.jsonl"
 LAYOUTS = ("Data/genres_original", "genres_original", "genres", ".")
 """Where the genre folders lie below the folder that was given; the first that holds audio counts."""
 
 SPLITS = ("train", "valid", "test")
+ALL_SPLITS = (*SPLITS, "test_groove", "test_soundfont")
+"""With those that only a rendered corpus has."""
 MOST_STRAYS = 0.05
 """Share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it."""
 MOST_FAULTY = 0.2
@@ -72,73 +57,6 @@ class Clip:
     genre: str
     song: str
     split: str
-
-
-def walk_audio(root: Path) -> Iterator[Path]:
-    """Every file below a folder whose name ends like audio, hidden ones too; links are followed."""
-    return (path for path in _walk(root) if path.suffix.lower() in AUDIO_SUFFIXES)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield from (Path(folder, name) for name in files)
-
-
-def warn_of_unreadable(root: Path) -> None:
-    """Name and count the files below a folder that look like music and are passed over; says the same only once."""
-    if finding := _unreadable_music(root):
-        _say_once(logging.WARNING, f"passed over: {finding}")
-
-
-@lru_cache(maxsize=256)
-def _say_once(level: int, message: str) -> None:
-    logger.log(level, "%s", message)
-
-
-def _unreadable_music(root: Path) -> str:
-    """How many files look like music but cannot be read, and what to do; empty where there are none."""
-    paths = sorted(
-        path for path in _walk(root)
-        if path.suffix.lower() in UNREADABLE_SUFFIXES and not is_hidden(path.relative_to(root))
-    )  # fmt: skip
-    if not paths:
-        return ""
-    counts = Counter(path.suffix.lower() for path in paths)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-    first = paths[0]
-    command = f"ffmpeg -i {shlex.quote(str(first))} {shlex.quote(str(first.with_suffix('.flac')))}"
-    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{count} in {root} cannot be read ({kinds}); convert each first, for example: {command}"
-
-
-def list_audio(root: Path) -> list[Path]:
-    """The recordings in a folder and all folders below it, sorted; hidden files and folders are left out.
-
-    Raises:
-        UserError: the folder is missing, not a folder, or holds no audio.
-    """
-    root = existing_folder(root)
-    paths = sorted(path for path in walk_audio(root) if not is_hidden(path.relative_to(root)))
-    if not paths:
-        raise no_audio(root, f"expected files ending in {', '.join(sorted(AUDIO_SUFFIXES))}")
-    warn_of_unreadable(root)
-    return paths
-
-
-def no_audio(root: Path, expected: str) -> UserError:
-    """The refusal of a folder without audio; says so where it holds some that cannot be read."""
-    return UserError(f"no audio in {root}: {_unreadable_music(root) or expected}")
-
-
-def is_hidden(relative: Path) -> bool:
-    """Whether a path inside a data set is a dot-file, such as macOS leaves (`._NAME`), or below one."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
 
 
 def find_genre_root(root: Path) -> Path:
@@ -197,7 +115,7 @@ def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
     by_hash = f"split by a hash of their names (seed {seed})" if len(listed) < len(of_style) else ""
     by_list = f"split by GTZAN's fault-filtered lists: {', '.join(listed)}" if listed else ""
     how = "; ".join(filter(None, (by_list, by_hash)))
-    _say_once(logging.INFO, f"{genre_root}: {len(clips)} clips, {how}")
+    say_once(logging.INFO, f"{genre_root}: {len(clips)} clips, {how}")
     return clips
 
 
@@ -249,22 +167,6 @@ def choose_styles(clips: Sequence[Clip], wanted: Sequence[str], root: str | Path
     return tuple(wanted) or tuple(found)
 
 
-def loose_files(folder: Path) -> list[Path]:
-    """Audio files right in a folder, sorted, without those in the folders below it."""
-    names = [path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
-    return sorted(path for path in names if path.is_file() and not is_hidden(path.relative_to(folder)))
-
-
-def existing_folder(root: Path) -> Path:
-    """The path itself; UserError where it is no folder."""
-    root = Path(root)
-    if not root.exists():
-        raise UserError(not_there(root) if root.is_symlink() else f"no such folder: {root}")
-    if not root.is_dir():
-        raise UserError(f"{root} is a file: expected a folder with audio files")
-    return root
-
-
 def _clip_paths(genre_root: Path) -> Iterator[Path]:
     for path in walk_audio(genre_root):
         relative = path.relative_to(genre_root)
@@ -312,31 +214,12 @@ def _gtzan_split(paths: Sequence[Path]) -> dict[Path, str] | None:
     return listed if fits else None
 
 
-def _read_manifest(manifest: Path) -> dict[Path, str]:
-    """Split of each file that a manifest lists; a last line cut off by an interruption is passed over."""
-    listed: dict[Path, str] = {}
-    try:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{manifest} cannot be read as text: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = parse_json(line)
-            listed[manifest.parent / entry["file"]] = str(entry["split"])
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines) and isinstance(error, json.JSONDecodeError):
-                break
-            raise UserError(
-                f"line {number} of {manifest} is no JSON object with file and split: {error}"
-            ) from error
-    return listed
-
-
 def _index_corpus(paths: Sequence[Path], genre_root: Path, manifest: Path) -> list[Clip]:
     """Splits from the manifest; a file it does not list joins the split of its song, or is left out."""
-    listed = _read_manifest(manifest)
+    try:
+        listed = {manifest.parent / record["file"]: str(record["split"]) for record in read_records(manifest)}
+    except (KeyError, TypeError):
+        raise UserError(f"{manifest}: a line lacks file or split; render the corpus again or remove it") from None
     splits_of_song: dict[str, set[str]] = {}
     for path, split in listed.items():
         if genre_root in path.parents:
@@ -355,9 +238,7 @@ def _index_corpus(paths: Sequence[Path], genre_root: Path, manifest: Path) -> li
         logger.warning("%s: %d files of the manifest are missing", manifest, missing)
     _warn_left_out(strays, f"not in {manifest}")
     if not clips:
-        raise UserError(
-            f"{manifest} lists no file that exists: render the corpus again or remove the manifest"
-        )
+        raise UserError(f"{manifest} lists no file that exists: render the corpus again or remove the manifest")
     return clips
 
 

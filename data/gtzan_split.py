@@ -50,13 +50,6 @@ GENRES: tuple[str, ...] = tuple(sorted(_TRAIN))
 UNREADABLE: frozenset[str] = frozenset({"jazz.00054"})
 """Files that cannot be decoded in the common mirrors; `jazz.00054` stands in the training list."""
 
-CHECKSUMS: dict[str, str] = {
-    "train": "82df3d4426e1dc8a15f1dece2ed0d89ce240ecbd9818b6f947488a9f5d581c85",
-    "valid": "049e4ab67938aa22901cf0c611958fce0b9b9ff14362f658036bde470a37f71d",
-    "test": "54cd6cf4ad283da2fba4c6ab3f4733374983708eeef9ee209d7670a575d8d988",
-}
-"""SHA-256 of each list's names in order, joined by newlines."""
-
 
 def _names(ranges: dict[str, str]) -> tuple[str, ...]:
     names: list[str] = []

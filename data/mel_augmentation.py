@@ -1,7 +1,7 @@
 """Light damage to mel spectrograms, so that a vocoder also learns from mels that no waveform has.
 
 What a translator makes is smoother than the mels of recordings, and wrong by a little in level and detail. A vocoder
-that has only ever heard true mels answers that with artefacts.
+that has only ever heard true mels answers that with artifacts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class MelAugmentation:
     Args:
         blur_frames: standard deviation of a Gaussian blur over time, frames.
         blur_bands: the same over bands.
-        noise: standard deviation of independent noise in each value, decades (0.05 is one decibel).
+        noise: standard deviation of independent noise in each value, log10 units (0.05 is one decibel).
         band_gain_db: largest gain, up or down, of a smooth random curve over the bands, decibels.
         share: of the segments that are changed at all, in [0, 1].
     """

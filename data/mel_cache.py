@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import uuid
 import zlib
 from collections import OrderedDict
 from pathlib import Path
@@ -17,8 +16,10 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
+from data.atomic import atomic_write
 from data.audio import read_audio
 from data.errors import UserError
+from data.manifest import file_digest
 from data.mel import LogMel, MelConfig
 from data.plain import one_line
 from data.tensor_files import read_header
@@ -41,8 +42,8 @@ class MelCache:
     A mel lies in `FOLDER/CONFIG/mels/` under the SHA-256 of its audio file: a safetensors file whose header says of
     which audio it is, and the CRC-32 of the mel. Both are checked once in a process, at 2 ms for a minute of music, or
     again when the file has changed; what does not agree is made again. So that an audio file need not be hashed at
-    every start, `FOLDER/CONFIG/index/` remembers the hash by path, size and modification time. Files are written under
-    a temporary name and renamed: several processes may share a folder, at worst they do the same work twice.
+    every start, `FOLDER/CONFIG/index/` remembers the hash by path, size and modification time. Writes are atomic:
+    several processes may share a folder, at worst they do the same work twice.
 
     Args:
         folder: where the mels are kept; made where it does not exist.
@@ -107,15 +108,15 @@ class MelCache:
         return self._map(digest) if len(digest) == 64 and digest.isalnum() and name == path.stem else None
 
     def _load_hashed(self, path: Path, signature: str) -> np.ndarray:
-        digest = _content_digest(path)
+        digest = file_digest(path)
         mel = self._map(digest)
         if mel is None:
-            _write_atomically(self._mel_file(digest), _packed(self.compute(path), digest))
+            _store(self._mel_file(digest), _packed(self.compute(path), digest))
             mel = self._map(digest)
             if mel is None:
                 raise MelCacheError(f"the mel just written to {self._mel_file(digest)} cannot be read back")
         index = self._index_file(signature)
-        _write_atomically(index, f"{digest} {index.stem}".encode())
+        _store(index, f"{digest} {index.stem}".encode())
         return mel
 
     def _map(self, digest: str) -> np.ndarray | None:
@@ -160,12 +161,8 @@ class MelCache:
         samples = wav.reshape(-1)
         frames = len(samples) // config.hop_length
         if not frames:
-            raise UserError(
-                f"{path} is shorter than a mel frame: {len(samples)} of {config.hop_length} samples"
-            )
-        padded = torch.from_numpy(
-            np.pad(samples, config.context, mode="reflect").astype(np.float32, copy=False)
-        )
+            raise UserError(f"{path} is shorter than a mel frame: {len(samples)} of {config.hop_length} samples")
+        padded = torch.from_numpy(np.pad(samples, config.context, mode="reflect").astype(np.float32, copy=False))
         if self._log_mel is None:
             self._log_mel = LogMel(config)
         mel = np.empty((config.n_mels, frames), dtype=np.float16)
@@ -178,14 +175,6 @@ class MelCache:
         return mel
 
 
-def _content_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-
-
 def _crc32(mel: np.ndarray) -> str:
     return f"{zlib.crc32(mel.reshape(-1).view(np.uint8).data):08x}"
 
@@ -195,18 +184,10 @@ def _packed(mel: np.ndarray, digest: str) -> bytes:
     return save({_TENSOR: mel}, {_MADE_OF: f"{digest} {_crc32(mel)}"})
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name in the same folder, then rename: no half file under the final name."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+def _store(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MelCacheError(
-            f"cannot write the mel cache in {path.parent}: {error.strerror or error}"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        with atomic_write(path) as stream:
+            stream.write(content)
+    except (OSError, UserError) as error:
+        raise MelCacheError(f"cannot write the mel cache in {path.parent}: {one_line(error)}") from error

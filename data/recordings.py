@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +12,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from data.atomic import atomic_write
 from data.audio import AudioReader, AudioWriter, probe_audio
-from data.debian_packages import package_files, package_licence
+from data.audio_folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
+from data.debian_packages import package_files, package_license
 from data.errors import UserError
-from data.folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
-from data.names import readable
-from data.plain import build, one_line, parse_json, read_lines
-
-logger = logging.getLogger(__name__)
+from data.manifest import MANIFEST_NAME, file_digest, read_records, write_records
+from data.plain import build, one_line
 
 PACKAGES = (
     "wesnoth-1.16-music",
@@ -42,7 +37,7 @@ ARCHIVE_SUFFIXES = frozenset({".pk3", ".zip"})
 SAMPLE_RATE = 22050
 BLOCK_SAMPLES = 1 << 17
 SILENCE_PEAK = 1e-3
-MANIFEST = "manifest.jsonl"
+_OLD_KEYS = {"licence": "license"}
 
 
 class UnusableRecordingError(UserError):
@@ -58,7 +53,7 @@ class Recording:
         name: file stem in the output, unique within the source.
         path: the file, or the archive that holds it.
         member: path inside the archive, empty for a plain file.
-        licence: short licence name.
+        license: short license name.
         split: train, valid, test, or mixed: not yet decided between train and valid.
     """
 
@@ -66,7 +61,7 @@ class Recording:
     name: str
     path: Path
     member: str = ""
-    licence: str = "unknown"
+    license: str = "unknown"
     split: str = "train"
 
     @property
@@ -92,7 +87,7 @@ class Entry:
     source: str
     split: str
     seconds: float
-    licence: str
+    license: str
     original: str
     start: float
     wanted_seconds: float
@@ -120,6 +115,11 @@ class Limits:
     per_source: float = 30 * 60.0
     excerpt: float = 45.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.shortest <= self.per_source:
+            minutes = f"--max-minutes-per-source {self.per_source / 60:g}"
+            raise UserError(f"got {minutes} and --min-seconds {self.shortest:g}: no recording can fit")
+
 
 def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped]]:
     """Recordings of one installed package; whole packages are held out for testing."""
@@ -128,7 +128,7 @@ def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped
     found, skipped = _recordings_in(package, [path for path in files if path not in effects])
     skipped += [Skipped(str(path), SOUND_EFFECT) for path in effects if path.suffix in AUDIO_SUFFIXES]
     split = "test" if package in TEST_PACKAGES else "mixed"
-    return [replace(one, licence=package_licence(package, one.path), split=split) for one in found], skipped
+    return [replace(one, license=package_license(package, one.path), split=split) for one in found], skipped
 
 
 def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Recording], list[Skipped]]:
@@ -251,8 +251,7 @@ def read_excerpt(excerpt: Excerpt) -> Iterator[np.ndarray]:
 def prepare(excerpts: Sequence[Excerpt], output: Path) -> Iterator[Entry | Skipped]:
     """Convert every excerpt that is not there yet, and keep OUT/manifest.jsonl in step after each.
 
-    Files of an earlier run of the same sources that are no longer wanted are removed; other sources'
-    entries stay.
+    Files of an earlier run of the same sources that are no longer wanted are removed; those of other sources stay.
     """
     manifest = read_manifest(output)
     wanted = {_file_name(excerpt.recording): excerpt for excerpt in excerpts}
@@ -261,26 +260,17 @@ def prepare(excerpts: Sequence[Excerpt], output: Path) -> Iterator[Entry | Skipp
         (output / name).unlink(missing_ok=True)
         del manifest[name]
     for name, excerpt in wanted.items():
-        entry = Entry(
-            file=name,
-            source=excerpt.recording.source,
-            split=excerpt.recording.split,
-            seconds=0.0,
-            licence=excerpt.recording.licence,
-            original=excerpt.recording.label,
-            start=excerpt.start,
-            wanted_seconds=excerpt.seconds,
-        )
+        one = excerpt.recording
+        entry = Entry(name, one.source, one.split, 0.0, one.license, one.label, excerpt.start, excerpt.seconds)
         earlier = manifest.get(name)
-        done = earlier is not None and (output / name).is_file() and replace(earlier, seconds=0.0) == entry
-        if earlier is not None and done:
+        if earlier is not None and (output / name).is_file() and replace(earlier, seconds=0.0) == entry:
             yield earlier
             continue
         try:
             seconds = convert(excerpt, output / name)
         except UnusableRecordingError as error:
             manifest.pop(name, None)
-            yield Skipped(excerpt.recording.label, str(error))
+            yield Skipped(one.label, str(error))
             continue
         manifest[name] = replace(entry, seconds=round(seconds, 3))
         write_manifest(output, manifest)
@@ -294,22 +284,20 @@ def read_manifest(output: Path) -> dict[str, Entry]:
     Raises:
         UserError: a line is not what this module writes.
     """
-    path = output / MANIFEST
+    path = output / MANIFEST_NAME
     if not path.is_file():
         return {}
     try:
-        entries = [build(Entry, parse_json(line), "a line") for line in read_lines(path) if line]
-    except (OSError, ValueError, UserError) as error:
+        records = [{_OLD_KEYS.get(key, key): value for key, value in record.items()} for record in read_records(path)]
+        entries = [build(Entry, record, "a line") for record in records]
+    except UserError as error:
         raise UserError(f"{path} is no manifest of recordings ({one_line(error)}); remove it, start again") from error
     return {entry.file: entry for entry in entries}
 
 
 def write_manifest(output: Path, entries: dict[str, Entry]) -> None:
-    """Write OUT/manifest.jsonl, one JSON object a line, in one step."""
-    output.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(entries[name]), ensure_ascii=False) for name in sorted(entries)]
-    with atomic_write(output / MANIFEST) as stream:
-        stream.write(readable("".join(line + "\n" for line in lines)).encode())
+    """Write OUT/manifest.jsonl in one step."""
+    write_records(output / MANIFEST_NAME, (asdict(entries[name]) for name in sorted(entries)))
 
 
 @contextmanager
@@ -338,8 +326,7 @@ def _recordings_in(source: str, files: Sequence[Path]) -> tuple[list[Recording],
                 members = [name for name in archive.namelist() if Path(name).suffix.lower() in AUDIO_SUFFIXES]
             found += [Recording(source, Path(member).stem, path, member) for member in sorted(members)]
         elif suffix in AUDIO_SUFFIXES:
-            with open(path, "rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = file_digest(path)
             if digest in digests:
                 skipped.append(Skipped(str(path), "copy of another file"))
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,14 +30,50 @@ OTHER_ITEMS = 3
 """How many other items are tried in place of one that cannot be read, before giving up."""
 
 
-class AudioSegments(Dataset[Tensor]):
+class DrawnSegments(Dataset[T]):
+    """Items of recordings as `dataset[epoch, index]`, each a pure function of seed, epoch and index.
+
+    Args:
+        seed: changes every random choice.
+        draw: which recording an item is from.
+    """
+
+    def __init__(self, seed: int, draw: EvenDraw) -> None:
+        self.seed, self._draw = seed, draw
+
+    def __len__(self) -> int:
+        return len(self._draw)
+
+    def __getitem__(self, item: tuple[int, int]) -> T:
+        """The item of one (epoch, index), or another one, with a warning, where its file has gone bad since the start.
+
+        Raises:
+            UserError: it and three others, chosen by the same (epoch, index), cannot be read.
+        """
+        epoch, index = item
+        generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
+        failed: list[str] = []
+        for attempt in range(1 + OTHER_ITEMS):
+            chosen = index if attempt == 0 else int(generator.integers(len(self)))
+            try:
+                return self._read(self._draw(epoch, chosen), generator)
+            except (OSError, RuntimeError) as error:
+                logger.warning("taking another recording: %s", error)
+                failed.append(str(error))
+        raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {'; '.join(failed)}")
+
+    def _read(self, number: int, generator: np.random.Generator) -> T:
+        """A crop of recording `number`; OSErrors and RuntimeErrors (as soundfile's are) name the file."""
+        raise NotImplementedError
+
+
+class AudioSegments(DrawnSegments[Tensor]):
     """Mono waveform segments, for the vocoder, as `dataset[epoch, index]`.
 
-    In training an epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from
-    anywhere in its file with a random gain. Every source gets its share of the items, in every epoch to within one
-    item; within a source a file is drawn in proportion to how long it lasts. In validation a file has one item, its
-    first crop as it is. Only the crop is read from disk, so files whose formats seek slowly (mp3) are better converted
-    first. Files shorter than the segment are continued by reflection.
+    An epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from anywhere in its file
+    with a random gain. Every source gets its share of the items, in every epoch to within one item; within a source a
+    file is drawn in proportion to how long it lasts. Only the crop is read from disk, so files whose formats seek
+    slowly (mp3) are better converted first. Files shorter than the segment are continued by reflection.
 
     Args:
         files: recordings, which make one source, or sources with their shares; all recordings have the rate
@@ -45,7 +81,6 @@ class AudioSegments(Dataset[Tensor]):
         sample_rate: Hz.
         segment_samples: length of an item, samples.
         seed: changes every random choice.
-        train: random crops and gains, or the first crop of each file.
         gain_db: gains are uniform in [-gain_db, gain_db], decibels, but never lift the peak above 1.
         seconds_per_item: one item an epoch for so many seconds of recordings.
 
@@ -53,8 +88,7 @@ class AudioSegments(Dataset[Tensor]):
         item (segment_samples,), float32, in [-1, 1].
 
     Raises:
-        UserError: a file has another rate, or none of them can be read. Unreadable files are left out with a
-            warning.
+        UserError: a file has another rate, or none of them can be read. Unreadable files are left out with a warning.
     """
 
     def __init__(
@@ -64,46 +98,26 @@ class AudioSegments(Dataset[Tensor]):
         sample_rate: int,
         segment_samples: int,
         seed: int,
-        train: bool,
         gain_db: float = 6.0,
         seconds_per_item: float = 8.0,
     ) -> None:
         self.sample_rate, self.segment_samples = sample_rate, segment_samples
-        self.seed, self.train, self.gain_db = seed, train, gain_db
+        self.gain_db = gain_db
         sources = _as_sources(files)
         self.infos = probe_all([path for source in sources for path in source.files], sample_rate)
-        counts = [max(1, round(info.seconds / seconds_per_item)) if train else 1 for info in self.infos]
-        self._draw = EvenDraw(sources, [info.path for info in self.infos], counts, seed)
+        counts = [max(1, round(info.seconds / seconds_per_item)) for info in self.infos]
+        super().__init__(seed, EvenDraw(sources, [info.path for info in self.infos], counts, seed))
 
-    def __len__(self) -> int:
-        return len(self._draw)
-
-    def __getitem__(self, item: tuple[int, int]) -> Tensor:
-        """The segment of one (epoch, index).
-
-        Raises:
-            UserError: it and three other items, chosen by the same (epoch, index), cannot be read.
-        """
-        epoch, index = item
-        generator = np.random.default_rng((self.seed, epoch, _checked(index, len(self))))
-
-        def read(chosen: int) -> Tensor:
-            info = self.infos[self._draw(epoch, chosen) if self.train else chosen]
-            return torch.from_numpy(self._segment(info, generator))
-
-        return take_readable(index, len(self), generator, read)
-
-    def _segment(self, info: AudioInfo, generator: np.random.Generator) -> np.ndarray:
+    def _read(self, number: int, generator: np.random.Generator) -> Tensor:
+        info = self.infos[number]
         length = min(self.segment_samples, info.frames)
-        start = int(generator.integers(info.frames - length + 1)) if self.train else 0
-        wav = read_crop(info, start, length)
+        wav = read_crop(info, int(generator.integers(info.frames - length + 1)), length)
         if length < self.segment_samples:
             wav = np.pad(wav, (0, self.segment_samples - length), mode="reflect")
-        if self.train:
-            gain = 10.0 ** (generator.uniform(-self.gain_db, self.gain_db) / 20.0)
-            peak = float(np.abs(wav).max())
-            wav = wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain)
-        return np.clip(wav, -1.0, 1.0)
+        gain = 10.0 ** (generator.uniform(-self.gain_db, self.gain_db) / 20.0)
+        peak = float(np.abs(wav).max())
+        wav = np.clip(wav * np.float32(min(gain, 1.0 / peak) if peak > 0 else gain), -1.0, 1.0)
+        return torch.from_numpy(wav)
 
 
 def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
@@ -111,28 +125,6 @@ def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
     sources = [item for item in files if isinstance(item, Source)]
     paths = tuple(item for item in files if isinstance(item, Path))
     return [*sources, Source("", paths, 1.0)] if paths else sources
-
-
-def take_readable(index: int, length: int, generator: np.random.Generator, read: Callable[[int], T]) -> T:
-    """An item, or another one in its place, with a warning, where its file has gone bad since the start.
-
-    Args:
-        index: the item that is wanted.
-        length: number of items to choose others from.
-        generator: chooses the others.
-        read: gives an item; its OSErrors and RuntimeErrors (as soundfile's are) name the file.
-
-    Raises:
-        UserError: it and three others cannot be read.
-    """
-    failed: list[str] = []
-    for attempt in range(1 + OTHER_ITEMS):
-        try:
-            return read(index if attempt == 0 else int(generator.integers(length)))
-        except (OSError, RuntimeError) as error:
-            logger.warning("taking another recording: %s", error)
-            failed.append(str(error))
-    raise UserError(f"{len(failed)} recordings in a row cannot be read, check them: {'; '.join(failed)}")
 
 
 def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
@@ -185,9 +177,8 @@ def read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
     except (UserError, OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
         raise RuntimeError(f"cannot read {info.path}: {error}") from error
     if len(wav) < length:
-        raise RuntimeError(
-            f"cannot read {info.path}: {len(wav)} samples from sample {start}, expected {length}: it is truncated"
-        )
+        found = f"{len(wav)} samples from sample {start}, expected {length}"
+        raise RuntimeError(f"cannot read {info.path}: {found}: it is truncated")
     return wav
 
 
@@ -202,18 +193,14 @@ class _Mel:
 class MelSegments(Dataset[dict[str, Tensor]]):
     """Mel segments of a source and a target style, for the translator, as `dataset[epoch, index]`.
 
-    An item holds `source`, a crop of a clip; `target`, a crop of a clip of the target style; `reference`, a
-    crop of another clip of the target style (of the same one where the style has only one); `pair`, the
-    source's song in the target style at the source's position, zeros where there is none; the style numbers
-    and whether there is a pair. In training all crops are random, source styles take turns so that each has
-    the same number of items whatever its number of clips, and the target style is uniform over all styles,
-    the source's own included. In validation every clip is the source of one item, no gain, the target styles in
-    turn; epoch 0 has the first crops, epoch 1 the second ones with the next target styles, and so on (a clip
-    that ends before is heard from where a last crop fits).
+    An item holds `source`, a crop of a clip; `target`, a crop of a clip of the target style; `reference`, a crop of
+    another clip of that style (of the same one where it has only one); `pair`, the source's song in the target style at
+    the source's position, zeros where there is none; the style numbers; whether there is a pair. In training crops are
+    random, source styles take turns whatever their number of clips, and the target style is uniform over all styles,
+    the source's own included. In validation every clip is the source of one item without gain, the target styles in
+    turn; epoch 0 has the first crops, epoch 1 the second ones with the next target styles, and so on.
 
-    A gain moves the whole log-mel of a crop; the source and its pair get the same, target and reference one
-    of their own, so that loudness does not tell them apart. Values stay at or above the floor, and silence
-    stays silence.
+    A gain moves the whole log-mel of a crop, the same for the source and its pair. Silence stays silence.
 
     Args:
         clips: recordings; those of a genre not in `styles` are left out.
@@ -223,18 +210,16 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         seed: changes every random choice.
         train: random crops, gains and targets, or fixed ones.
         gain_db: gains are uniform in [-gain_db, gain_db], decibels.
-        paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered
-            corpus.
+        paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered corpus.
         unlabelled: recordings of no known style.
         unlabelled_share: share of the training items whose source is one of them, in [0, 1).
 
     Shape:
-        source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64
-        scalars; has_pair bool scalar.
+        source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64 scalars;
+        has_pair bool scalar.
 
     Raises:
-        UserError: a style has no readable clip, or there is a share of unlabelled recordings and none is readable.
-            Unreadable files are left out with a warning.
+        UserError: a style, or the share of unlabelled recordings, has nothing readable.
     """
 
     def __init__(
@@ -269,8 +254,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         self._unlabelled = _measure_all(strangers, mel_cache)
         if self.unlabelled_share and not self._unlabelled:
             raise UserError(
-                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of "
-                f"{unlabelled_share:g} of the sources should be such: add some, or set the share to 0"
+                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of {unlabelled_share:g} of "
+                "the sources should be such: add some, or set the share to 0"
             )
         self._pairs = {(mel.clip.genre, mel.clip.song): mel for mel in mels} if paired else {}
         self._turns = {style: _crop_turns(of_style, frames) for style, of_style in self._mels.items()}

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data.audio_folder import list_audio, loose_files
 from data.errors import UserError
-from data.folder import index_folder, list_audio, loose_files, split_by_hash
+from data.folder import index_folder, split_by_hash
 from data.plain import parse_json
 from data.recordings import read_manifest
 
@@ -44,7 +45,7 @@ def list_split(folder: str | Path, split: str, seed: int = 0) -> list[Path]:
     :func:`data.folder.split_by_hash`, one in twenty each for `valid` and `test`.
 
     Args:
-        folder: a genre tree, the output of `scripts.prepare_recordings`, or any folder with audio.
+        folder: a genre tree, the output of `scripts.prepare recordings`, or any folder with audio.
         split: `train`, `valid`, `test`, or in a rendered corpus also `test_groove` and `test_soundfont`.
         seed: of the split by hash.
 
@@ -105,13 +106,24 @@ def list_sources(
             raise UserError(f"the weight of {name!r} is {weight}, expected a positive number")
     sources: list[Source] = []
     for folder in folders:
-        groups = _by_source(Path(folder), list_split(folder, split, seed))
         weight = weights.get(str(folder), 1.0)
-        sources += [Source(name, tuple(files), weight / len(groups)) for name, files in groups.items()]
+        own = sources_of_folder(folder, split, seed)
+        sources += [replace(one, share=weight / len(own)) for one in own]
     if not sources:
         raise UserError(f"no audio of split {split!r} in {', '.join(map(str, folders))}")
     total = sum(source.share for source in sources)
     return [replace(source, share=source.share / total) for source in sources]
+
+
+def sources_of_folder(folder: str | Path, split: str, seed: int = 0) -> list[Source]:
+    """The sources of one folder with equal shares, see :func:`list_sources`; none without audio of the split."""
+    folder = Path(folder)
+    manifest = read_manifest(folder) if _manifest_kind(folder) == "recordings" else {}
+    groups: dict[str, list[Path]] = {}
+    for path in list_split(folder, split, seed):
+        entry = manifest.get(path.relative_to(folder).as_posix()) if manifest else None
+        groups.setdefault(f"{folder}/{entry.source}" if entry else str(folder), []).append(path)
+    return [Source(name, tuple(files), 1 / len(groups)) for name, files in groups.items()]
 
 
 def validation_files(folders: Sequence[str | Path], count: int, seed: int = 0) -> list[Path]:
@@ -187,16 +199,6 @@ class EvenDraw:
         offset = np.random.default_rng((self.seed, epoch)).uniform(0.01, 0.99)
         found = int(np.searchsorted(self._edges, index + offset, side="right"))
         return min(found, len(self._edges) - 1)
-
-
-def _by_source(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
-    """Files of one folder by source name; none where there are no files."""
-    manifest = read_manifest(folder) if _manifest_kind(folder) == "recordings" else {}
-    groups: dict[str, list[Path]] = {}
-    for path in files:
-        entry = manifest.get(path.relative_to(folder).as_posix()) if manifest else None
-        groups.setdefault(f"{folder}/{entry.source}" if entry else str(folder), []).append(path)
-    return groups
 
 
 def _manifest_kind(folder: Path) -> str | None:

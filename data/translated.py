@@ -23,20 +23,23 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from data.atomic import atomic_path, atomic_write
 from data.audio import AudioInfo
 from data.errors import UserError
+from data.folder import ALL_SPLITS, index_folder
+from data.manifest import MANIFEST_NAME, read_records, write_records
 from data.mel import MelConfig
-from data.names import readable
-from data.plain import build, one_line, parse_json, read_json, read_lines
-from data.segments import AudioSegments, probe_all, read_crop, take_readable
-from data.sources import EvenDraw, Source, spread
+from data.plain import build, one_line, read_json
+from data.segments import AudioSegments, DrawnSegments, probe_all, read_crop
+from data.sources import EvenDraw, Source, sources_of_folder, spread
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 DESCRIPTION = "description.json"
-MANIFEST = "manifest.jsonl"
 TENSOR = "mel"
+ITSELF = "itself"
+"""Style of a recording that was translated to its own."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class TranslatedMel:
 
 
 class TranslatedFolder:
-    """The folder that `scripts.translate_for_vocoder` writes.
+    """The folder that `python -m scripts.prepare translations` writes.
 
     Args:
         root: the folder.
@@ -89,7 +92,9 @@ class TranslatedFolder:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise UserError(f"{root} is there and has no {DESCRIPTION}; choose a new folder")
         document = {"format_version": FORMAT_VERSION, "mel": mel_config.to_dict(), "translator": translator}
-        _write_text(root / DESCRIPTION, json.dumps(document, indent=2) + "\n")
+        root.mkdir(parents=True, exist_ok=True)
+        with atomic_write(root / DESCRIPTION) as stream:
+            stream.write((json.dumps(document, indent=2) + "\n").encode())
         return cls(root, mel_config, translator, {})
 
     @classmethod
@@ -104,13 +109,12 @@ class TranslatedFolder:
             document = read_json(root / DESCRIPTION)
             if document["format_version"] != FORMAT_VERSION:
                 raise UserError(f"{root} has format version {document['format_version']}, expected {FORMAT_VERSION}")
-            lines = read_lines(root / MANIFEST) if (root / MANIFEST).is_file() else []
-            entries = [build(TranslatedMel, parse_json(line), MANIFEST) for line in lines if line]
+            manifest = root / MANIFEST_NAME
+            records = read_records(manifest) if manifest.is_file() else []
+            entries = [build(TranslatedMel, record, MANIFEST_NAME) for record in records]
             mel_config, translator = MelConfig.from_dict(document["mel"]), str(document["translator"])
         except FileNotFoundError:
-            raise UserError(
-                f"no translated mels in {root} (no {DESCRIPTION}); make them with scripts.translate_for_vocoder"
-            ) from None
+            raise UserError(f"no translated mels in {root}; make them with `scripts.prepare translations`") from None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{root} is damaged ({one_line(error)}); make it again") from None
         return cls(root, mel_config, translator, {entry.file: entry for entry in entries})
@@ -126,7 +130,7 @@ class TranslatedFolder:
         """The recording of a mel."""
         return (self.root / entry.audio).resolve()
 
-    def add(self, file: str, mel: np.ndarray, *, audio: Path, source: str, split: str, style: str) -> None:
+    def add(self, file: str, mel: np.ndarray, *, audio: Path, source: str, split: str, style: str | None) -> None:
         """Write a mel, then its line of the manifest, each in one step.
 
         Args:
@@ -138,29 +142,62 @@ class TranslatedFolder:
             UserError: the folder cannot be written.
         """
         path = self.root / file
-        temporary = path.with_name(f".{path.name}.writing")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({TENSOR: np.ascontiguousarray(mel, dtype=np.float16)}, temporary)
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot write {path}: {error}") from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        relative = os.path.relpath(audio.resolve(), self.root.resolve())
-        self.entries[file] = TranslatedMel(file, relative, source, split, style, mel.shape[1])
-        lines = [json.dumps(asdict(self.entries[name]), ensure_ascii=False) for name in sorted(self.entries)]
-        _write_text(self.root / MANIFEST, "".join(line + "\n" for line in lines))
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text(readable(text), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        with atomic_path(path) as temporary:
+            save_file({TENSOR: np.ascontiguousarray(mel, dtype=np.float16)}, temporary)
+        relative = os.path.relpath(audio.resolve(), self.root.resolve())
+        self.entries[file] = TranslatedMel(file, relative, source, split, style or ITSELF, mel.shape[1])
+        write_records(self.root / MANIFEST_NAME, (asdict(self.entries[name]) for name in sorted(self.entries)))
+
+
+@dataclass(frozen=True)
+class TranslationTask:
+    """One recording to translate; `style` is None for its own, the others are as in :class:`TranslatedMel`."""
+
+    audio: Path
+    file: str
+    source: str
+    split: str
+    style: str | None
+
+
+def plan_translations(folders: Sequence[Path], splits: Sequence[str], styles: Sequence[str]) -> list[TranslationTask]:
+    """All recordings of the splits, each with the style that it has.
+
+    Args:
+        folders: genre trees, prepared recordings or others, of different names.
+        splits: names of splits.
+        styles: those that the translator knows; a recording of another genre, or of none, has its own.
+
+    Raises:
+        UserError: a folder is missing or has no audio; two folders have the same name; there is nothing of the splits.
+    """
+    if unknown := [name for name in splits if name not in ALL_SPLITS]:
+        raise UserError(f"unknown split {unknown[0]!r}; known splits: {', '.join(ALL_SPLITS)}")
+    names = [folder.resolve().name for folder in folders]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{doubled.count(doubled[0])} folders are called {doubled[0]}; give them names of their own")
+    tasks = []
+    for folder, name in zip(folders, names, strict=True):
+        genres = _genres(folder)
+        for split in splits:
+            for source in sources_of_folder(folder, split):
+                for audio in source.files:
+                    genre = genres.get(audio)
+                    file = f"{name}/{audio.relative_to(folder)}.safetensors"
+                    style = genre if genre in styles else None
+                    tasks.append(TranslationTask(audio, file, source.name, split, style))
+    if not tasks:
+        raise UserError(f"nothing of the splits {', '.join(splits)} in {', '.join(map(str, folders))}")
+    return tasks
+
+
+def _genres(folder: Path) -> dict[Path, str]:
+    """Genre of each file of a genre tree; nothing for other folders."""
+    try:
+        return {clip.path: clip.genre for clip in index_folder(folder)}
+    except UserError:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -172,7 +209,7 @@ class _Pair:
     frames: int
 
 
-class TranslatedSegments(Dataset[dict[str, Tensor]]):
+class TranslatedSegments(DrawnSegments[dict[str, Tensor]]):
     """A translated mel and the very samples of the recording it was made of, as `dataset[epoch, index]`.
 
     Every translated folder has the same part of the items, and within it every source, as :func:`list_sources` in
@@ -207,7 +244,7 @@ class TranslatedSegments(Dataset[dict[str, Tensor]]):
         seconds_per_item: float = 8.0,
     ) -> None:
         self.mel_config, self.segment_frames = mel_config, segment_frames
-        self.seed, self.gain_db = seed, gain_db
+        self.gain_db = gain_db
         groups: dict[tuple[str, str], dict[Path, TranslatedMel]] = {}
         mels: dict[Path, Path] = {}
         for root in folders:
@@ -237,26 +274,13 @@ class TranslatedSegments(Dataset[dict[str, Tensor]]):
             for (top, name), group in groups.items()
         ]
         counts = [max(1, round(info.seconds / seconds_per_item)) for info in infos]
-        self._draw = EvenDraw(self.sources, [info.path for info in infos], counts, seed)
+        super().__init__(seed, EvenDraw(self.sources, [info.path for info in infos], counts, seed))
 
-    def __len__(self) -> int:
-        return len(self._draw)
-
-    def __getitem__(self, item: tuple[int, int]) -> dict[str, Tensor]:
-        """The pair of one (epoch, index); one that cannot be read is replaced by another, with a warning."""
-        epoch, index = item
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        generator = np.random.default_rng((self.seed, epoch, index))
-
-        def read(chosen: int) -> dict[str, Tensor]:
-            pair = self.pairs[self._draw(epoch, chosen)]
-            start = int(generator.integers(pair.frames - self.segment_frames + 1))
-            wav, mel = self.crop(pair, start)
-            gain = float(generator.uniform(-self.gain_db, self.gain_db))
-            return self._amplified(wav, mel, gain)
-
-        return take_readable(index, len(self), generator, read)
+    def _read(self, number: int, generator: np.random.Generator) -> dict[str, Tensor]:
+        pair = self.pairs[number]
+        start = int(generator.integers(pair.frames - self.segment_frames + 1))
+        wav, mel = self.crop(pair, start)
+        return self._amplified(wav, mel, float(generator.uniform(-self.gain_db, self.gain_db)))
 
     def fixed(self, count: int) -> list[tuple[Tensor, Tensor]]:
         """The first crops (wav, mel) of `count` recordings as they are, spread evenly over the sources."""
@@ -279,11 +303,11 @@ class TranslatedSegments(Dataset[dict[str, Tensor]]):
 
     def _amplified(self, wav: np.ndarray, mel: np.ndarray, gain_db: float) -> dict[str, Tensor]:
         peak = float(np.abs(wav).max())
-        decades = min(gain_db / 20.0, -np.log10(peak) if peak > 0 else np.inf)
+        units = min(gain_db / 20.0, -np.log10(peak) if peak > 0 else np.inf)
         floor = np.float32(self.mel_config.log_floor)
         silent = mel <= max(floor, np.float32(np.float16(floor)))
-        mel = np.where(silent, floor, np.maximum(mel + np.float32(decades), floor))
-        wav = np.clip(wav * np.float32(10.0**decades), -1.0, 1.0)
+        mel = np.where(silent, floor, np.maximum(mel + np.float32(units), floor))
+        wav = np.clip(wav * np.float32(10.0**units), -1.0, 1.0)
         return {"wav": torch.from_numpy(wav), "mel": torch.from_numpy(mel)}
 
 

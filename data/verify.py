@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data.audio import AudioReader
+from data.audio_folder import existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
 from data.errors import UserError
-from data.folder import LAYOUTS, existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
+from data.folder import find_genre_root
 
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""
@@ -74,14 +75,19 @@ def verify_folder(
         progress: called with (files done, files in all) after each file.
 
     Raises:
-        UserError: the folder is missing, not a folder, or holds no audio.
+        UserError: the folder is missing, not a folder, or holds no audio; a limit makes no sense.
     """
+    if not min_seconds >= 0:
+        raise UserError(f"the shortest duration must not be negative, got {min_seconds} s")
     root = existing_folder(root)
     paths = sorted(walk_audio(root))
     if not paths:
         raise no_audio(root, f"expected a tree such as {root}/jazz/jazz.00000.wav")
     warn_of_unreadable(root)
-    base = _base_folder(root, paths)
+    try:
+        base = find_genre_root(root)
+    except UserError:  # recordings without genres
+        base = root
 
     def report_on(path: Path) -> FileReport:
         genre = _genre_of(path, base)
@@ -114,11 +120,12 @@ def verify_file(path: Path, *, genre: str, sample_rate: int, min_seconds: float)
     return FileReport(path, genre, seconds, faults, "" if "silent" in faults else digest)
 
 
-def summarise(reports: Iterable[FileReport]) -> list[GenreSummary]:
-    """Count files, seconds and faults per genre, sorted by genre."""
+def summarize(reports: Sequence[FileReport]) -> list[GenreSummary]:
+    """Count files, seconds and faults per genre, sorted by genre, and last of all together."""
     groups: dict[str, list[FileReport]] = {}
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report.genre):
         groups.setdefault(report.genre, []).append(report)
+    groups["all"] = [*reports]
     return [
         GenreSummary(
             genre=genre,
@@ -126,17 +133,8 @@ def summarise(reports: Iterable[FileReport]) -> list[GenreSummary]:
             seconds=sum(report.seconds for report in group),
             faults={fault: sum(fault in report.faults for report in group) for fault in FAULTS},
         )
-        for genre, group in sorted(groups.items())
+        for genre, group in groups.items()
     ]
-
-
-def _base_folder(root: Path, paths: list[Path]) -> Path:
-    """The folder whose subfolders are the genres; the root itself where no layout fits."""
-    for layout in LAYOUTS:
-        base = root / layout
-        if any(path.is_relative_to(base) and len(path.relative_to(base).parts) > 1 for path in paths):
-            return base
-    return root
 
 
 def _genre_of(path: Path, base: Path) -> str:

@@ -26,7 +26,7 @@ class VocoderData:
         validation_clips: number of fixed clips, spread evenly over the same sources whatever the weights.
         validation_frames: their length, mel frames.
         augmentation: damage to the mel of a recording that the generator is given; its target stays the recording.
-        translated: folders of `scripts.translate_for_vocoder`: mels that a translator made of recordings. The generator
+        translated: folders of `scripts.prepare translations`: mels that a translator made of recordings. The generator
             is given them, as they are, and its target is the recording.
         translated_share: of the segments that are such pairs; the best state is then chosen by both kinds in this
             proportion.

@@ -33,15 +33,12 @@ def dashboard(
         answers=answers,
         webmushra=tuple(webmushra or ()),
         force=force,
-        say=lambda text: print(text, flush=True),
+        progress=lambda text: print(text, flush=True),
     )
     print(made.page)
-    if not made.content.listeners:
+    if not made.content.results.listeners:
         print("no answers yet: the page names the systems, show it to nobody who is to listen")
-    if made.wandb_mode == "offline":
-        print(f"W&B run, offline: {made.run}; to upload it: wandb sync {made.run}")
-    elif made.run is not None:
-        print(f"W&B run: {made.run}")
+    print(made.wandb)
 
 
 def main() -> None:

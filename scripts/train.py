@@ -16,7 +16,7 @@ EXPERIMENTS = {
     "vocoder": "melgan.experiment:VocoderExperiment",
     "translator": "travelgan.experiment:TranslatorExperiment",
     "classifier": "training.genre_experiment:ClassifierExperiment",
-    "autoencoder": "stylize.optimize.autoencoder_experiment:AutoencoderExperiment",
+    "autoencoder": "stylize.optimize.training.autoencoder:AutoencoderExperiment",
 }
 """Where the class of each experiment that a recipe can name is."""
 

@@ -14,18 +14,18 @@ from data.names import readable
 _ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
-def check_picture(path: Path, force: bool) -> None:
-    """Refuse a place that a picture cannot be written to.
+def check_picture(path: Path, force: bool, kind: str = "PNG") -> None:
+    """Refuse a place that a picture, or a file of another kind, cannot be written to.
 
     Raises:
-        UserError: not a .png name, exists without force, no such folder, not writable.
+        UserError: another suffix, exists without force, no such folder, not writable.
     """
-    if path.suffix.lower() != ".png":
-        raise UserError(f"{path} does not end in .png; pictures are PNG files")
+    if path.suffix.lower() != f".{kind.lower()}":
+        raise UserError(f"{path} does not end in .{kind.lower()}; it is written as a {kind} file")
     if not path.parent.is_dir():
         raise UserError(f"folder not found: {path.parent}; create it first")
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give the name of a picture in it")
+        raise UserError(f"{path} is a folder; give the name of a {kind} file in it")
     if path.exists() and not force:
         raise UserError(f"{path} exists; use --force to overwrite it")
     if not os.access(path.parent, os.W_OK):

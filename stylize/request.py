@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.audio import AudioInfo, check_output, matching_subtype, probe_audio, scan_audio
+from data.audio_folder import list_audio
 from data.audio_formats import check_precision, encoding_for
 from data.errors import UserError
-from data.folder import list_audio
 from data.names import not_there
 from stylize.mixture import check_known, parse_styles
 from stylize.picture import check_picture

@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader
 
 from data.atomic import atomic_write
 from data.errors import UserError
+from data.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
 from training.ema import EMA
 from training.experiment import Experiment
-from training.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
 from training.loop_config import FREE_SETTINGS, LoopConfig, learning_rate_scale
 from training.precision import choose_precision
 from training.pretrained import read_training_record
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 LARGE_SHARE = 0.3
 """Validations that take more of a run's time are pointed out."""
+STOPPING = "stopping after this step, with a checkpoint; once more stops at once"
 
 
 def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
@@ -160,7 +161,7 @@ class Trainer:
             logger.info("mixed precision: %s (%s)", *precision)
         tracker = Tracker(self.run_folder, self.state.config, self.config.wandb, main, self.state.step)
         with (
-            StopSignals(main, self.accelerator.num_processes > 1) as signals,
+            StopSignals(message=STOPPING if main else "", launched=self.accelerator.num_processes > 1) as signals,
             StepProgress(self.state.step, self.config.steps, max_minutes, active=main) as progress,
         ):
             if not self.has_checkpoint:

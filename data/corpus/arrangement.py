@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from data.corpus.bands import Band
-from data.corpus.further_bands import FURTHER_BANDS
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES, Band
 from data.corpus.melody import MelodyBar
-from data.corpus.songs import FURTHER_START, Song, split_of
+from data.corpus.songs import EXTRA_START, Song, split_of
 
 SOUNDFONTS = ("FluidR3_GM.sf2", "MuseScore_General_Lite.sf3")
 HELD_OUT_SOUNDFONT = "TimGM6mb.sf2"
@@ -51,18 +49,18 @@ class Arrangement:
     mix: Mix
 
 
-def arrange(seed: int, number: int, genre: str, take: int = 0) -> Arrangement:
+def arrange(seed: int, number: int, genre: str, rendition: int = 0) -> Arrangement:
     """Draw the arrangement of song ``number`` of the corpus ``seed`` in one genre.
 
     The split of the song decides which bands and soundfonts may be drawn; see `data.corpus.songs.split_of`. The corpus
-    has take 0; other takes are other draws of the same song in the same genre, see `data.corpus.takes`.
+    has rendition 0; other renditions are other draws of the same song in the same genre.
     """
-    generator = random.Random(f"arrangement {seed} {number} {genre}" + (f" take {take}" if take else ""))
+    generator = random.Random(f"arrangement {seed} {number} {genre}" + (f" take {rendition}" if rendition else ""))
     style = STYLES[genre]
     split = split_of(number)
     band = generator.choice(style.held_out if split == "test_groove" else style.training)
-    if split == "train" and number >= FURTHER_START:  # in turn, so that few songs have all of them
-        band = FURTHER_BANDS[genre][(number - FURTHER_START) % len(FURTHER_BANDS[genre])]
+    if split == "train" and number >= EXTRA_START:  # in turn, so that few songs have all of them
+        band = style.extra[(number - EXTRA_START) % len(style.extra)]
     program = generator.choice(style.melody_programs)
     soundfont = generator.choice(SOUNDFONTS)
     if split == "test_soundfont":

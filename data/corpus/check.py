@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, groupby, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from data.corpus.renderer import MANIFEST_NAME
 from data.corpus.songs import BEATS_PER_BAR
 from data.errors import UserError
-from data.plain import one_line, parse_json, read_lines
+from data.manifest import MANIFEST_NAME, read_records
 
 _FLUX_HOP = 128
 _LARGEST_LAG_SECONDS = 0.1
@@ -23,19 +21,8 @@ _QUIET = 10.0 ** (-50.0 / 20.0)
 
 
 @dataclass(frozen=True)
-class FileCheck:
-    """Measurements of one file.
-
-    Attributes:
-        genre, song: from the manifest.
-        samples: length.
-        peak, rms: in dB against full scale.
-        silence: longest stretch below -50 dB, in seconds.
-        chroma: magnitude of each pitch class in every bar without the bar's mean, each bar of length 1, shape
-            (bars, 12).
-        flux: spectral flux, one value every 128 samples, mean 0.
-        sample_rate: of the file.
-    """
+class _FileCheck:
+    """Measurements of one file: see :func:`bar_chroma` for `chroma`; `flux` is the spectral flux, mean 0."""
 
     genre: str
     song: str
@@ -87,30 +74,41 @@ def check_corpus(root: Path, songs: int = 12) -> tuple[set[int], tuple[float, fl
     if not path.is_file():
         raise UserError(f"no {MANIFEST_NAME} in {root}; render a corpus there first")
     try:
-        records = [parse_json(line) for line in read_lines(path)]
+        records = read_records(path)
         chosen = list(dict.fromkeys(record["song"] for record in records))[:songs]
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise UserError(f"{path} is no manifest of a rendered corpus ({one_line(error)})") from None
+    except (KeyError, TypeError):
+        raise UserError(f"{path} is no manifest of a rendered corpus: a line has no name of a song") from None
     if len(chosen) < 2:
         raise UserError(f"{root} holds {len(chosen)} song, at least 2 are needed for a comparison")
-    checks = [check_file(root, record) for record in records if record["song"] in chosen]
+    checks = [_check_file(root, record) for record in records if record["song"] in chosen]
     peaks = [check.peak for check in checks]
     return {check.samples for check in checks}, (min(peaks), max(peaks)), _by_genre(checks, chosen)
 
 
-def check_file(root: Path, record: dict[str, Any]) -> FileCheck:
-    """Measure the file of one manifest line."""
+def format_check(lengths: set[int], peaks: tuple[float, float], genres: dict[str, GenreCheck]) -> str:
+    """The measurements of :func:`check_corpus` as text."""
+    lines = [
+        f"samples in a file: {sorted(lengths)}, peaks: {peaks[0]:.1f} to {peaks[1]:.1f} dB",
+        "genre      files  rms/dB  silence/s  chroma same song  other song  onset lag/ms",
+    ]
+    for name, one in genres.items():
+        levels = f"{name:10} {one.files:5}  {one.rms:6.1f}  {one.silence:9.1f}"
+        lines.append(f"{levels}  {one.chroma_same:16.2f}  {one.chroma_other:10.2f}  {one.lag:12.1f}")
+    return "\n".join(lines)
+
+
+def _check_file(root: Path, record: dict[str, Any]) -> _FileCheck:
     wav, rate = soundfile.read(root / record["file"], dtype="float32")
     tenths = wav[: len(wav) // (rate // 10) * (rate // 10)].reshape(-1, rate // 10)
     quiet = np.sqrt(np.mean(tenths**2, axis=1)) < _QUIET
     flux = _spectral_flux(wav)
-    return FileCheck(
+    return _FileCheck(
         genre=record["genre"],
         song=record["song"],
         samples=len(wav),
         peak=20.0 * np.log10(np.abs(wav).max()),
         rms=20.0 * np.log10(np.sqrt(np.mean(wav**2))),
-        silence=_longest_run(quiet) / 10.0,
+        silence=max((len(list(run)) for is_quiet, run in groupby(quiet) if is_quiet), default=0) / 10.0,
         chroma=bar_chroma(wav, rate, BEATS_PER_BAR * 60.0 / record["tempo"]),
         flux=flux - flux.mean(),
         sample_rate=rate,
@@ -151,39 +149,29 @@ def _spectral_flux(wav: np.ndarray) -> np.ndarray:
     return np.maximum(np.diff(magnitude, axis=0), 0.0).mean(axis=1)
 
 
-def _longest_run(flags: np.ndarray) -> int:
-    longest = run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
-
-
-def _by_genre(checks: Sequence[FileCheck], songs: Sequence[str]) -> dict[str, GenreCheck]:
+def _by_genre(checks: Sequence[_FileCheck], songs: Sequence[str]) -> dict[str, GenreCheck]:
     found = {(check.genre, check.song): check for check in checks}
-    genres = sorted({check.genre for check in checks})
-    same: dict[str, list[float]] = defaultdict(list)
-    other: dict[str, list[float]] = defaultdict(list)
-    lags: dict[str, list[float]] = defaultdict(list)
-    for (one, two), (index, song) in product(combinations(genres, 2), enumerate(songs)):
+    compared: dict[str, list[tuple[float, float, float]]] = {genre: [] for genre in sorted({c.genre for c in checks})}
+    for (one, two), (index, song) in product(combinations(compared, 2), enumerate(songs)):
         first, second = found.get((one, song)), found.get((two, song))
         strange = found.get((two, songs[(index + 1) % len(songs)]))
         if first is None or second is None or strange is None:
             continue  # a corpus still being rendered
+        lag = 1000.0 * abs(onset_lag(first.flux, second.flux, first.sample_rate))
+        agreements = _agreement(first.chroma, second.chroma), _agreement(first.chroma, strange.chroma)
         for genre in (one, two):
-            same[genre].append(_agreement(first.chroma, second.chroma))
-            other[genre].append(_agreement(first.chroma, strange.chroma))
-            lags[genre].append(1000.0 * abs(onset_lag(first.flux, second.flux, first.sample_rate)))
+            compared[genre].append((*agreements, lag))
     result = {}
-    for genre in genres:
+    for genre, rows in compared.items():
         files = [check for check in checks if check.genre == genre]
+        same, other, lags = np.array(rows or [(np.nan,) * 3]).T
         result[genre] = GenreCheck(
             files=len(files),
             rms=float(np.mean([check.rms for check in files])),
             silence=max(check.silence for check in files),
-            chroma_same=float(np.mean(same[genre])) if same[genre] else float("nan"),
-            chroma_other=float(np.mean(other[genre])) if other[genre] else float("nan"),
-            lag=float(np.median(lags[genre])) if lags[genre] else float("nan"),
+            chroma_same=float(same.mean()),
+            chroma_other=float(other.mean()),
+            lag=float(np.median(lags)),
         )
     return result
 

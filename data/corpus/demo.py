@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import soundfile
-
 from data.corpus.arrangement import arrange, mma_text
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES
+from data.corpus.renderer import write_song_file
 from data.corpus.songs import write_song
 from data.corpus.synthesis import SAMPLE_RATE, render
 from data.errors import UserError
@@ -21,9 +19,7 @@ EXAMPLE_SECONDS = 8.0
 _FORMATS = {".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 
-def render_demo_song(
-    path: Path, genre: str, number: int = DEMO_NUMBER, seconds: float = DEMO_SECONDS
-) -> None:
+def render_demo_song(path: Path, genre: str, number: int = DEMO_NUMBER, seconds: float = DEMO_SECONDS) -> None:
     """Render one song in one genre.
 
     Args:
@@ -44,15 +40,7 @@ def render_demo_song(
     song, arrangement = write_song(DEMO_SEED, number, seconds), arrange(DEMO_SEED, number, genre)
     samples = round(seconds * SAMPLE_RATE)
     wav = render(mma_text(song, arrangement), arrangement.soundfont, samples, arrangement.mix)
-    file_format, subtype = _FORMATS[path.suffix.lower()]
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        soundfile.write(partial, wav, SAMPLE_RATE, format=file_format, subtype=subtype)
-        os.replace(partial, path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_song_file(path, wav, *_FORMATS[path.suffix.lower()])
 
 
 def render_style_examples(folder: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 NOTE_NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 SCALE_STEPS = {
@@ -20,85 +24,10 @@ CHORD_STEPS = {
     "m7b5": (0, 3, 6, 10),
 }
 
-# Roman numerals used below: semitones above the tonic and the chord's quality.
-_NUMERALS = {
-    "I": (0, ""),
-    "i": (0, "m"),
-    "I7": (0, "7"),
-    "IM7": (0, "M7"),
-    "i7": (0, "m7"),
-    "ii": (2, "m"),
-    "ii7": (2, "m7"),
-    "iih": (2, "m7b5"),
-    "bIII": (3, ""),
-    "iii": (4, "m"),
-    "IV": (5, ""),
-    "iv": (5, "m"),
-    "IV7": (5, "7"),
-    "IVM7": (5, "M7"),
-    "V": (7, ""),
-    "V7": (7, "7"),
-    "bVI": (8, ""),
-    "vi": (9, "m"),
-    "vi7": (9, "m7"),
-    "bVII": (10, ""),
-}
-
-# Four-bar halves of an eight-bar phrase. A bar holds one chord, or two joined by "+". "open" halves lead
-# on (they end away from the tonic or on the dominant), "close" halves come home.
-_HALVES: dict[str, dict[str, tuple[str, ...]]] = {
-    "major": {
-        "open": (
-            "I V vi IV",
-            "I vi IV V",
-            "I IV I V7",
-            "I iii IV V",
-            "vi IV I V",
-            "I ii7 IV V7",
-            "IM7 vi7 ii7 V7",
-            "I I IV V",
-            "I+V vi+iii IV+I ii+V7",
-            "I bVII IV V",
-        ),
-        "close": (
-            "vi IV V I",
-            "IV V I I",
-            "ii7 V7 I I",
-            "IV I V7 I",
-            "vi ii7 V7 IM7",
-            "IV iv I I",
-            "I+IV I+V vi+IV V7+I",
-            "bVII IV I I",
-        ),
-    },
-    "minor": {
-        "open": (
-            "i bVI bIII bVII",
-            "i iv i V7",
-            "i bVII bVI V7",
-            "i i iv V",
-            "i7 iv bVII bIII",
-            "i bVI iv V7",
-            "i+bVII bVI+V7 i+iv V7",
-            "bVI bVII i V",
-        ),
-        "close": (
-            "iv V7 i i",
-            "bVI bVII i i",
-            "iih V7 i i",
-            "bVI iv V7 i",
-            "iv i V7 i",
-            "bIII bVII bVI+V7 i",
-        ),
-    },
-}
-
-# Twelve-bar schemes; a blues song is nothing but this, again and again.
-_BLUES = (
-    "I7 I7 I7 I7 IV7 IV7 I7 I7 V7 IV7 I7 V7",
-    "I7 IV7 I7 I7 IV7 IV7 I7 I7 V7 IV7 I7+IV7 I7+V7",
-    "I7 IV7 I7 I7 IV7 IV7 I7 vi7 ii7 V7 I7 V7",
-)
+_PROGRESSIONS = yaml.safe_load(Path(__file__).with_name("progressions.yaml").read_text(encoding="utf-8"))
+_NUMERAL = re.compile(r"(?P<flat>b?)(?P<degree>[iv]+|[IV]+)(?P<quality>.*)")
+_DEGREES = ("I", "II", "III", "IV", "V", "VI", "VII")
+_MINOR_QUALITIES = {"": "m", "7": "m7", "h": "m7b5"}
 _MODES = ("major", "minor", "blues")
 _MODE_WEIGHTS = (5, 4, 2)
 
@@ -156,16 +85,20 @@ def draw_phrase(generator: random.Random, key: Key, home: bool) -> tuple[Bar, ..
         home: whether the phrase closes on the tonic; otherwise it ends on a half that leads on.
     """
     if key.mode == "blues":
-        return _parse(generator.choice(_BLUES), key)
-    halves = _HALVES[key.mode]
+        return _parse(generator.choice(_PROGRESSIONS["blues"]), key)
+    halves = _PROGRESSIONS["halves"][key.mode]
     first = generator.choice(halves["open"])
     second = generator.choice(halves["close" if home else "open"])
     return _parse(f"{first} {second}", key)
 
 
 def _parse(text: str, key: Key) -> tuple[Bar, ...]:
-    bars = []
-    for bar in text.split():
-        numerals = (_NUMERALS[numeral] for numeral in bar.split("+"))
-        bars.append(tuple(Chord((key.tonic + step) % 12, quality) for step, quality in numerals))
-    return tuple(bars)
+    return tuple(tuple(_chord(numeral, key) for numeral in bar.split("+")) for bar in text.split())
+
+
+def _chord(numeral: str, key: Key) -> Chord:
+    found = _NUMERAL.fullmatch(numeral)
+    assert found, numeral
+    step = SCALE_STEPS["major"][_DEGREES.index(found["degree"].upper())] - len(found["flat"])
+    quality = _MINOR_QUALITIES[found["quality"]] if found["degree"].islower() else found["quality"]
+    return Chord((key.tonic + step) % 12, quality)

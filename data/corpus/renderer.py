@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
+import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -14,16 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 import soundfile
 
+from data.atomic import atomic_write
 from data.corpus.arrangement import Arrangement, arrange, mma_text
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES
 from data.corpus.songs import Song, song_numbers, split_of, write_song
-from data.corpus.synthesis import SAMPLE_RATE, render
+from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
 from data.errors import UserError
-from data.plain import one_line, parse_json, read_lines
+from data.manifest import MANIFEST_NAME, format_record, read_records, write_records
 
-logger = logging.getLogger(__name__)
-
-MANIFEST_NAME = "manifest.jsonl"
 T = TypeVar("T")
 
 
@@ -33,32 +29,32 @@ class CorpusPlan:
 
     Attributes:
         songs: number of ordinary songs (train, valid, test).
-        tier_songs: number of songs in each of the two extra test tiers.
+        test_songs: number of songs in each of the splits test_groove and test_soundfont.
         seconds: length of every file.
         seed: seed of everything.
-        further_songs: number of songs for training alone, in bands that no other song has.
+        extra_songs: number of songs for training alone, in bands that no other song has.
         training_songs: number of songs for training alone, in the bands of the ordinary ones.
     """
 
     songs: int = 48
-    tier_songs: int = 3
+    test_songs: int = 3
     seconds: float = 24.0
     seed: int = 0
-    further_songs: int = 0
+    extra_songs: int = 0
     training_songs: int = 0
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
             ("songs", self.songs, 0, 10000),
-            ("tier songs", self.tier_songs, 0, 1000),
-            ("further songs", self.further_songs, 0, 1000),
+            ("test songs", self.test_songs, 0, 1000),
+            ("extra songs", self.extra_songs, 0, 1000),
             ("training songs", self.training_songs, 0, 1000),
             ("seconds", self.seconds, 1.0, 600.0),
         ):
             if not low <= value <= high:
                 raise UserError(f"{name} must be {low} to {high}, got {value}")
-        if not self.songs + self.tier_songs + self.further_songs + self.training_songs:
-            raise UserError("songs, tier songs, further songs and training songs are all 0: nothing to render")
+        if not self.songs + self.test_songs + self.extra_songs + self.training_songs:
+            raise UserError("songs, test songs, extra songs and training songs are all 0: nothing to render")
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Task:
 def plan_tasks(plan: CorpusPlan) -> list[Task]:
     """All files of a corpus, song by song: all genres of the first song, then of the next."""
     tasks: list[Task] = []
-    for number in song_numbers(plan.songs, plan.tier_songs, plan.further_songs, plan.training_songs):
+    for number in song_numbers(plan.songs, plan.test_songs, plan.extra_songs, plan.training_songs):
         song = write_song(plan.seed, number, plan.seconds)
         tasks.extend(Task(song, arrange(plan.seed, number, genre), plan.seconds) for genre in sorted(STYLES))
     return tasks
@@ -127,17 +123,20 @@ def render_corpus(root: Path, plan: CorpusPlan, jobs: int = 1) -> Iterator[tuple
     """
     if jobs < 1:
         raise UserError(f"jobs must be at least 1, got {jobs}")
-    tasks = plan_tasks(plan)
+    tasks, manifest = plan_tasks(plan), root / MANIFEST_NAME
     try:
-        known = _prepare_folder(root, tasks)
+        known = _known_files(root, tasks)
         finished = [task for task in tasks if task.file in known and is_complete(root / task.file, task.samples)]
-        _write_manifest(root, finished)
+        if len(finished) < len(tasks):
+            check_tools()
+        root.mkdir(parents=True, exist_ok=True)
+        write_records(manifest, (task.record() for task in finished))
         yield len(finished), len(tasks)
         done = {task.file for task in finished}
         for task in _render_all(root, [task for task in tasks if task.file not in done], jobs):
             finished.append(task)
             yield len(finished), len(tasks)
-        _write_manifest(root, tasks)
+        write_records(manifest, (task.record() for task in tasks))
     except OSError as error:
         raise UserError(f"cannot write the corpus in {root}: {error.strerror or error}") from error
 
@@ -146,7 +145,7 @@ def _render_all(root: Path, tasks: list[Task], jobs: int) -> Iterator[Task]:
     """Render in parallel, yield every task when its file and its manifest line are written."""
     with (root / MANIFEST_NAME).open("a") as manifest:
         for task in in_parallel(lambda task: _render_task(root, task), tasks, jobs):
-            manifest.write(_manifest_line(task))
+            manifest.write(format_record(task.record()))
             manifest.flush()
             yield task
 
@@ -171,6 +170,7 @@ def in_parallel(work: Callable[[T], None], items: Sequence[T], jobs: int) -> Ite
 
 def _render_task(root: Path, task: Task) -> None:
     arrangement = task.arrangement
+    (root / arrangement.genre).mkdir(exist_ok=True)
     text = mma_text(task.song, arrangement)
     try:
         wav = render(text, arrangement.soundfont, task.samples, arrangement.mix)
@@ -179,27 +179,24 @@ def _render_task(root: Path, task: Task) -> None:
     write_song_file(root / task.file, wav)
 
 
-def write_song_file(path: Path, wav: np.ndarray) -> None:
+def write_song_file(path: Path, wav: np.ndarray, file_format: str = "WAV", subtype: str = "PCM_16") -> None:
     """Write a song as the corpus has them; it appears under its name only when it is complete.
 
     Raises:
         UserError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        soundfile.write(partial, wav, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-        os.replace(partial, path)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    soundfile.write(content, wav, SAMPLE_RATE, subtype=subtype, format=file_format)
+    with atomic_write(path) as stream:
+        stream.write(content.getbuffer())
 
 
-def _prepare_folder(root: Path, tasks: list[Task]) -> set[str]:
-    """Make the folders and return the files that the manifest knows; refuse a folder that is not ours."""
+def _known_files(root: Path, tasks: list[Task]) -> set[str]:
+    """The files that the manifest knows; refuses a folder that is not ours."""
     planned = {task.file: task.record() for task in tasks}
     known = set()
-    for line_number, record in _read_manifest(root):
+    manifest = root / MANIFEST_NAME
+    for line_number, record in enumerate(read_records(manifest) if manifest.exists() else (), start=1):
         file = str(record.get("file"))
         if file not in planned:
             raise UserError(
@@ -212,35 +209,11 @@ def _prepare_folder(root: Path, tasks: list[Task]) -> set[str]:
                 "settings); choose another folder or delete this one"
             )
         known.add(file)
-    if not (root / MANIFEST_NAME).exists():
+    if not manifest.exists():
         foreign = next((file for file in planned if (root / file).exists()), None)
         if foreign is not None:
             raise UserError(f"{root} holds {foreign} but no {MANIFEST_NAME}; choose an empty or new folder")
-    for genre in STYLES:
-        (root / genre).mkdir(parents=True, exist_ok=True)
     return known
-
-
-def _read_manifest(root: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    path = root / MANIFEST_NAME
-    if not path.exists():
-        return
-    try:
-        lines = read_lines(path)
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read ({one_line(error)}); repair it or choose another folder") from None
-    for line_number, line in enumerate(lines, start=1):
-        try:
-            record = parse_json(line)
-        except ValueError:
-            if line_number == len(lines):  # an interruption can cut the last line; its file is made again
-                return
-            record = None
-        if not isinstance(record, dict):
-            raise UserError(
-                f"{path} line {line_number} is no JSON object; repair it or choose another folder"
-            )
-        yield line_number, record
 
 
 def is_complete(path: Path, samples: int) -> bool:
@@ -251,14 +224,3 @@ def is_complete(path: Path, samples: int) -> bool:
         return False
     found = (info.frames, info.samplerate, info.channels, info.subtype)
     return found == (samples, SAMPLE_RATE, 1, "PCM_16")
-
-
-def _manifest_line(task: Task) -> str:
-    return json.dumps(task.record()) + "\n"
-
-
-def _write_manifest(root: Path, tasks: list[Task]) -> None:
-    path = root / MANIFEST_NAME
-    partial = root / f".{MANIFEST_NAME}.partial"
-    partial.write_text("".join(_manifest_line(task) for task in tasks))
-    os.replace(partial, path)

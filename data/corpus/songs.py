@@ -11,12 +11,12 @@ from data.corpus.melody import MelodyBar, draw_melody
 
 SLOWEST, FASTEST = 80, 150  # beats a minute
 BEATS_PER_BAR = 4
-# Song numbers of the songs for training alone and of the extra test tiers start far above the ordinary ones, so that a
-# longer corpus made later with the same seed keeps every song.
+# Song numbers of the songs for training alone and of the extra test splits start far above the ordinary ones, so that
+# a longer corpus made later with the same seed keeps every song.
 TRAINING_START = 60000
-FURTHER_START = 70000
-GROOVE_TIER_START = 80000
-SOUNDFONT_TIER_START = 90000
+EXTRA_START = 70000
+GROOVE_START = 80000
+SOUNDFONT_START = 90000
 _FORM = "ABAC"  # phrases; C is B's chords with another melody
 
 
@@ -69,36 +69,30 @@ def write_song(seed: int, number: int, seconds: float) -> Song:
 def split_of(number: int) -> str:
     """Split of a song by its number alone: of ten songs one is for validation and one for the test.
 
-    Training songs, in the bands of the ordinary ones, and further songs, in bands of their own, are all for training.
+    Training songs, in the bands of the ordinary ones, and extra songs, in bands of their own, are all for training.
     """
-    if number >= SOUNDFONT_TIER_START:
+    if number >= SOUNDFONT_START:
         return "test_soundfont"
-    if number >= GROOVE_TIER_START:
+    if number >= GROOVE_START:
         return "test_groove"
     if number >= TRAINING_START:
         return "train"
     return {8: "valid", 9: "test"}.get(number % 10, "train")
 
 
-def song_numbers(songs: int, tier_songs: int, further_songs: int = 0, training_songs: int = 0) -> list[int]:
+def song_numbers(songs: int, test_songs: int, extra_songs: int = 0, training_songs: int = 0) -> list[int]:
     """Numbers of all songs in the order to render them.
 
-    The extra test tiers are spread among the ordinary songs, one song of each tier after every tenth, so
-    that an unfinished corpus is already good for every test. The songs for training alone come last.
-
-    Args:
-        songs: how many ordinary songs (train, valid and test).
-        tier_songs: how many songs in each of the two extra test tiers.
-        further_songs: how many songs for training alone, in bands that no other song has.
-        training_songs: how many songs for training alone, in the bands of the ordinary ones.
+    One song of each extra test split follows every tenth ordinary song, so that an unfinished corpus is already good
+    for every test. The songs for training alone come last. For the arguments see `data.corpus.renderer.CorpusPlan`.
     """
     order: list[int] = []
-    tiers = [(GROOVE_TIER_START + index, SOUNDFONT_TIER_START + index) for index in range(tier_songs)]
+    pairs = [(GROOVE_START + index, SOUNDFONT_START + index) for index in range(test_songs)]
     for number in range(songs):
         order.append(number)
-        if number % 10 == 9 and tiers:
-            order.extend(tiers.pop(0))
-    for pair in tiers:
+        if number % 10 == 9 and pairs:
+            order.extend(pairs.pop(0))
+    for pair in pairs:
         order.extend(pair)
     order.extend(TRAINING_START + index for index in range(training_songs))
-    return order + [FURTHER_START + index for index in range(further_songs)]
+    return order + [EXTRA_START + index for index in range(extra_songs)]

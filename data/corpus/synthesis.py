@@ -173,15 +173,9 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     try:
         return subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TOOL_TIMEOUT_SECONDS,
-            check=False,
-        )
+            command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace",
+            timeout=_TOOL_TIMEOUT_SECONDS, check=False,
+        )  # fmt: skip
     except FileNotFoundError:
         raise UserError(f"{command[0]} not found; install with: {INSTALL_LINE}") from None
     except subprocess.TimeoutExpired:

@@ -6,24 +6,28 @@ import hashlib
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from matplotlib.image import imsave
 
+from data.mel import LogMel, MelConfig
+from data.plain import read_json
+from stylize.likeness import Likeness, Sound, harmony_similarity, rhythm_similarity, timbre_distance
 from stylize.listening.methods import PAIRED
+from stylize.listening.plots import save_plots
 from stylize.listening.ratings import Preference
 from stylize.listening.results import Results
-from stylize.listening.statistics import Difference, PairedResult, summarise, wilson_interval
-from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Stimulus, Trial, audio_file
+from stylize.listening.statistics import summarise, wilson_interval
+from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Trial, audio_file
+from training.run_folder import CONFIG_NAME
 
-if TYPE_CHECKING:
-    from stylize.likeness import Likeness, Sound
-
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 MEASURES = {
     "style similarity": "cosine of a genre classifier's embeddings of the result and the example of the style",
@@ -33,17 +37,12 @@ MEASURES = {
 }
 MEDIA_FOLDER = "media"
 MEL_RANGE = (-4.0, 1.0)
-"""Colours of all mel pictures, log10 magnitudes: pictures can be compared."""
+"""Colors of all mel pictures, log10 magnitudes: pictures can be compared."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A sound of the trial as files in the dashboard's folder.
-
-    Args:
-        audio: path relative to the folder.
-        mel: picture of its mel spectrogram, the same.
-    """
+    """A sound of the trial, and the picture of its mel spectrogram; paths relative to the dashboard's folder."""
 
     audio: str
     mel: str
@@ -51,117 +50,98 @@ class Clip:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What listeners said.
+    """What listeners said."""
 
-    Args:
-        mean: of the ratings; of paired comparisons how often the system was chosen, in percent.
-        low: lower end of the 95 % interval; None where there is none.
-        high: its upper end.
-        count: ratings or choices.
-        listeners: who gave them.
-    """
-
-    mean: float
-    low: float | None
+    mean: float  # of the ratings; of paired comparisons how often the system was chosen, in percent
+    low: float | None  # end of the 95 % interval; None where there is none
     high: float | None
-    count: int
-    listeners: int
+    count: int  # of ratings or choices
+    listeners: int  # who gave them
 
 
 @dataclass(frozen=True)
 class SongClips:
-    """A song with what is played beside the systems.
-
-    Args:
-        name: of the song.
-        style: that it is to take; may be empty.
-        start: of the excerpt in the recording, seconds.
-        seconds: length of the excerpt.
-        loudness: of all its sounds, LUFS (BS.1770).
-        role: what the original is: `original`, or `reference` in a MUSHRA test.
-        original: the song itself, or the reference.
-        example: of the style, where there is one.
-    """
+    """A song with what is played beside the systems."""
 
     name: str
-    style: str
-    start: float
+    style: str  # that it is to take; may be empty
+    start: float  # of the excerpt in the recording, seconds
     seconds: float
-    loudness: float
-    role: str
+    loudness: float  # of all its sounds, LUFS (BS.1770)
+    role: str  # what the original is: `original`, or `reference` in a MUSHRA test
     original: Clip
-    example: Clip | None
+    example: Clip | None  # of the style
 
 
 @dataclass(frozen=True)
 class Row:
-    """A song by a system.
-
-    Args:
-        song: name.
-        system: name.
-        output: the sound.
-        measures: some or all of `MEASURES`.
-        opinions: by question; empty without answers.
-    """
+    """A song by a system."""
 
     song: str
     system: str
     output: Clip
-    measures: Mapping[str, float]
-    opinions: Mapping[str, Opinion]
+    measures: Mapping[str, float]  # some or all of `MEASURES`
+    opinions: Mapping[str, Opinion]  # by question; empty without answers
 
 
 @dataclass(frozen=True)
 class Content:
-    """All that a dashboard shows.
-
-    Args:
-        trial: the test.
-        listeners: how many answered anything.
-        left_out: how many of them post-screening left out.
-        songs: in the order of the trial.
-        rows: by song, then by system, in the order of the trial.
-        totals: opinions of each system over all songs, by system and question.
-        differences: of ratings between every two systems.
-        pairs: of paired comparisons.
-        caution: why no difference could be significant; None where some could.
-        models: what is known of the models that made the sounds, by SHA-256 of the weights.
-        plots: of the results, paths relative to the folder.
-    """
+    """All that a dashboard shows."""
 
     trial: Trial
-    listeners: int
-    left_out: int
+    results: Results
     songs: tuple[SongClips, ...]
-    rows: tuple[Row, ...]
-    totals: Mapping[str, Mapping[str, Opinion]]
-    differences: tuple[Difference, ...]
-    pairs: tuple[PairedResult, ...]
-    caution: str | None
-    models: Mapping[str, Mapping[str, Any]]
-    plots: tuple[str, ...]
+    rows: tuple[Row, ...]  # by song, then by system
+    totals: Mapping[str, Mapping[str, Opinion]]  # over all songs, by system and question
+    models: Mapping[str, Mapping[str, Any]]  # that made the sounds, by SHA-256 of the weights
+    plots: tuple[str, ...]  # paths relative to the folder
 
     def mean_measures(self, system: str) -> dict[str, float]:
         """Means of a system's measures over the songs that have them."""
-        found: dict[str, list[float]] = {}
-        for row in self.rows:
-            if row.system == system:
-                for name, value in row.measures.items():
-                    found.setdefault(name, []).append(value)
-        return {name: fmean(values) for name, values in found.items()}
+        found = [row.measures for row in self.rows if row.system == system]
+        names = dict.fromkeys(name for measures in found for name in measures)
+        return {name: fmean(measures[name] for measures in found if name in measures) for name in names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values, without paths of this machine."""
+        trial, results = self.trial, self.results
+        return {
+            "trial": {
+                name: getattr(trial, name) for name in ("id", "title", "method", "created", "sample_rate", "questions")
+            },
+            "listeners": results.listeners,
+            "left_out": len(results.screened),
+            "measures": MEASURES,
+            "systems": [
+                {
+                    "name": system.name,
+                    "kind": system.kind,
+                    "details": without_paths(system.details),
+                    "measures": self.mean_measures(system.name),
+                    "opinions": {name: asdict(each) for name, each in self.totals.get(system.name, {}).items()},
+                }
+                for system in trial.systems
+            ],
+            "songs": [asdict(song) for song in self.songs],
+            "rows": [asdict(row) for row in self.rows],
+            "differences": [asdict(row) for row in results.differences],
+            "pairs": [asdict(row) | {"share": row.share} for row in results.pairs],
+            "caution": results.caution,
+            "models": self.models,
+            "plots": self.plots,
+        }
 
 
 @dataclass
-class _Shelf:
+class _Media:
     """Copies sounds into a folder, the same sound once, and draws their mels."""
 
     folder: Path
     clips: dict[str, Clip] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
-    def put(self, source: Path, name: str, sound: Sound) -> Clip:
-        """The clip of a file; an identical one that lies there already is used again."""
+    def add(self, source: Path, name: str, sound: Sound) -> Clip:
+        """The clip of a file; an identical one that is there already is used again."""
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
         if digest not in self.clips:
             stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).strip(".")[:100] or "sound"
@@ -176,100 +156,69 @@ class _Shelf:
 
 
 def collect(
-    trial: Trial, folder: Path, results: Results | None, output: Path, likeness: Likeness, say: Say = lambda text: None
+    trial: Trial, folder: Path, results: Results, output: Path, progress: Progress = lambda text: None
 ) -> Content:
-    """Measure all sounds of a trial and put them into a folder.
-
-    Args:
-        trial: read from `folder`.
-        folder: of the trial.
-        results: of its answers, where there are some.
-        output: an existing folder; sounds, pictures and plots are written there.
-        likeness: hears styles.
-        say: called with a line for each song.
-
-    Raises:
-        UserError: sounds that cannot be read, a full disk.
-    """
-    from stylize.dashboard.models import describe_models
-    from stylize.listening.plots import save_plots
-
+    """Measure all sounds of a trial, and write them, their pictures and plots into the existing folder `output`."""
     (output / MEDIA_FOLDER).mkdir()
-    shelf, songs, rows = _Shelf(output), [], []
+    likeness, media = Likeness.from_pretrained(), _Media(output)
+    songs: list[SongClips] = []
+    rows: list[Row] = []
     for song in trial.songs:
-        say(f"{song.name}: measures and pictures")
-        beside, found = _collect_song(trial, folder, song, results, shelf, likeness)
+        progress(f"{song.name}: measures and pictures")
+        beside, found = _collect_song(trial, folder, song, results, media, likeness)
         songs.append(beside)
         rows += found
-    plots = [] if results is None else save_plots(results, output / MEDIA_FOLDER)
+    plots = save_plots(results, output / MEDIA_FOLDER)
     return Content(
-        trial=trial,
-        listeners=0 if results is None else results.listeners,
-        left_out=0 if results is None else len(results.screened),
-        songs=tuple(songs),
-        rows=tuple(rows),
-        totals={} if results is None else opinions_of(results),
-        differences=() if results is None else results.differences,
-        pairs=() if results is None else results.pairs,
-        caution=None if results is None else results.caution,
-        models=describe_models(trial),
-        plots=tuple(f"{MEDIA_FOLDER}/{path.name}" for path in plots),
+        trial,
+        results,
+        tuple(songs),
+        tuple(rows),
+        opinions_of(results),
+        describe_models(trial),
+        tuple(f"{MEDIA_FOLDER}/{path.name}" for path in plots),
     )
 
 
 def _collect_song(
-    trial: Trial, folder: Path, song: Song, results: Results | None, shelf: _Shelf, likeness: Likeness
+    trial: Trial, folder: Path, song: Song, results: Results, media: _Media, likeness: Likeness
 ) -> tuple[SongClips, list[Row]]:
     """What is played beside a song's systems, and their rows."""
-    from stylize.likeness import Sound
-
-    stimuli = [stimulus for stimulus in trial.stimuli if stimulus.song == song.name]
-    sounds = {stimulus.id: Sound.read(audio_file(folder, stimulus.id)) for stimulus in stimuli}
     # Those beside come first, and give their names to copies.
+    stimuli = sorted((each for each in trial.stimuli if each.song == song.name), key=lambda each: each.rated)
+    sounds = {(each.rated, each.system): Sound.read(audio_file(folder, each.id)) for each in stimuli}
     clips = {
-        stimulus.id: shelf.put(audio_file(folder, stimulus.id), f"{song.name}.{stimulus.system}", sounds[stimulus.id])
-        for stimulus in sorted(stimuli, key=lambda each: each.rated)
+        (each.rated, each.system): media.add(
+            audio_file(folder, each.id), f"{song.name}.{each.system}", sounds[each.rated, each.system]
+        )
+        for each in stimuli
     }
-    beside = {stimulus.system: stimulus.id for stimulus in stimuli if not stimulus.rated}
-    role = ORIGINAL if ORIGINAL in beside else REFERENCE_EXAMPLE
-    original, example = beside[role], beside.get(STYLE)
-    opinions = {} if results is None else opinions_of(results, song.name)
+    role = ORIGINAL if (False, ORIGINAL) in clips else REFERENCE_EXAMPLE
+    original, example = (False, role), (False, STYLE)
+    opinions = opinions_of(results, song.name)
     rows = [
         Row(
             song.name,
-            stimulus.system,
-            clips[stimulus.id],
-            measure(sounds[stimulus.id], sounds[original], None if example is None else sounds[example], likeness),
-            opinions.get(stimulus.system, {}),
+            name,
+            clips[True, name],
+            measure(sounds[True, name], sounds[original], sounds.get(example), likeness),
+            opinions.get(name, {}),
         )
-        for stimulus in _in_order(trial, stimuli)
+        for name in (system.name for system in trial.systems)
+        if (True, name) in clips
     ]
-    example_clip = None if example is None else clips[example]
-    shown = SongClips(
-        song.name, song.style, song.start, song.seconds, song.loudness, role, clips[original], example_clip
-    )
-    return shown, rows
-
-
-def _in_order(trial: Trial, stimuli: Iterable[Stimulus]) -> list[Stimulus]:
-    """The rated stimuli in the order of the trial's systems."""
-    place = {system.name: index for index, system in enumerate(trial.systems)}
-    return sorted((each for each in stimuli if each.rated), key=lambda each: place[each.system])
+    excerpt = song.name, song.style, song.start, song.seconds, song.loudness
+    return SongClips(*excerpt, role, clips[original], clips.get(example)), rows
 
 
 def measure(output: Sound, original: Sound, example: Sound | None, likeness: Likeness) -> dict[str, float]:
     """`MEASURES` of a result; those that need an example of the style are left out where there is none."""
-    from stylize.likeness import harmony_similarity, rhythm_similarity, timbre_distance
-
-    measures = {}
+    measures = {"chroma": harmony_similarity(output, original), "onsets": rhythm_similarity(output, original)}
     if example is not None:
         measures["style similarity"] = likeness.style_similarity(output, example)
-    measures["chroma"] = harmony_similarity(output, original)
-    measures["onsets"] = rhythm_similarity(output, original)
-    if example is not None:
         measures["timbre distance"] = timbre_distance(output, example)
     # JSON has no NaN: a page with one could not be read.
-    return {name: value for name, value in measures.items() if math.isfinite(value)}
+    return {name: measures[name] for name in MEASURES if math.isfinite(measures.get(name, math.nan))}
 
 
 def opinions_of(results: Results, song: str | None = None) -> dict[str, dict[str, Opinion]]:
@@ -301,12 +250,62 @@ def _share(rows: Sequence[Preference], system: str) -> Opinion:
 
 def save_mel(sound: Sound, path: Path) -> None:
     """Draw the mel spectrogram of a sound without axes, low bands at the bottom; one pixel is a frame of a band."""
-    import torch
-    from matplotlib.image import imsave
-
-    from data.mel import LogMel, MelConfig
-
     config = MelConfig()
     with torch.inference_mode():
         mel = LogMel(config)(torch.from_numpy(np.ascontiguousarray(sound.at(config.sample_rate)))[None])[0].numpy()
     imsave(path, mel, vmin=MEL_RANGE[0], vmax=MEL_RANGE[1], cmap="magma", origin="lower")
+
+
+def describe_models(trial: Trial) -> dict[str, dict[str, Any]]:
+    """What is known of each model of a trial, by SHA-256 of its weights; its folder is asked while it holds them."""
+    models: dict[str, dict[str, Any]] = {}
+    for system in trial.systems:
+        for role, details in system.details.items():
+            if not isinstance(details, dict) or "weights_sha256" not in details:
+                continue
+            digest, folder = str(details["weights_sha256"]), Path(str(details.get("folder", "")))
+            entry = models.setdefault(
+                digest, {"role": role, "folder": name_of(folder), "systems": [], "training": None, "wandb_runs": []}
+            )
+            entry["systems"].append(system.name)
+            if entry["training"] is None and _weights_sha256(folder) == digest:
+                entry |= {"training": _training_block(folder), "wandb_runs": wandb_runs_of(folder)}
+    return models
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """SHA-256 of a folder's weights, one file after the other by name; None where they cannot be read."""
+    try:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.safetensors")))).hexdigest()
+    except OSError:
+        return None
+
+
+def _training_block(folder: Path) -> dict[str, Any] | None:
+    try:
+        training = read_json(folder / "config.json")["training"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return training if isinstance(training, dict) else None
+
+
+def wandb_runs_of(folder: Path) -> list[str]:
+    """Ids of the W&B runs of the training that exported a model as RUN/best, in the order of their starts."""
+    run = folder.absolute().parent
+    if not (run / CONFIG_NAME).is_file():
+        return []
+    names = (re.fullmatch(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)", path.name) for path in (run / "wandb").glob("*run-*"))
+    return list(dict.fromkeys(identity for _, identity in sorted(name.groups() for name in names if name)))
+
+
+def name_of(folder: Path) -> str:
+    """A folder's name, with that of the run for RUN/best; the path says more of a computer than of a model."""
+    return f"{folder.parent.name}/{folder.name}" if folder.name == "best" else folder.name
+
+
+def without_paths(details: dict[str, Any]) -> dict[str, Any]:
+    """Details of a system with :func:`name_of` folders."""
+    return {
+        name: without_paths(value) if isinstance(value, dict) else name_of(Path(value)) if name == "folder" else value
+        for name, value in details.items()
+    }

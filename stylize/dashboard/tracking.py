@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+import logging
 import os
 import re
 import tempfile
@@ -12,75 +14,57 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from stylize.dashboard.content import MEASURES, Clip, Content
-from stylize.dashboard.folder import document
-from stylize.dashboard.models import without_paths
+from stylize.dashboard.content import MEASURES, Content, without_paths
 from stylize.listening.report import format_csv
-from stylize.listening.results import Results
 from stylize.listening.statistics import Difference, PairedResult, Summary
 from stylize.listening.trial import AUDIO_FOLDER, Trial, audio_file
 from training.tracking import artifacts_staged_in
+from training.wandb_run import open_wandb_run
 
-TABLE_KEY, DIFFERENCES_KEY, PAIRS_KEY = "trial", "differences", "pairs"
-PROJECT = "music-style-transfer"
-MOST_NAME_LENGTH = 128
+MAX_NAME_LENGTH = 128
 """Longer names are refused by W&B."""
 PUBLISHED_TABLES: dict[str, type] = {"summaries": Summary, "differences": Difference, "pairs": PairedResult}
 """Of the results, what is true of systems; what single listeners said stays here."""
 
 
-def log_trial(
-    content: Content, results: Results | None, trial_folder: Path, page: Path, mode: str, place: Path
-) -> Path:
-    """Write the W&B run of a trial; its id follows from the trial's, so that later answers go to the same run.
+def log_trial(content: Content, trial_folder: Path, page: Path, wandb_mode: str) -> tuple[Path | None, str]:
+    """Write the W&B run of a trial: its folder, if there is one, and a clause that says where it is.
 
-    Args:
-        content: as collected into `page`.
-        results: of the answers, where there are some.
-        trial_folder: of the trial.
-        page: folder of the dashboard, whose sounds and pictures are logged.
-        mode: online or offline.
-        place: the run's folder is made in `place/wandb`.
-
-    Returns:
-        the run's folder.
-
-    Raises:
-        UserError: W&B cannot be reached or refuses.
+    Its id follows from the trial's, so that later answers go to the same run. It is beside the page, since that may be
+    replaced, or in WANDB_DIR.
     """
-    import wandb
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    place = Path(os.environ.get("WANDB_DIR") or page.absolute().parent)
+    with artifacts_staged_in(place / "wandb"):
+        run, where = open_wandb_run(
+            wandb_mode,
+            id=f"trial-{content.trial.id}",
+            name=(content.trial.title or content.trial.id)[:MAX_NAME_LENGTH],
+            job_type="listening-test",
+            dir=str(place),
+            config=run_config(content),
+        )
+        if run is None:
+            return None, where
+        import wandb
 
-    try:
-        with (
-            artifacts_staged_in(place / "wandb"),
-            wandb.init(
-                project=PROJECT,
-                id=f"trial-{content.trial.id}",
-                name=(content.trial.title or content.trial.id)[:MOST_NAME_LENGTH],
-                job_type="listening-test",
-                dir=str(place),
-                config=run_config(content),
-                mode=mode,  # type: ignore[arg-type]
-                settings=wandb.Settings(console="off", silent=True),
-            ) as run,
-        ):
-            run.log({TABLE_KEY: make_table(content, page), **_comparisons(content), **_plots(content, page)})
-            run.summary.update(summary_values(content))
-            run.log_artifact(make_artifact(content, results, trial_folder))
-    except (wandb.Error, OSError, ValueError) as error:  # the last of settings in the environment
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{page} is written, but W&B failed ({reason}); use --wandb offline or off, and --force"
-        ) from None
-    return Path(run.dir).parent
+        try:
+            with run:
+                plots = {f"plots/{Path(path).stem}": wandb.Image(str(page / path)) for path in content.plots}
+                run.log({"trial": make_table(content, page), **_comparisons(content), **plots})
+                run.summary.update(summary_values(content))
+                run.log_artifact(make_artifact(content, trial_folder))
+        except (wandb.Error, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{page} is written, but W&B failed ({reason}); use --wandb offline or off, and --force"
+            ) from None
+    return Path(run.dir).parent, where
 
 
 def run_config(content: Content) -> dict[str, Any]:
-    """What made the sounds: the trial, its systems, and their models with weights, training and its runs.
-
-    Keys are the same from trial to trial, so that W&B can filter and group by them.
-    """
-    values = document(content)
+    """The trial, its systems, and their models with weights, training and its runs, by keys that W&B can group by."""
+    values = content.to_dict()
     return {
         "trial": values["trial"],
         "systems": {
@@ -107,9 +91,10 @@ def _with_training(detail: Any, content: Content) -> Any:
 
 def summary_values(content: Content) -> dict[str, float]:
     """Means by names such as `copy_content/chroma` and `copy_content/style_rating`."""
+    results = content.results
     values: dict[str, float] = {
-        "listeners": content.listeners,
-        "left_out": content.left_out,
+        "listeners": results.listeners,
+        "left_out": len(results.screened),
         "songs": len(content.songs),
     }
     for name, group in metric_names([system.name for system in content.trial.systems]).items():
@@ -135,126 +120,88 @@ def metric_names(systems: Sequence[str]) -> dict[str, str]:
 
 
 def make_table(content: Content, page: Path) -> Any:
-    """One row for each song and system.
-
-    Cells with the same sound share one W&B object, and its file is stored once.
-    """
+    """One row for each song and system; cells with the same sound share one W&B object, whose file is stored once."""
     import wandb
 
-    sounds: dict[str, Any] = {}
-    pictures: dict[str, Any] = {}
-
-    def media(clip: Clip | None) -> tuple[Any, Any]:
-        if clip is None:
-            return None, None
-        if clip.audio not in sounds:
-            sounds[clip.audio] = wandb.Audio(str(page / clip.audio), sample_rate=content.trial.sample_rate)
-            pictures[clip.mel] = wandb.Image(str(page / clip.mel))
-        return sounds[clip.audio], pictures[clip.mel]
-
+    audio = functools.cache(lambda path: wandb.Audio(str(page / path), sample_rate=content.trial.sample_rate))
+    image = functools.cache(lambda path: wandb.Image(str(page / path)))
     measures = [name for name in MEASURES if any(name in row.measures for row in content.rows)]
     questions = [name for name in content.trial.questions if any(name in row.opinions for row in content.rows)]
-    columns: list[str | int] = [
-        "song",
-        "style",
-        "system",
-        "kind",
-        "original",
-        "original mel",
-        "example",
-        "example mel",
-        "output",
-    ]
-    columns += ["output mel", *measures]
-    columns += [f"{name} {part}" for name in questions for part in ("rating", "low", "high", "n")]
     kinds = {system.name: system.kind for system in content.trial.systems}
     songs = {song.name: song for song in content.songs}
-    data = []
+    rows = []
     for row in content.rows:
         song = songs[row.song]
-        cells: list[Any] = [row.song, song.style, row.system, kinds[row.system]]
-        cells += [*media(song.original), *media(song.example), *media(row.output)]
-        cells += [row.measures.get(name) for name in measures]
+        cells: dict[str, Any] = {
+            "song": row.song, "style": song.style, "system": row.system, "kind": kinds[row.system]
+        }  # fmt: skip
+        for name, clip in (("original", song.original), ("example", song.example), ("output", row.output)):
+            cells[name], cells[f"{name} mel"] = (audio(clip.audio), image(clip.mel)) if clip else (None, None)
+        cells |= {name: row.measures.get(name) for name in measures}
         for name in questions:
             opinion = row.opinions.get(name)
-            found = (None,) * 4 if opinion is None else (opinion.mean, opinion.low, opinion.high, opinion.count)
-            cells += found
-        data.append(cells)
-    return wandb.Table(columns=columns, data=data)
+            parts = (None,) * 4 if opinion is None else (opinion.mean, opinion.low, opinion.high, opinion.count)
+            cells |= zip((f"{name} {part}" for part in ("rating", "low", "high", "n")), parts, strict=True)
+        rows.append(cells)
+    return wandb.Table(columns=list(rows[0]), data=[list(cells.values()) for cells in rows])
 
 
 def _comparisons(content: Content) -> dict[str, Any]:
     """Which systems differ, as tables."""
     import wandb
 
-    tables = {}
-    for key, kind, rows in (
-        (DIFFERENCES_KEY, Difference, content.differences),
-        (PAIRS_KEY, PairedResult, content.pairs),
-    ):
-        columns: list[str | int] = [field.name for field in dataclasses.fields(kind)]
-        data = [[getattr(row, str(name)) for name in columns] for row in rows]
-        if data:
-            tables[key] = wandb.Table(columns=columns, data=data)
-    return tables
+    found: dict[str, Sequence[Any]] = {"differences": content.results.differences, "pairs": content.results.pairs}
+    return {
+        key: wandb.Table(
+            columns=[each.name for each in dataclasses.fields(rows[0])],
+            data=[dataclasses.astuple(row) for row in rows],
+        )
+        for key, rows in found.items()
+        if rows
+    }
 
 
-def _plots(content: Content, page: Path) -> dict[str, Any]:
-    import wandb
+def make_artifact(content: Content, trial_folder: Path) -> Any:
+    """The trial's sounds under their blind names, and with answers the manifest that says which is which.
 
-    return {f"plots/{Path(path).stem}": wandb.Image(str(page / path)) for path in content.plots}
-
-
-def make_artifact(content: Content, results: Results | None, trial_folder: Path) -> Any:
-    """The trial's sounds under their blind names, and with results the manifest that says which is which.
-
-    Answers stay where they are: of the results go only tables without listeners. The manifest names recordings and
-    folders without the way to them.
+    What single listeners said stays here, and so do the paths of recordings and folders.
     """
     import wandb
 
-    trial = content.trial
+    trial, results = content.trial, content.results
     artifact = wandb.Artifact(
         f"listening-trial-{trial.id}",
         type="listening-trial",
         description=trial.title,
         metadata={
             "method": trial.method,
-            "listeners": content.listeners,
-            "blind": results is None,
+            "listeners": results.listeners,
+            "blind": not results.listeners,
             "weights_sha256": sorted(content.models),
         },
     )
     for stimulus in trial.stimuli:
         artifact.add_file(str(audio_file(trial_folder, stimulus.id)), f"{AUDIO_FOLDER}/{stimulus.id}.wav")
-    if results is not None:
+    if results.listeners:
         with tempfile.TemporaryDirectory(prefix="dashboard-") as work:
-            for path in _open_files(trial, results, Path(work)):
+            _named_only(trial).write(Path(work))
+            for name, kind in PUBLISHED_TABLES.items():
+                if rows := getattr(results, name):
+                    Path(work, f"{name}.csv").write_text(format_csv(kind, rows), encoding="utf-8")
+            for path in Path(work).iterdir():  # `add_dir` would print what it does
                 artifact.add_file(str(path), path.name)
     return artifact
 
 
-def _open_files(trial: Trial, results: Results, work: Path) -> list[Path]:
-    """What may be known once there are answers."""
-    named_only = dataclasses.replace(
-        trial,
-        systems=tuple(dataclasses.replace(each, details=without_paths(each.details)) for each in trial.systems),
-        songs=tuple(
-            dataclasses.replace(
-                song,
-                content=Path(song.content).name,
-                style_recording=None if song.style_recording is None else Path(song.style_recording).name,
-            )
-            for song in trial.songs
-        ),
+def _named_only(trial: Trial) -> Trial:
+    """A trial whose recordings and folders are named without their paths."""
+    systems = (dataclasses.replace(each, details=without_paths(each.details)) for each in trial.systems)
+    songs = (
+        dataclasses.replace(
+            song,
+            content=Path(song.content).name,
+            style_recording=song.style_recording and Path(song.style_recording).name,
+        )
+        for song in trial.songs
     )
-    named_only.write(work)
-    for name, kind in PUBLISHED_TABLES.items():
-        if rows := getattr(results, name):
-            (work / f"{name}.csv").write_text(format_csv(kind, rows), encoding="utf-8")
-    return sorted(work.iterdir())
-
-
-def wandb_place(output: Path) -> Path:
-    """Where `wandb/` is made: WANDB_DIR, or beside the dashboard, since a dashboard may be replaced."""
-    return Path(os.environ.get("WANDB_DIR") or output.absolute().parent)
+    return dataclasses.replace(trial, systems=tuple(systems), songs=tuple(songs))

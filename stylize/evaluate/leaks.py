@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.audio_folder import list_audio
 from data.errors import UserError
-from data.folder import MANIFEST_NAME, list_audio
+from data.manifest import MANIFEST_NAME
 from data.plain import one_line, parse_json, read_lines
 
 SEEN_SPLITS = ("train", "valid")

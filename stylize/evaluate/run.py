@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from data.audio_folder import list_audio
 from data.errors import UserError
-from data.folder import Clip, index_folder, list_audio
+from data.folder import Clip, index_folder
 from data.sources import list_split
 from stylize.benchmark import describe_machine
 from stylize.evaluate.aims import compare_with_baseline, judge_aims
@@ -128,7 +129,7 @@ class Evaluation:
             chosen[name] = self._unlabelled(name, folder, list_audio(folder))
         if not chosen:
             raise UserError(
-                f"{settings.corpus} has none of the test splits; render a corpus with scripts.render_corpus"
+                f"{settings.corpus} has none of the test splits; render one with `scripts.prepare corpus`"
             )
         return chosen
 

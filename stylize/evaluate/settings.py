@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.audio_folder import list_audio
 from data.errors import UserError
-from data.folder import list_audio
 from data.plain import read_json
 from stylize.evaluate.exchange import check_export_folder
 from stylize.evaluate.leaks import assert_no_leak, assert_unseen_files
@@ -196,10 +196,10 @@ def _check_values(settings: Settings) -> None:
         if names.count(name) > 1 or name in TIERS:
             raise UserError(f"got a folder named {name!r}, which another tier is called; rename it")
     if settings.rendered_tiers and not settings.corpus.is_dir():
-        raise UserError(f"no such folder: {settings.corpus}; render it with scripts.render_corpus or give --corpus")
+        raise UserError(f"no such folder: {settings.corpus}; render it with `scripts.prepare corpus` or give --corpus")
     if settings.has_real_tier and not settings.recordings.is_dir():
         raise UserError(
-            f"no such folder: {settings.recordings}; make it with scripts.prepare_recordings or give --recordings"
+            f"no such folder: {settings.recordings}; make it with `scripts.prepare recordings` or give --recordings"
         )
 
 

@@ -207,17 +207,17 @@ class Baseline:
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Made:
         """Optimise, from file to file."""
-        from stylize.optimize.run import OptimizeOrder, stylize_by_optimization
+        from stylize.optimize.run import OptimizeOptions, stylize_by_optimization
 
         assert pair.style is not None
         content, style, output = (self.work / f"baseline.{part}.wav" for part in ("content", "style", "output"))
         for path, source in ((content, pair.source), (style, pair.style)):
             soundfile.write(path, excerpts.load(source), RATE, subtype="FLOAT")
-        order = OptimizeOrder(
+        options = OptimizeOptions(
             content, style, output, force=True, vocoder=self.vocoder, seed=self.seed, device=self.device
         )
         try:
-            result = stylize_by_optimization(order)
+            result = stylize_by_optimization(options)
             if result.stopped == "interrupted":
                 raise KeyboardInterrupt
             wav = fit_length(read_audio(output, RATE)[0][0], len(excerpts.load(pair.source)), output)

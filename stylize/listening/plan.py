@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.audio import AudioInfo, probe_audio
+from data.audio_folder import list_audio
 from data.errors import UserError
-from data.folder import Clip, index_folder, list_audio
 from data.plain import read_json
+from stylize.folders import check_output_folder
 from stylize.listening.methods import (
     HIDDEN,
+    METHODS,
     MOST_STIMULI,
     MULTIPLE_STIMULI,
     MUSHRA,
@@ -24,8 +28,15 @@ from stylize.listening.methods import (
     shuffled,
 )
 from stylize.listening.stimuli import TARGET_LOUDNESS, check_anchor_rate
+from stylize.listening.trial import ANSWERS_NAME, AUDIO_FOLDER, MANIFEST_NAME
+from stylize.mixture import check_known
 from stylize.models import check_device_name, read_pair
-from stylize.request import SAMPLE_RATES, check_known
+from stylize.optimize.options import OptimizeOptions
+from stylize.options import POSITIVE, WEIGHT, between, check_options, option
+from stylize.request import SAMPLE_RATES
+
+if TYPE_CHECKING:
+    from data.folder import Clip
 
 FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE = "feedforward", "baseline", "copy-content", "copy-style"
 GROUND_TRUTH, VOCODER, GRIFFIN_LIM = "ground-truth", "vocoder", "griffin-lim"
@@ -33,69 +44,54 @@ KNOWN_SYSTEMS = (FEED_FORWARD, BASELINE, COPY_CONTENT, COPY_STYLE, GROUND_TRUTH,
 FOLDER = "folder"
 RESERVED = (*KNOWN_SYSTEMS, *HIDDEN, "original", "style")
 CONTENT_REFERENCE, TRUTH_REFERENCE = "content", "ground-truth"
-LEAST_SECONDS, MOST_SECONDS = 0.1, 60.0
+MIN_SECONDS = 0.1
 STYLE_EXAMPLES = Path(__file__).parents[1] / "songs" / "styles"
 """A short example of each bundled style, STYLE.ogg."""
-MOST_SCREENS = 500
+MAX_SCREENS = 500
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
 _NUMBERED = re.compile(r".+\.\d{5}")
 
 
 @dataclass(frozen=True)
-class BuildOrder:
-    """All that a user can ask for, and the defaults.
+class BuildOptions:
+    """All options of `stylize listen build`.
 
     Args:
-        songs: recordings.
+        songs: recordings and folders of them.
         systems: names, or `NAME=FOLDER` with sounds or a model.
         output: folder of the trial; made.
         to: styles; each song is taken to each of them.
-        method: multiple-stimuli, mushra or ab.
         questions: those of the method where none are given, but for those about a style where none is named.
-        reference: of MUSHRA: content or ground-truth.
         style_recordings: files or folders with examples of the style; where none are given, songs of the songs' own
             corpus, or else the bundled examples.
-        seconds: length of the excerpts.
-        start: of the excerpts, seconds; None for the middle.
-        title: for the listeners.
-        seed: of orders and labels.
-        loudness: LUFS.
-        fade_seconds: at both ends.
-        sample_rate: of the files, Hz; None for the highest of the songs'.
-        model: folder of the translator; None for the bundled one.
-        vocoder: folder of the vocoder; None for the bundled one.
-        network: of the baseline.
-        content_weight: of the baseline.
-        iterations: of the baseline.
-        device: auto, cpu, cuda, cuda:N or mps.
-        threads: of the CPU; None for all cores.
-        force: a trial without answers in `output` is replaced.
     """
 
     songs: tuple[Path, ...]
     systems: tuple[str, ...]
     output: Path
     to: tuple[str, ...] = ()
-    method: str = MULTIPLE_STIMULI
     questions: tuple[str, ...] = ()
-    reference: str = CONTENT_REFERENCE
     style_recordings: tuple[Path, ...] = ()
-    seconds: float = 8.0
-    start: float | None = None
-    title: str = "Listening test"
-    seed: int = 0
-    loudness: float = TARGET_LOUDNESS
-    fade_seconds: float = 0.02
-    sample_rate: int | None = None
-    model: Path | None = None
-    vocoder: Path | None = None
-    network: str = "autoencoder"
-    content_weight: float = 0.03
-    iterations: int = 200
-    device: str = "auto"
-    threads: int | None = None
-    force: bool = False
+    method: str = option(MULTIPLE_STIMULI, "What listeners do", choices=METHODS)
+    reference: str = option(CONTENT_REFERENCE, "Of mushra", choices=(CONTENT_REFERENCE, TRUTH_REFERENCE))
+    seconds: float = option(8.0, "Length of the excerpts.", check=between(MIN_SECONDS, 60))
+    start: float | None = option(None, "Of the excerpts; default: the middle.", check=WEIGHT)
+    title: str = option("Listening test", "For the listeners.")
+    seed: int = option(0, "Of orders and labels.")
+    loudness: float = option(TARGET_LOUDNESS, "Of every sound, LUFS.", check=between(-60, -10))
+    fade_seconds: float = option(0.02, "At both ends, seconds.", check=between(0, 1), flags=("--fade",))
+    sample_rate: int | None = option(
+        None, "Of the files, Hz; default: the songs'.", check=between(SAMPLE_RATES[0], 96000)
+    )
+    model: Path | None = option(None, "Translator folder; default: the bundled one.")
+    vocoder: Path | None = option(None, "Vocoder folder; default: the bundled one.")
+    network: str | None = option(OptimizeOptions.network, "Of the baseline.")
+    content_weight: float = option(OptimizeOptions.content_weight, "Of the baseline.")
+    iterations: int = option(OptimizeOptions.iterations, "Of the baseline.", check=POSITIVE)
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    threads: int | None = option(None, "CPU threads; default: all cores.", check=POSITIVE)
+    force: bool = option(False, "Replace a trial without answers.", flags=("--force",))
 
 
 @dataclass(frozen=True)
@@ -109,36 +105,24 @@ class SystemPlan:
 
 @dataclass(frozen=True)
 class Item:
-    """An excerpt to be rendered by every system.
+    """An excerpt to be rendered by every system."""
 
-    Args:
-        name: unique.
-        content: the recording.
-        style: empty where there is none.
-        start: of the excerpt, seconds.
-        seconds: length of the excerpt.
-        truth: the same song in the style, from the same corpus.
-        style_recording: another song in the style.
-        style_start: of its excerpt, seconds.
-        external: the file of each system that is a folder.
-    """
-
-    name: str
-    content: AudioInfo
-    style: str
-    start: float
-    seconds: float
-    truth: Path | None = None
-    style_recording: Path | None = None
-    style_start: float = 0.0
-    external: dict[str, Path] = field(default_factory=dict)
+    name: str  # unique
+    content: AudioInfo  # the recording
+    style: str  # empty where there is none
+    start: float  # of the excerpt, seconds
+    seconds: float  # length of the excerpt
+    truth: Path | None = None  # the same song in the style, from the same corpus
+    style_recording: Path | None = None  # another song in the style
+    style_start: float = 0.0  # of its excerpt, seconds
+    external: dict[str, Path] = field(default_factory=dict)  # the file of each system that is a folder
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """An order that was found good."""
+    """Options that were found good."""
 
-    order: BuildOrder
+    options: BuildOptions
     questions: tuple[str, ...]
     systems: tuple[SystemPlan, ...]
     items: tuple[Item, ...]
@@ -146,103 +130,82 @@ class BuildPlan:
     channels: int
 
 
-def plan_build(order: BuildOrder) -> BuildPlan:
-    """Check an order as far as that goes without a network.
-
-    Raises:
-        UserError: anything about it that cannot be done.
-    """
-    questions = check_questions(order.method, order.questions)
-    if not order.to and not order.questions:
-        questions = tuple(name for name in questions if "style" not in question_of(order.method, name, False).needs)
-    systems = _parse_systems(order)
-    _check_values(order, systems, questions)
-    check_output(order)
-    infos = [probe_audio(path) for path in _song_files(order.songs)]
+def plan_build(options: BuildOptions) -> BuildPlan:
+    """Check options as far as that goes without a network."""
+    questions = check_questions(options.method, options.questions)
+    if not options.to and not options.questions:
+        questions = tuple(name for name in questions if "style" not in question_of(options.method, name, False).needs)
+    systems = _parse_systems(options.systems)
+    _check_values(options, systems)
+    _check_styles(options, systems, questions)
+    check_output(options)
     kinds = {system.kind for system in systems}
-    is_shown = any("style" in question_of(order.method, question, bool(order.to)).needs for question in questions)
-    needs_style = is_shown or bool(kinds & {BASELINE, COPY_STYLE})
+    is_shown = any("style" in question_of(options.method, name, bool(options.to)).needs for name in questions)
     items = []
-    for info in infos:
-        for style in order.to or ("",):
-            item = _plan_item(order, info, style, several=len(order.to) > 1)
-            if needs_style:
-                item = _with_style(item, _style_recording(order, info.path, style))
-            if GROUND_TRUTH in kinds or order.reference == TRUTH_REFERENCE:
-                item = Item(**vars(item) | {"truth": _ground_truth(info.path, style)})
-            external = {
-                system.name: _external_file(system, info.path, style)
-                for system in systems
-                if system.kind == FOLDER and system.folder is not None
-            }
-            items.append(Item(**vars(item) | {"external": external}))
-    names = [item.name for item in items]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"two songs have the name {twice[0]!r}; rename one of the files")
-    sample_rate = order.sample_rate or min(48000, max(info.sample_rate for info in infos))
-    if order.method == MUSHRA:
+    for info in [probe_audio(path) for path in _song_files(options.songs)]:
+        for style in options.to or ("",):
+            item = _plan_item(options, info, style)
+            if is_shown or kinds & {BASELINE, COPY_STYLE}:
+                item = _with_style(item, _style_recording(options, info.path, style))
+            if GROUND_TRUTH in kinds or options.reference == TRUTH_REFERENCE:
+                item = dataclasses.replace(item, truth=_ground_truth(info.path, style))
+            external = {each.name: _external_file(each.folder, info.path, style) for each in systems if each.folder
+                        and each.kind == FOLDER}  # fmt: skip
+            items.append(dataclasses.replace(item, external=external))
+    if twice := _first_twice(item.name for item in items):
+        raise UserError(f"two songs have the name {twice!r}; rename one of the files")
+    sample_rate = options.sample_rate or min(48000, max(item.content.sample_rate for item in items))
+    if options.method == MUSHRA:
         check_anchor_rate(sample_rate)
-    channels = min(2, max(info.channels for info in infos))
-    return BuildPlan(order, questions, systems, tuple(items), sample_rate, channels)
+    channels = min(2, max(item.content.channels for item in items))
+    return BuildPlan(options, questions, systems, tuple(items), sample_rate, channels)
 
 
-def _check_values(order: BuildOrder, systems: Sequence[SystemPlan], questions: tuple[str, ...]) -> None:
-    check_device_name(order.device)
-    if not LEAST_SECONDS <= order.seconds <= MOST_SECONDS:
-        raise UserError(f"got --seconds {order.seconds:g}; expected {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
-    if order.start is not None and not 0 <= order.start < math.inf:
-        raise UserError(f"got --start {order.start:g}; expected 0 or more seconds")
-    if not -60 <= order.loudness <= -10:
-        raise UserError(f"got --loudness {order.loudness:g}; expected -60 to -10 LUFS")
-    if not 0 <= order.fade_seconds <= 1:
-        raise UserError(f"got --fade {order.fade_seconds:g}; expected 0 to 1 seconds")
-    if order.sample_rate is not None and not SAMPLE_RATES[0] <= order.sample_rate <= 96000:
-        raise UserError(f"got --sample-rate {order.sample_rate}; expected {SAMPLE_RATES[0]} to 96000 Hz")
-    if order.reference not in (CONTENT_REFERENCE, TRUTH_REFERENCE):
-        raise UserError(f"got --reference {order.reference}; expected {CONTENT_REFERENCE} or {TRUTH_REFERENCE}")
-    if len(set(order.to)) < len(order.to):
-        raise UserError(f"a style stands twice in --to {','.join(order.to)}; give each once")
-    least = 1 if order.method == MUSHRA else 2
+def _first_twice(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _check_values(options: BuildOptions, systems: Sequence[SystemPlan]) -> None:
+    check_options(options)
+    check_device_name(options.device)
+    if _first_twice(options.to):
+        raise UserError(f"a style stands twice in --to {','.join(options.to)}; give each once")
+    least, hidden = (1, len(HIDDEN)) if options.method == MUSHRA else (2, 0)
     if len(systems) < least:
-        raise UserError(f"got {len(systems)} systems; {order.method} compares at least {least}")
-    hidden = 3 if order.method == MUSHRA else 0
-    if order.method != PAIRED and len(systems) + hidden > MOST_STIMULI:
-        raise UserError(
-            f"got {len(systems)} systems; at most {MOST_STIMULI - hidden} fit on a screen of {order.method}"
-        )
-    _check_styles(order, systems, questions)
+        raise UserError(f"got {len(systems)} systems; {options.method} compares at least {least}")
+    most = MOST_STIMULI - hidden
+    if options.method != PAIRED and len(systems) > most:
+        raise UserError(f"got {len(systems)} systems; at most {most} fit on a screen of {options.method}")
 
 
-def _check_styles(order: BuildOrder, systems: Sequence[SystemPlan], questions: tuple[str, ...]) -> None:
-    kinds = {system.kind for system in systems}
-    targeted = sorted(kinds & {FEED_FORWARD, BASELINE, COPY_STYLE, GROUND_TRUTH})
-    if not order.to and (targeted or "style" in questions or order.reference == TRUTH_REFERENCE):
+def _check_styles(options: BuildOptions, systems: Sequence[SystemPlan], questions: tuple[str, ...]) -> None:
+    targeted = sorted({each.kind for each in systems} & {FEED_FORWARD, BASELINE, COPY_STYLE, GROUND_TRUTH})
+    if not options.to and (targeted or "style" in questions or options.reference == TRUTH_REFERENCE):
         what = targeted[0] if targeted else "the question or the reference"
         raise UserError(f"no style is named, and {what} needs one; give --to STYLE")
-    if order.method == MUSHRA and order.reference == CONTENT_REFERENCE and targeted:
+    if options.method == MUSHRA and options.reference == CONTENT_REFERENCE and targeted:
         raise UserError(
             f"{targeted[0]} does not aim at the song itself, so MUSHRA has no reference for it; "
             "use --reference ground-truth, or --method multiple-stimuli"
         )
-    if kinds & {FEED_FORWARD, VOCODER, GRIFFIN_LIM}:
-        for system in systems:
-            if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
-                pair = read_pair(*_model_folders(order, system))
-                if system.kind == FEED_FORWARD:
-                    check_known({style: 1.0 for style in order.to}, pair.styles)
+    for system in systems:
+        if system.kind in (FEED_FORWARD, VOCODER, GRIFFIN_LIM):
+            pair = read_pair(*model_folders(options, system))
+            if system.kind == FEED_FORWARD:
+                check_known(dict.fromkeys(options.to, 1.0), pair.styles)
 
 
-def _model_folders(order: BuildOrder, system: SystemPlan) -> tuple[Path | None, Path | None]:
-    """Folders of the translator and the vocoder of a system."""
+def model_folders(options: BuildOptions, system: SystemPlan) -> tuple[Path | None, Path | None]:
+    """Folders of the translator and the vocoder of a system; None for the bundled ones."""
     if system.kind == VOCODER:
-        return order.model, system.folder or order.vocoder
-    return system.folder or order.model, order.vocoder
+        return options.model, system.folder or options.vocoder
+    return system.folder or options.model, options.vocoder
 
 
-def _parse_systems(order: BuildOrder) -> tuple[SystemPlan, ...]:
+def _parse_systems(texts: Sequence[str]) -> tuple[SystemPlan, ...]:
     """Names of ours, or NAME=FOLDER, which holds sounds or a model."""
     systems = []
-    for text in order.systems:
+    for text in texts:
         name, equals, folder = text.partition("=")
         if equals:
             if not _NAME.fullmatch(name) or name in RESERVED:
@@ -252,9 +215,8 @@ def _parse_systems(order: BuildOrder) -> tuple[SystemPlan, ...]:
             systems.append(SystemPlan(name, name))
         else:
             raise UserError(f"unknown system {name!r}; known: {', '.join(KNOWN_SYSTEMS)}, or NAME=FOLDER")
-    names = [system.name for system in systems]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"the system {twice[0]} is there twice; give each once")
+    if twice := _first_twice(system.name for system in systems):
+        raise UserError(f"the system {twice} is there twice; give each once")
     return tuple(systems)
 
 
@@ -273,32 +235,17 @@ def _kind_of(folder: Path) -> str:
     return FEED_FORWARD if kind == "translator" else VOCODER
 
 
-def check_output(order: BuildOrder) -> None:
-    """Refuse a folder that cannot be made, or that holds what a new trial must not replace.
-
-    Raises:
-        UserError: a file, no parent, not empty without --force; with it, anything but a trial without answers.
-    """
-    from stylize.listening.trial import ANSWERS_NAME, AUDIO_FOLDER, MANIFEST_NAME
-
-    output = order.output
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is a file; give a folder with -o")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"the folder {output.absolute().parent} does not exist; create it first")
-    if output.is_dir() and any(output.iterdir()):
-        if not order.force:
-            raise UserError(f"the folder {output} exists and is not empty; choose another one or use --force")
-        if not (output / MANIFEST_NAME).is_file():
-            raise UserError(f"{output} is no trial, so --force does not replace it; choose another folder")
-        if (output / ANSWERS_NAME).exists():
-            raise UserError(
-                f"{output} holds answers of listeners, so --force does not replace it; choose another folder"
-            )
-        if others := sorted({path.name for path in output.iterdir()} - {MANIFEST_NAME, AUDIO_FOLDER}):
-            raise UserError(
-                f"{output} holds {others[0]} beside the trial, so --force does not replace it; choose another folder"
-            )
+def check_output(options: BuildOptions) -> None:
+    """Refuse a folder that cannot be made, or that holds anything but a trial without answers that --force replaces."""
+    output = options.output
+    check_output_folder(output, options.force, MANIFEST_NAME)
+    if (output / ANSWERS_NAME).exists():
+        raise UserError(f"{output} holds answers of listeners, so --force does not replace it; choose another folder")
+    present = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if others := sorted(present - {MANIFEST_NAME, AUDIO_FOLDER}):
+        raise UserError(
+            f"{output} holds {others[0]} beside the trial, so --force does not replace it; choose another folder"
+        )
 
 
 def _song_files(songs: Sequence[Path]) -> list[Path]:
@@ -307,14 +254,15 @@ def _song_files(songs: Sequence[Path]) -> list[Path]:
     return [path for song in songs for path in (list_audio(song) if song.is_dir() else [song])]
 
 
-def _plan_item(order: BuildOrder, info: AudioInfo, style: str, several: bool) -> Item:
-    seconds = min(order.seconds, info.seconds)
-    if seconds < LEAST_SECONDS:
-        raise UserError(f"{info.path} is {info.seconds:.2f} s long; expected at least {LEAST_SECONDS:g} s")
-    start = (info.seconds - seconds) / 2 if order.start is None else order.start
+def _plan_item(options: BuildOptions, info: AudioInfo, style: str) -> Item:
+    seconds = min(options.seconds, info.seconds)
+    if seconds < MIN_SECONDS:
+        raise UserError(f"{info.path} is {info.seconds:.2f} s long; expected at least {MIN_SECONDS:g} s")
+    start = (info.seconds - seconds) / 2 if options.start is None else options.start
     if start + seconds > info.seconds + 1e-6:
         raise UserError(f"{info.path} is {info.seconds:.2f} s long; no {seconds:g} s are left after --start {start:g}")
-    return Item(f"{info.path.stem} to {style}" if several else info.path.stem, info, style, start, seconds)
+    name = f"{info.path.stem} to {style}" if len(options.to) > 1 else info.path.stem
+    return Item(name, info, style, start, seconds)
 
 
 def _with_style(item: Item, recording: Path) -> Item:
@@ -325,12 +273,17 @@ def _with_style(item: Item, recording: Path) -> Item:
             "give a longer one with --style-recordings, or fewer --seconds"
         )
     start = max(0.0, (info.seconds - item.seconds) / 2)
-    return Item(**vars(item) | {"style_recording": recording, "style_start": start})
+    return dataclasses.replace(item, style_recording=recording, style_start=start)
 
 
 @cache
 def _clips(root: Path) -> tuple[Clip, ...]:
-    return tuple(index_folder(root))
+    try:
+        from data.folder import index_folder  # data sets belong to a checkout
+
+        return tuple(index_folder(root))
+    except (UserError, ImportError):
+        return ()
 
 
 def _corpus_clip(song: Path) -> tuple[Path, Clip] | None:
@@ -340,10 +293,7 @@ def _corpus_clip(song: Path) -> tuple[Path, Clip] | None:
     in_tree = _NUMBERED.fullmatch(song.stem) and song.stem.rpartition(".")[0] == song.parent.name
     if not in_tree and not (root / "manifest.jsonl").is_file():
         return None
-    try:
-        return next(((root, clip) for clip in _clips(root) if clip.path == song), None)
-    except UserError:
-        return None
+    return next(((root, clip) for clip in _clips(root) if clip.path == song), None)
 
 
 def _ground_truth(song: Path, style: str) -> Path:
@@ -358,21 +308,22 @@ def _ground_truth(song: Path, style: str) -> Path:
     )
 
 
-def _style_recording(order: BuildOrder, song: Path, style: str) -> Path:
+def _style_recording(options: BuildOptions, song: Path, style: str) -> Path:
     """An example of a style: given, another song of the same corpus (of the same split, if possible), or bundled."""
-    if order.style_recordings:
-        files = _song_files(order.style_recordings)
-        fitting = [path for path in files if style in (path.parent.name, path.stem.partition(".")[0])] or files
-        chosen = shuffled([str(path) for path in fitting], order.seed, song.stem, style)
-        return Path(chosen[0])
     found = _corpus_clip(song)
-    if found is not None:
+    if options.style_recordings:
+        files = _song_files(options.style_recordings)
+        files = [path for path in files if style in (path.parent.name, path.stem.partition(".")[0])] or files
+        named = {str(path): path for path in files}
+    elif found is not None:
         root, own = found
         others = [clip for clip in _clips(root) if clip.genre == style and clip.song != own.song]
-        same_split = [clip for clip in others if clip.split == own.split] or others
-        if same_split:
-            of_name = {clip.path.name: clip.path for clip in same_split}
-            return of_name[shuffled(of_name, order.seed, song.stem, style)[0]]
+        others = [clip for clip in others if clip.split == own.split] or others
+        named = {clip.path.name: clip.path for clip in others}
+    else:
+        named = {}
+    if named:
+        return named[shuffled(named, options.seed, song.stem, style)[0]]
     bundled = {path.stem: path for path in STYLE_EXAMPLES.glob("*.ogg")}
     if style in bundled:
         return bundled[style]
@@ -382,13 +333,12 @@ def _style_recording(order: BuildOrder, song: Path, style: str) -> Path:
     )
 
 
-def _external_file(system: SystemPlan, song: Path, style: str) -> Path:
+def _external_file(folder: Path, song: Path, style: str) -> Path:
     """The sound of another system for a song: SONG.STYLE.* or SONG.*"""
-    assert system.folder is not None
     wanted = ([f"{song.stem}.{style}", f"{song.stem} to {style}"] if style else []) + [song.stem]
-    files = {path.stem: path for path in reversed(list_audio(system.folder))}
+    files = {path.stem: path for path in reversed(list_audio(folder))}
     for name in wanted:
         if name in files:
             return files[name]
     expected = " or ".join(f"{name}.wav" for name in wanted)
-    raise UserError(f"{system.folder} has no sound for {song.name}; expected {expected}")
+    raise UserError(f"{folder} has no sound for {song.name}; expected {expected}")

@@ -14,9 +14,8 @@ from typing import Any
 from data.atomic import atomic_write
 from data.errors import UserError
 from data.names import readable
-from stylize.listening.ratings import Preference, Rating
+from stylize.listening.ratings import Preference, Rating, Screened
 from stylize.listening.results import Results, read_results
-from stylize.listening.screening import Screened
 from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
 from stylize.listening.trial import Trial
 

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import UserError
 from stylize.listening.methods import HIDDEN, PAIRED
-from stylize.listening.ratings import Preference, Rating, preferences_of, ratings_of
-from stylize.listening.screening import Screened, screen_listeners
+from stylize.listening.ratings import Preference, Rating, Screened, preferences_of, ratings_of, screen_listeners
 from stylize.listening.statistics import (
     LEVEL,
     LISTENER,
@@ -22,35 +20,23 @@ from stylize.listening.statistics import (
     least_adjusted_p,
     summarise,
 )
-from stylize.listening.store import read_answers, trial_of
+from stylize.listening.store import read_answers
 from stylize.listening.trial import Trial
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a listening test has found.
-
-    Args:
-        trial: the test.
-        ratings: that count.
-        preferences: that count.
-        screened: listeners who were left out.
-        summaries: of each system for each question.
-        differences: between every two systems.
-        pairs: of paired comparisons.
-        listeners: who have answered anything, those left out among them.
-        unit: of differences and pairs: listener or rating.
-    """
+    """What a listening test has found."""
 
     trial: Trial
-    ratings: tuple[Rating, ...]
+    ratings: tuple[Rating, ...]  # that count
     preferences: tuple[Preference, ...]
-    screened: tuple[Screened, ...]
-    summaries: tuple[Summary, ...]
-    differences: tuple[Difference, ...]
-    pairs: tuple[PairedResult, ...]
-    listeners: int
-    unit: str
+    screened: tuple[Screened, ...]  # listeners who were left out
+    summaries: tuple[Summary, ...]  # of each system for each question
+    differences: tuple[Difference, ...]  # between every two systems
+    pairs: tuple[PairedResult, ...]  # of paired comparisons
+    listeners: int  # who have answered anything, those left out among them
+    unit: str  # of differences and pairs: listener or rating
 
     @property
     def caution(self) -> str | None:
@@ -76,38 +62,22 @@ class Results:
 
 
 def read_results(trial: Trial, answers: Path | None, webmushra: Sequence[Path] = (), unit: str = LISTENER) -> Results:
-    """Read all answers to a trial and evaluate them.
+    """Read all answers to a trial, of the server's file and CSV files of webMUSHRA, and evaluate them.
 
-    Args:
-        trial: as read from its folder.
-        answers: the server's file; None, or one that is not there while CSV files are given, for none.
-        webmushra: CSV files of webMUSHRA.
-        unit: see :func:`stylize.listening.statistics.compare_systems`.
-
-    Raises:
-        UserError: files that cannot be read; no answers at all; another unit.
+    The server's file may be None, or missing where CSV files are given.
     """
     from stylize.listening.webmushra import read_csv
 
-    if answers is not None and answers.is_file() and trial_of(answers) not in (None, trial.id):
-        raise UserError(f"{answers} belongs to another trial; choose another file with --answers")
-    own = [] if answers is None or (webmushra and not answers.is_file()) else read_answers(answers)
-    ratings, preferences = ratings_of(trial, own), preferences_of(trial, own)
-    for path in webmushra:
-        more_ratings, more_preferences = read_csv(path, trial)
-        ratings += more_ratings
-        preferences += more_preferences
-    return evaluate(trial, ratings, preferences, unit)
+    skipped = answers is None or (webmushra and not answers.is_file())
+    own = [] if skipped or answers is None else read_answers(answers, trial.id)
+    ratings = [*ratings_of(trial, own), *(rating for path in webmushra for rating in read_csv(path, trial))]
+    return evaluate(trial, ratings, preferences_of(trial, own), unit)
 
 
 def evaluate(
     trial: Trial, ratings: Sequence[Rating], preferences: Sequence[Preference], unit: str = LISTENER
 ) -> Results:
-    """Screen, summarise and compare; systems stand in the order of the trial.
-
-    Raises:
-        UserError: no such unit.
-    """
+    """Screen, summarize and compare by `unit`; systems stand in the order of the trial."""
     place = {system.name: index for index, system in enumerate(trial.systems)}
     asked = {name: index for index, name in enumerate(trial.questions)}
     ordered = sorted(ratings, key=lambda rating: (asked.get(rating.question, 0), place.get(rating.system, 0)))

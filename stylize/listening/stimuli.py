@@ -19,7 +19,7 @@ PEAK_CEILING_DB = -1.0
 """No sample goes beyond this, dBFS: loud peaks lower the loudness of all sounds of their song instead."""
 GATING_SECONDS = 0.4
 """Length of the gating blocks of BS.1770-4."""
-MOST_GAIN_DB = 60.0
+MAX_GAIN_DB = 60.0
 """Quieter sounds than this can mend are taken for silence."""
 ANCHORS = {"anchor-3.5kHz": 3500.0, "anchor-7kHz": 7000.0}
 """Pass bands of MUSHRA's low and mid anchor, Hz (BS.1534-3, section 5.1)."""
@@ -45,17 +45,11 @@ def measure_loudness(wav: np.ndarray, sample_rate: int) -> float | None:
     meter = pyloudnorm.Meter(sample_rate, block_size=block)
     with np.errstate(divide="ignore", invalid="ignore"):
         loudness = float(meter.integrated_loudness(np.ascontiguousarray(wav.T, dtype=np.float64)))
-    return loudness if math.isfinite(loudness) and loudness > TARGET_LOUDNESS - MOST_GAIN_DB else None
+    return loudness if math.isfinite(loudness) and loudness > TARGET_LOUDNESS - MAX_GAIN_DB else None
 
 
 def fit_length(wav: np.ndarray, samples: int, slack: int, name: str) -> np.ndarray:
-    """Cut a sound to a length; one that is a little shorter is filled with silence.
-
-    Args:
-        wav: (channels, samples).
-        samples: wanted.
-        slack: how many may be missing.
-        name: of the sound, for the message.
+    """Cut a sound to a length; one that is shorter by at most `slack` samples is filled with silence.
 
     Raises:
         UserError: more are missing.
@@ -79,18 +73,10 @@ def fade_ends(wav: np.ndarray, samples: int) -> np.ndarray:
 
 
 def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
-    """A steep low-pass without delay, for anchors.
+    """A steep low-pass without delay, for anchors; `edge` of the pass band and rate in Hz.
 
     Flat within 0.1 dB to `edge`, 25 dB down 500 Hz above and 50 dB down 1 kHz above, as BS.1534-3 asks of the 3.5 kHz
     anchor.
-
-    Args:
-        wav: (channels, samples).
-        edge: of the pass band, Hz.
-        sample_rate: Hz.
-
-    Raises:
-        UserError: the sample rate is too low for the filter to have an effect.
     """
     from scipy.signal import firwin, kaiserord, oaconvolve
 
@@ -102,11 +88,7 @@ def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
 
 
 def check_anchor_rate(sample_rate: int, edge: float = max(ANCHORS.values())) -> None:
-    """Refuse a sample rate that is too low for an anchor's filter to have an effect.
-
-    Raises:
-        UserError: the low-pass ends above half of it.
-    """
+    """UserError where a sample rate is too low for an anchor's filter to have an effect."""
     if edge + _TRANSITION_HZ >= sample_rate / 2:
         raise UserError(
             f"got {sample_rate} Hz; the {edge / 1000:g} kHz anchor needs at least {2 * edge + 1500:g} Hz, for example "
@@ -116,33 +98,19 @@ def check_anchor_rate(sample_rate: int, edge: float = max(ANCHORS.values())) -> 
 
 @dataclass(frozen=True)
 class Level:
-    """What was done to a sound's level.
+    """What was done to a sound's level."""
 
-    Args:
-        loudness: before, LUFS; None for silence.
-        gain_db: by which it was turned up.
-        peak: largest magnitude after.
-    """
-
-    loudness: float | None
+    loudness: float | None  # before, LUFS; None for silence
     gain_db: float
-    peak: float
+    peak: float  # largest magnitude after
 
 
 def match_loudness(
     wavs: Sequence[np.ndarray], sample_rate: int, target: float = TARGET_LOUDNESS
 ) -> tuple[list[np.ndarray], list[Level], float]:
-    """Bring sounds to one loudness.
+    """Bring sounds to one loudness, LUFS: the sounds, what was done to each, and the loudness that they have.
 
     Where a peak would go beyond `PEAK_CEILING_DB`, all of them become as much quieter. Silence stays as it is.
-
-    Args:
-        wavs: (channels, samples) each.
-        sample_rate: Hz.
-        target: LUFS.
-
-    Returns:
-        the sounds, what was done to each, and the loudness that they have.
     """
     ceiling = 10 ** (PEAK_CEILING_DB / 20)
     measured = [measure_loudness(wav, sample_rate) for wav in wavs]

@@ -26,12 +26,13 @@ from stylize.listening.plan import (
     BuildPlan,
     Item,
     SystemPlan,
+    model_folders,
 )
 from stylize.listening.stimuli import fit_length
 
 if TYPE_CHECKING:
     from data.mel import MelConfig
-    from stylize.optimize.order import OptimizeOrder
+    from stylize.optimize.options import OptimizeOptions
     from stylize.pipeline import Stylizer
 
 GRIFFIN_LIM_ITERATIONS = 60
@@ -114,11 +115,11 @@ class SystemRenderer:
 
     def details(self, system: SystemPlan) -> dict[str, Any]:
         """What made the sounds of a system, for the manifest."""
-        order = self.plan.order
+        order = self.plan.options
         if system.kind in (FEED_FORWARD, VOCODER):
             from stylize.models import read_pair
 
-            pair = read_pair(*self._folders(system))
+            pair = read_pair(*model_folders(self.plan.options, system))
             folders = {"vocoder": pair.vocoder} | (
                 {"translator": pair.translator} if system.kind == FEED_FORWARD else {}
             )
@@ -176,18 +177,12 @@ class SystemRenderer:
             writer.write(wav)
         return path
 
-    def _folders(self, system: SystemPlan) -> tuple[Path | None, Path | None]:
-        order = self.plan.order
-        if system.kind == VOCODER:
-            return order.model, system.folder or order.vocoder
-        return system.folder or order.model, order.vocoder
-
     def _stylizer(self, system: SystemPlan) -> Stylizer:
         from stylize.pipeline import Stylizer
 
-        folders = self._folders(system)
+        folders = model_folders(self.plan.options, system)
         if folders not in self._stylizers:
-            self._stylizers[folders] = Stylizer.from_pretrained(*folders, self.plan.order.device)
+            self._stylizers[folders] = Stylizer.from_pretrained(*folders, self.plan.options.device)
         return self._stylizers[folders]
 
     def _through_stylizer(self, system: SystemPlan, item: Item, strength: float) -> np.ndarray:
@@ -208,11 +203,11 @@ class SystemRenderer:
         config = self._stylizer(system).mel_config
         return _through_griffin_lim(self.content(item), self.plan.sample_rate, config)
 
-    def _optimization(self, item: Item) -> OptimizeOrder:
-        from stylize.optimize.order import OptimizeOrder
+    def _optimization(self, item: Item) -> OptimizeOptions:
+        from stylize.optimize.options import OptimizeOptions
 
-        order = self.plan.order
-        return OptimizeOrder(
+        order = self.plan.options
+        return OptimizeOptions(
             self._write(self.content(item), "content.wav"),
             self._write(self.style(item), "style.wav"),
             self.work / "optimized.wav",

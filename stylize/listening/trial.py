@@ -16,135 +16,84 @@ from typing import Any
 from data.errors import UserError
 from data.names import readable
 from data.plain import build, one_line, read_json, show
-from stylize.listening.methods import HIDDEN, METHODS, PAIRED, QUESTIONS, Question, question_of, shuffled
+from stylize.listening.methods import METHODS, PAIRED, QUESTIONS, Question, question_of, shuffled
 
 FORMAT, VERSION = "stylize listening trial", 1
-MOST_BYTES = 8 << 20
+MAX_BYTES = 8 << 20
 """Of a manifest, which takes 300 for each sound."""
 
 MANIFEST_NAME, AUDIO_FOLDER, ANSWERS_NAME = "manifest.json", "audio", "answers.sqlite3"
 ORIGINAL, STYLE, REFERENCE_EXAMPLE = "original", "style", "reference"
 """Roles of sounds that are played beside the rated ones, and named for what they are."""
+MAX_LISTENERS = 10000
+"""More are not taken unless asked for."""
 
 
 @dataclass(frozen=True)
 class System:
-    """What made sounds.
+    """What made sounds."""
 
-    Args:
-        name: in tables.
-        kind: feedforward, baseline, copy-content, ..., `folder` for other people's sounds, `hidden` for references
-            and anchors.
-        details: folders and SHA-256 of models, settings.
-    """
-
-    name: str
-    kind: str
-    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    name: str  # in tables
+    kind: str  # of a system, `folder` for other people's sounds, `hidden` for references and anchors
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)  # folders and SHA-256 of models, settings
 
 
 @dataclass(frozen=True)
 class Song:
-    """An excerpt of a song, and the style that it is to take.
+    """An excerpt of a song, and the style that it is to take."""
 
-    Args:
-        name: unique in the trial.
-        content: the recording.
-        style: name of the style; empty where none is meant (MUSHRA).
-        style_recording: the example of the style, if there is one.
-        start: of the excerpt in the recording, seconds.
-        seconds: length of the excerpt.
-        loudness: of all its sounds, LUFS (BS.1770).
-    """
-
-    name: str
-    content: str
-    style: str
-    style_recording: str | None
-    start: float
-    seconds: float
-    loudness: float
+    name: str  # unique in the trial
+    content: str  # the recording
+    style: str  # empty where none is meant (MUSHRA)
+    style_recording: str | None  # the example of the style
+    start: float  # of the excerpt in the recording, seconds
+    seconds: float  # length of the excerpt
+    loudness: float  # of all its sounds, LUFS (BS.1770)
 
 
 @dataclass(frozen=True)
 class Stimulus:
-    """A sound file.
+    """A sound file."""
 
-    Args:
-        id: random; the file is `audio/ID.wav`.
-        song: name of the song.
-        system: name of the system; one of `original`, `style`, `reference` for a sound that is not rated.
-        rated: whether it is.
-        gain_db: what it was turned up by to match the loudness.
-        loudness: before that, LUFS; None for silence.
-        peak: after that.
-    """
-
-    id: str
-    song: str
-    system: str
+    id: str  # random; the file is `audio/ID.wav`
+    song: str  # name of the song
+    system: str  # name of the system; `original`, `style` or `reference` for a sound that is not rated
     rated: bool
-    gain_db: float
-    loudness: float | None
-    peak: float
+    gain_db: float  # that matched the loudness
+    loudness: float | None  # before that, LUFS; None for silence
+    peak: float  # after that
 
 
 @dataclass(frozen=True)
 class Screen:
-    """One question about the sounds of one song.
+    """One question about the sounds of one song."""
 
-    Args:
-        id: random.
-        song: name of the song.
-        question: name of the question.
-        stimuli: ids of the sounds to rate.
-        examples: role and id of sounds to hear beside them.
-    """
-
-    id: str
-    song: str
-    question: str
-    stimuli: tuple[str, ...]
-    examples: tuple[tuple[str, str], ...]
+    id: str  # random
+    song: str  # name of the song
+    question: str  # name of the question
+    stimuli: tuple[str, ...]  # ids of the sounds to rate
+    examples: tuple[tuple[str, str], ...]  # role and id of sounds to hear beside them
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A listening test.
+    """A listening test."""
 
-    Args:
-        id: random.
-        title: for the listeners.
-        method: one of :data:`stylize.listening.methods.METHODS`.
-        seed: of the orders and labels.
-        created: date and time.
-        sample_rate: of the files, Hz.
-        channels: of the files.
-        fade_seconds: at both ends of each.
-        questions: their names.
-        systems: those that are compared, and hidden references and anchors.
-        songs: the excerpts.
-        stimuli: the files.
-        screens: the questions.
-        training: id of the screen that is shown first, for practice.
-        level: id of the sound that the level is set with.
-    """
-
-    id: str
-    title: str
-    method: str
-    seed: int
-    created: str
-    sample_rate: int
-    channels: int
-    fade_seconds: float
-    questions: tuple[str, ...]
-    systems: tuple[System, ...]
+    id: str  # random
+    title: str  # for the listeners
+    method: str  # one of `stylize.listening.methods.METHODS`
+    seed: int  # of the orders and labels
+    created: str  # date and time
+    sample_rate: int  # of the files, Hz
+    channels: int  # of the files
+    fade_seconds: float  # at both ends of each
+    questions: tuple[str, ...]  # their names
+    systems: tuple[System, ...]  # those that are compared, and hidden references and anchors
     songs: tuple[Song, ...]
     stimuli: tuple[Stimulus, ...]
     screens: tuple[Screen, ...]
-    training: str
-    level: str
+    training: str  # id of the screen that is shown first, for practice
+    level: str  # id of the sound that the level is set with
 
     @cached_property
     def screen(self) -> dict[str, Screen]:
@@ -200,28 +149,21 @@ class Trial:
         systems = sorted(self.stimulus[identity].system for identity in screen.stimuli)
         return f"{screen.song}/{screen.question}/{'+'.join(systems) if self.method == PAIRED else ''}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """The manifest."""
-        return {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
-
     def write(self, folder: Path) -> None:
         """Write the manifest into a folder."""
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        values = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
+        text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
         (folder / MANIFEST_NAME).write_text(readable(text), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path | str) -> Trial:
-        """Read a trial's manifest and see that all its files are there.
-
-        Raises:
-            UserError: no trial, a damaged one, one of another version, missing files.
-        """
+        """Read a trial's manifest and see that all its files are there."""
         folder = Path(folder)
         path = folder / MANIFEST_NAME
         if not path.is_file():
             raise UserError(f"{folder} is no trial: {path} is not there; make one with `stylize listen build`")
         try:
-            values = read_json(path, MOST_BYTES)
+            values = read_json(path, MAX_BYTES)
             if values.pop("format") != FORMAT:
                 raise ValueError("another format")
             version = values.pop("version")
@@ -248,11 +190,7 @@ def audio_file(folder: Path, identity: str) -> Path:
 
 
 def _check(trial: Trial) -> None:
-    """Everything that is named must be there.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """ValueError where something is named that is not there."""
     if trial.method not in METHODS or not set(trial.questions) <= set(QUESTIONS) or not trial.screens:
         raise ValueError("unknown method or questions, or no screens")
     if not all(len(stimulus.id) == 32 and set(stimulus.id) <= set("0123456789abcdef") for stimulus in trial.stimuli):
@@ -268,8 +206,3 @@ def _check(trial: Trial) -> None:
             raise ValueError(f"the screen {screen.id} has a sound of an unknown system")
     if trial.training not in trial.screen or trial.level not in trial.stimulus:
         raise ValueError("training or level is unknown")
-
-
-def is_hidden(system: str) -> bool:
-    """Whether a system is a hidden reference or an anchor."""
-    return system in HIDDEN

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import csv
-import io
-import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.atomic import atomic_folder
 from data.errors import UserError
+from data.plain import one_line, read_text
+from stylize.folders import check_output_folder
 from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
-from stylize.listening.ratings import Preference, Rating
+from stylize.listening.ratings import Rating
 from stylize.listening.trial import REFERENCE_EXAMPLE, Screen, Trial, audio_file
 
 SERVICE = "service/write.php"
-RATING_COLUMNS = {
-    "mushra.csv": ("trial_id", "rating_stimulus", "rating_score"),
-    "lms.csv": ("trial_id", "stimuli", "stimuli_rating"),
-}
-"""Where page, stimulus and value stand in the files that webMUSHRA writes."""
+RATING_COLUMNS = ("trial_id", "rating_stimulus", "rating_score"), ("trial_id", "stimuli", "stimuli_rating")
+"""Where page, stimulus and value stand in webMUSHRA's mushra.csv and lms.csv."""
 OWN_REFERENCE = "reference"
 """The name that webMUSHRA gives to the hidden reference, which it adds by itself."""
-MOST_CSV_BYTES = 100 * 2**20
+MAX_CSV_BYTES = 100 * 2**20
 
 
 def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
@@ -33,17 +29,6 @@ def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
     MUSHRA trials become pages of type `mushra`. Multiple stimuli without a reference become pages of type
     `likert_multi_stimulus` with the five parts of the scale, whose middles are the values: webMUSHRA's sliders need a
     reference. Names of stimuli are the blind ids.
-
-    Args:
-        trial: as read from its folder.
-        folder: of the trial.
-        output: a new folder.
-
-    Returns:
-        the configuration.
-
-    Raises:
-        UserError: a paired comparison; a folder that is there; a disk that is full.
     """
     import yaml
 
@@ -51,17 +36,16 @@ def export_trial(trial: Trial, folder: Path, output: Path) -> Path:
         raise UserError("webMUSHRA's pairs are a named reference and another sound, which A/B trials do not have")
     if output.exists():
         raise UserError(f"{output} exists; choose another folder")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"the folder {output.absolute().parent} does not exist; create it first")
+    check_output_folder(output)
     sounds = Path("configs", "resources", "audio", trial.id)
-    path = output / "configs" / f"{trial.id}.yaml"
+    path = Path("configs", f"{trial.id}.yaml")
     text = yaml.safe_dump(_configuration(trial, sounds), sort_keys=False, allow_unicode=True)
     with atomic_folder(output) as unfinished:
         (unfinished / sounds).mkdir(parents=True)
         for stimulus in trial.stimuli:
             shutil.copyfile(audio_file(folder, stimulus.id), unfinished / sounds / f"{stimulus.id}.wav")
-        (unfinished / "configs" / path.name).write_text(text, encoding="utf-8")
-    return path
+        (unfinished / path).write_text(text, encoding="utf-8")
+    return output / path
 
 
 def _configuration(trial: Trial, sounds: Path) -> dict[str, Any]:
@@ -128,21 +112,14 @@ def _page(trial: Trial, screen: Screen, sounds: Path) -> dict[str, Any]:
     return {"type": "likert_multi_stimulus", **page, "mustRate": True, "stimuli": stimuli, "response": response}
 
 
-def read_csv(path: Path, trial: Trial) -> tuple[list[Rating], list[Preference]]:
+def read_csv(path: Path, trial: Trial) -> list[Rating]:
     """Read `mushra.csv` or `lms.csv` as webMUSHRA wrote it for a trial of ours.
 
     A listener is what the columns between `session_test_id` and `trial_id` say, or the `session_uuid` that newer
     versions write. Where one has rated the same sound twice, the later row counts.
-
-    Returns:
-        ratings, and preferences (of which webMUSHRA's files have none).
-
-    Raises:
-        UserError: no such file, none of webMUSHRA's, one of another test, values that are no ratings.
     """
-    rows = _read_rows(path)
-    header = rows[0]
-    columns = next((names for names in RATING_COLUMNS.values() if set(names) <= set(header)), None)
+    header, *rows = _read_rows(path)
+    columns = next((names for names in RATING_COLUMNS if set(names) <= set(header)), None)
     if columns is None or header[0] != "session_test_id":
         raise UserError(f"{path} is no mushra.csv or lms.csv of webMUSHRA: it begins with {','.join(header)[:80]}")
     page_column, stimulus_column, value_column = (header.index(name) for name in columns)
@@ -150,31 +127,28 @@ def read_csv(path: Path, trial: Trial) -> tuple[list[Rating], list[Preference]]:
     if not identity:
         raise UserError(f"{path} has no column that tells listeners apart; add a questionnaire to the finish page")
     ratings: dict[tuple[str, str, str], Rating] = {}
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows, start=2):
+        where = f"line {number} of {path}"
         if len(row) != len(header):
-            raise UserError(f"line {number} of {path} has {len(row)} columns, expected {len(header)}")
+            raise UserError(f"{where} has {len(row)} columns, expected {len(header)}")
         if row[0] != trial.id:
-            raise UserError(f"line {number} of {path} belongs to the test {row[0]!r}, expected {trial.id}")
+            raise UserError(f"{where} belongs to the test {row[0]!r}, expected {trial.id}")
         screen = trial.screen.get(row[page_column])
         if screen is None:
-            raise UserError(f"line {number} of {path} has the page {row[page_column]!r}, which the trial does not have")
+            raise UserError(f"{where} has the page {row[page_column]!r}, which the trial does not have")
         listener = "webMUSHRA " + "/".join(row[column] for column in identity)
-        system = _system(trial, screen, row[stimulus_column].strip())
-        value = _value(row[value_column])
+        system, value = _system(trial, screen, row[stimulus_column].strip()), _value(row[value_column])
         if system is None or value is None:
-            raise UserError(f"line {number} of {path} has no sound of its page, or no value from 0 to 100")
+            raise UserError(f"{where} has no sound of its page, or no value from {LOWEST} to {HIGHEST}")
         ratings[listener, screen.id, system] = Rating(listener, screen.song, screen.question, system, value)
-    return list(ratings.values()), []
+    return list(ratings.values())
 
 
-def _read_rows(path: Path) -> Sequence[list[str]]:
+def _read_rows(path: Path) -> list[list[str]]:
     try:
-        if path.stat().st_size > MOST_CSV_BYTES:
-            raise UserError(f"{path} has more than {MOST_CSV_BYTES >> 20} MiB, which no listening test fills")
-        text = path.read_text(encoding="utf-8-sig")
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as CSV: {error}") from None
+        rows = [row for row in csv.reader(read_text(path, MAX_CSV_BYTES).splitlines(keepends=True)) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as CSV: {one_line(error)}") from None
     if not rows:
         raise UserError(f"{path} is empty, expected the CSV of a listening test")
     return rows
@@ -191,4 +165,4 @@ def _value(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and LOWEST <= value <= HIGHEST else None
+    return value if LOWEST <= value <= HIGHEST else None  # NaN is in no range

@@ -1,4 +1,4 @@
-"""Style transfer by optimization: a map is changed step by step until a network sees its content and the other's style.
+"""Style transfer by optimization: a spectrogram is changed until a network sees its content and the other's style.
 
-The baseline beside the feed-forward translator. Arguments can be checked with `settings` alone, without PyTorch.
+The baseline beside the feed-forward translator. Options can be checked without PyTorch.
 """

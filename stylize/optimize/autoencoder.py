@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from data.errors import UserError
 from data.layers import NEGATIVE_SLOPE, reflect_pad, scale_mel, unscale_mel
-from data.mel import MEL_PRESETS, MelConfig
+from data.mel import MelConfig
 from data.plain import check_range
-from stylize.optimize.feature_network import FeatureNetwork
+from stylize.optimize.networks import MelFeatures
 from training.config import build, to_plain
 from training.pretrained import load_module, read_mel_config, save_pretrained
 from travelgan.layers import ColumnConv
@@ -72,7 +71,7 @@ class AutoencoderConfig:
 class Autoencoder(nn.Module):
     """Log-mel to few channels at a lower rate, and back.
 
-    There is no normalisation over time, so a column's features depend on its neighbourhood alone and any length will
+    There is no normalization over time, so a column's features depend on its neighborhood alone and any length will
     do. The ReLUs are leaky, so that no channel can die.
 
     Args:
@@ -105,10 +104,10 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        bands, least = self.mel_config.n_mels, self.config.frames_per_code
-        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least:
+        bands, shortest = self.mel_config.n_mels, self.config.frames_per_code
+        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < shortest:
             raise ValueError(
-                f"got a mel of shape {tuple(mel.shape)}, expected (batch, {bands}, at least {least} frames)"
+                f"got a mel of shape {tuple(mel.shape)}, expected (batch, {bands}, at least {shortest} frames)"
             )
         x = scale_mel(mel)
         for layer in self.encoder:
@@ -128,9 +127,9 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def adapt(self, mel: Tensor) -> None:
-        """Scale and shift the untrained layers so that what follows each has mean 0 and deviation 1 on some data.
+        """Scale and shift the untrained layers so that what follows each has mean 0 and variance 1 on some data.
 
-        The data-dependent initialisation of arXiv 1602.07868, section 3. Without it all channels follow the loudness at
+        The data-dependent initialization of arXiv 1602.07868, section 3. Without it all channels follow the loudness at
         first, since the bands of a column rise and fall together. The last layer starts near the mean of each band.
 
         Shape:
@@ -138,10 +137,10 @@ class Autoencoder(nn.Module):
         """
         x = scale_mel(mel)
         for layer in self.encoder:
-            x = leaky_relu(_standardise(layer, x), NEGATIVE_SLOPE)
+            x = leaky_relu(_standardize(layer, x), NEGATIVE_SLOPE)
         *inner, last = zip(self.decoder, reversed(self.config.strides), strict=True)
         for layer, stride in inner:
-            x = leaky_relu(_standardise(layer, x.repeat_interleave(stride, dim=2)), NEGATIVE_SLOPE)
+            x = leaky_relu(_standardize(layer, x.repeat_interleave(stride, dim=2)), NEGATIVE_SLOPE)
         last[0].get_parameter("convolution.weight").mul_(LAST_LAYER_SCALE)
         last[0].get_parameter("convolution.bias").copy_(scale_mel(mel).mean(dim=(0, 2)))
 
@@ -169,55 +168,19 @@ class Autoencoder(nn.Module):
         return cls(build(AutoencoderConfig, config["model"], "model"), read_mel_config(config))
 
 
-def _standardise(layer: nn.Module, x: Tensor) -> Tensor:
-    """Scale and shift a convolution so that each channel has mean 0 and deviation 1 on `x`; returns its new output."""
+def _standardize(layer: nn.Module, x: Tensor) -> Tensor:
+    """Scale and shift a convolution so that each channel has mean 0 and variance 1 on `x`; returns its new output."""
     made = layer(x)
-    mean, deviation = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
-    layer.get_parameter("convolution.weight").div_(deviation[:, None, None])
+    mean, std = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
+    layer.get_parameter("convolution.weight").div_(std[:, None, None])
     bias = layer.get_parameter("convolution.bias")
-    bias.copy_((bias - mean) / deviation)
-    return (made - mean[:, None]) / deviation[:, None]
+    bias.copy_((bias - mean) / std)
+    return (made - mean[:, None]) / std[:, None]
 
 
-class AutoencoderFeatures(FeatureNetwork):
-    """The encoder of a trained autoencoder: conv_1, relu_1, conv_2, relu_2, ...
-
-    Args:
-        autoencoder: its encoder's layers are copied.
-
-    Shape:
-        x (B, n_mels, T), log10 mel above the front-end's floor, so 0 is silence -> features by layer.
-    """
-
-    reads_plain_mel = True
-
-    def __init__(self, autoencoder: Autoencoder) -> None:
-        chain: dict[str, nn.Module] = {}
-        for number, layer in enumerate(autoencoder.encoder, start=1):
-            chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(NEGATIVE_SLOPE)
-        blocks = len(autoencoder.encoder)
-        super().__init__(
-            chain,
-            dimensions=1,
-            in_channels=autoencoder.mel_config.n_mels,
-            content_layers={f"relu_{min(2, blocks)}": 1.0},
-            style_layers={f"relu_{block}": 1.0 for block in range(1, blocks + 1)},
-        )
-        self.mel_config = autoencoder.mel_config
-
-    def prepare(self, x: Tensor) -> Tensor:
-        """Put the floor back and scale as the autoencoder does."""
-        return scale_mel(x + self.mel_config.log_floor)
-
-
-def load_autoencoder_features(folder: str | Path | None = None) -> AutoencoderFeatures:
-    """The features of an autoencoder's folder, by default the bundled one.
-
-    Raises:
-        UserError: the folder is missing, corrupted, holds another kind of model, or one of another front-end.
-    """
-    folder = BUNDLED_AUTOENCODER if folder is None else folder
-    autoencoder = Autoencoder.from_pretrained(folder)
-    if difference := MEL_PRESETS["music"].describe_difference(autoencoder.mel_config):
-        raise UserError(f"the autoencoder {folder} has another mel front-end (wanted / its): {difference}")
-    return AutoencoderFeatures(autoencoder)
+def autoencoder_features(autoencoder: Autoencoder) -> MelFeatures:
+    """A copy of the encoder of a trained autoencoder: conv_1, relu_1, conv_2, relu_2, ..."""
+    chain: dict[str, nn.Module] = {}
+    for number, layer in enumerate(autoencoder.encoder, start=1):
+        chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(NEGATIVE_SLOPE)
+    return MelFeatures(chain, len(autoencoder.encoder), autoencoder.mel_config)

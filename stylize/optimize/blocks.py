@@ -1,14 +1,15 @@
-"""Long recordings in overlapping blocks: maps in, optimised maps joined, waveform out, in constant memory.
+"""Long recordings in overlapping blocks: spectrograms in, optimized ones joined, waveform out, in constant memory.
 
-Blocks are equally long and share at least the overlap with their neighbours::
+Blocks are equally long and share at least the overlap with their neighbors::
 
     columns   |-----------------------------------------------|
-    block 1   [=============~~~~~)                              ~ shared, cross-faded in the map
+    block 1   [=============~~~~~)                              ~ shared, cross-faded
     block 2                [~~~~~=========~~~~~)
     block 3                              [~~~~~===============)
 
-The joined map is decoded in windows of its own. A window begins within what the last one gave: the inverse goes on from
-those samples, which makes the phases agree; see :meth:`stylize.optimize.representations.Representation.decode`.
+The joined spectrogram is decoded in windows of its own. A window begins within what the last one gave: the inverse
+goes on from those samples, which makes the phases agree; see
+:meth:`stylize.optimize.representations.Representation.decode`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ DECODE_CONTEXT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class BlockLayout:
-    """How a map is cut along its columns.
+class BlockGrid:
+    """How a spectrogram is cut along its columns.
 
     Args:
-        total: columns of the map.
+        total: columns of the spectrogram.
         length: columns of every block.
         count: how many blocks there are.
     """
@@ -44,13 +45,13 @@ class BlockLayout:
     count: int
 
     @classmethod
-    def for_total(cls, total: int, block: int, overlap: int) -> BlockLayout:
+    def for_total(cls, total: int, block: int, overlap: int) -> BlockGrid:
         """The fewest blocks, all equally long.
 
         Args:
-            total: columns of the map.
+            total: columns of the spectrogram.
             block: columns that a block has at most.
-            overlap: columns that neighbours share at least; a quarter of a block at most, so that no three blocks
+            overlap: columns that neighbors share at least; a quarter of a block at most, so that no three blocks
                 share a column.
 
         Raises:
@@ -76,30 +77,30 @@ class BlockLayout:
         return 0 if block == 0 else self.stop(block - 1) - self.start(block)
 
 
-def iterate_maps(
-    read: ReadSamples, channels: int, samples: int, representation: Representation, layout: BlockLayout
+def iterate_blocks(
+    read: ReadSamples, channels: int, samples: int, representation: Representation, grid: BlockGrid
 ) -> Iterator[list[Tensor]]:
-    """The maps of a recording's blocks, one for each channel, equal to those parts of the whole recording's map.
+    """The spectrograms of a recording's blocks, one for each channel, equal to those parts of the whole.
 
     Args:
         read: gives the recording's samples in order; what it lacks at the end is silence.
         channels: that `read` gives.
         samples: length of the recording.
-        representation: makes the maps.
-        layout: of its columns.
+        representation: makes the spectrograms.
+        grid: of its columns.
     """
     hop = representation.hop_length
     context = -(-representation.context_samples // hop)
     held = np.zeros((channels, 0), np.float32)
     origin = 0
-    for block in range(layout.count):
-        first = max(0, layout.start(block) - context)
-        stop = samples if block == layout.count - 1 else min(samples, (layout.stop(block) + context) * hop)
+    for block in range(grid.count):
+        first = max(0, grid.start(block) - context)
+        stop = samples if block == grid.count - 1 else min(samples, (grid.stop(block) + context) * hop)
         held, origin = held[:, first * hop - origin :], first * hop
         held = _fill(held, read, stop - origin)
-        left = layout.start(block) - first
-        maps = [representation.encode(torch.from_numpy(np.ascontiguousarray(wav))) for wav in held]
-        yield [map_[..., left : left + layout.length] for map_ in maps]
+        left = grid.start(block) - first
+        encoded = [representation.encode(torch.from_numpy(np.ascontiguousarray(wav))) for wav in held]
+        yield [x[..., left : left + grid.length] for x in encoded]
 
 
 def _fill(held: np.ndarray, read: ReadSamples, wanted: int) -> np.ndarray:
@@ -113,43 +114,43 @@ def _fill(held: np.ndarray, read: ReadSamples, wanted: int) -> np.ndarray:
     return np.concatenate(pieces, axis=1)
 
 
-class MapJoiner:
-    """Cross-fades the maps of blocks where they overlap.
+class BlockJoiner:
+    """Cross-fades blocks where they overlap.
 
     Args:
-        layout: of the blocks.
+        grid: of the blocks.
     """
 
-    def __init__(self, layout: BlockLayout) -> None:
-        self._layout = layout
+    def __init__(self, grid: BlockGrid) -> None:
+        self._grid = grid
         self._block = 0
         self.tail: Tensor | None = None
-        """What the last block shares with the next one, as it was optimised there."""
+        """What the last block shares with the next one, as it was optimized there."""
 
-    def push(self, map_: Tensor) -> Tensor:
-        """Take the map of the next block and give the columns that are final.
+    def push(self, x: Tensor) -> Tensor:
+        """Take the next block and give the columns that are final.
 
         Shape:
-            (planes, rows, length of a block) -> (planes, rows, columns); in all as many as the layout has.
+            (planes, rows, length of a block) -> (planes, rows, columns); in all as many as the grid has.
         """
-        layout, block = self._layout, self._block
-        if map_.shape[-1] != layout.length or block >= layout.count:
-            raise ValueError(f"got {map_.shape[-1]} columns for block {block} of {layout}")
-        shared = layout.shared_before(block)
+        grid, block = self._grid, self._block
+        if x.shape[-1] != grid.length or block >= grid.count:
+            raise ValueError(f"got {x.shape[-1]} columns for block {block} of {grid}")
+        shared = grid.shared_before(block)
         if self.tail is not None:
-            weight = ((torch.arange(shared, device=map_.device) + 0.5) / shared).to(map_)
-            map_ = torch.cat([torch.lerp(self.tail, map_[..., :shared], weight), map_[..., shared:]], dim=-1)
+            weight = ((torch.arange(shared, device=x.device) + 0.5) / shared).to(x)
+            x = torch.cat([torch.lerp(self.tail, x[..., :shared], weight), x[..., shared:]], dim=-1)
         self._block += 1
-        if self._block == layout.count:
+        if self._block == grid.count:
             self.tail = None
-            return map_
-        kept = layout.length - layout.shared_before(self._block)
-        self.tail = map_[..., kept:]
-        return map_[..., :kept]
+            return x
+        kept = grid.length - grid.shared_before(self._block)
+        self.tail = x[..., kept:]
+        return x[..., :kept]
 
 
 class BlockDecoder:
-    """Turns the columns of a map into the samples of a recording as they come.
+    """Turns the columns of a spectrogram into the samples of a recording as they come.
 
     Columns are decoded in windows. Beside what it gives, a window has a stretch that it keeps back, for the next window
     to begin with, and a stretch that is only there so that the one before it is right::
@@ -165,22 +166,22 @@ class BlockDecoder:
     def __init__(self, representation: Representation, samples: int) -> None:
         self._representation, self._samples = representation, samples
         self._context = round(DECODE_CONTEXT_SECONDS * representation.sample_rate / representation.hop_length)
-        self._map: Tensor | None = None
-        self._first = 0  # column of the recording with which the held map begins; all before it was given
+        self._held: Tensor | None = None
+        self._first = 0  # column of the recording with which what is held begins; all before it was given
         self._kept: Tensor | None = None  # samples from there on that the last window kept back
 
     def push(self, columns: Tensor, last: bool) -> np.ndarray:
         """Take columns and give the samples that are final; none while too few columns are there.
 
         Args:
-            columns: the next ones of the map, values of at least 0.
-            last: whether the map ends with them.
+            columns: the next ones, values of at least 0.
+            last: whether the spectrogram ends with them.
 
         Shape:
             (1, rows, columns) -> (samples,).
         """
-        held = columns if self._map is None else torch.cat([self._map, columns], dim=-1)
-        self._map, hop = held, self._representation.hop_length
+        held = columns if self._held is None else torch.cat([self._held, columns], dim=-1)
+        self._held, hop = held, self._representation.hop_length
         if last:
             return self._decode(held, self._samples - self._first * hop).numpy()
         given = held.shape[-1] - 2 * self._context
@@ -188,7 +189,7 @@ class BlockDecoder:
             return np.zeros(0, np.float32)
         wav = self._decode(held, held.shape[-1] * hop)
         self._kept = wav[given * hop : (given + self._context) * hop].clone()
-        self._map = held[..., given:].clone()
+        self._held = held[..., given:].clone()
         self._first += given
         return wav[: given * hop].numpy()
 

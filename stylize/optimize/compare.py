@@ -29,12 +29,12 @@ from stylize.optimize.comparison import (
     MelPanel,
     save_figure,
 )
-from stylize.optimize.order import OptimizeOrder
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import plan_optimization
+from stylize.optimize.reporting import Reporter
 
 if TYPE_CHECKING:
     from stylize.likeness import Likeness, Sound
-    from stylize.optimize.run import Reporter
     from stylize.pipeline import Stylizer
 
 __all__ = ["CompareOrder", "ComparisonPlan", "ComparisonTable", "Excerpt", "compare", "plan_comparison"]
@@ -82,11 +82,11 @@ class CompareOrder:
     styles: tuple[Path, ...]
     output: Path
     seconds: float = 10.0
-    iterations: int = OptimizeOrder.iterations
-    representation: str = OptimizeOrder.representation
-    network: str | None = OptimizeOrder.network
-    content_weight: float = OptimizeOrder.content_weight
-    style_weight: float = OptimizeOrder.style_weight
+    iterations: int = OptimizeOptions.iterations
+    representation: str = OptimizeOptions.representation
+    network: str | None = OptimizeOptions.network
+    content_weight: float = OptimizeOptions.content_weight
+    style_weight: float = OptimizeOptions.style_weight
     model: Path | None = None
     vocoder: Path | None = None
     classifier: Path | None = None
@@ -95,9 +95,9 @@ class CompareOrder:
     threads: int | None = None
     force: bool = False
 
-    def baseline(self, content: Path, style: Path, output: Path) -> OptimizeOrder:
-        """The order for the optimization with one style."""
-        return OptimizeOrder(
+    def baseline(self, content: Path, style: Path, output: Path) -> OptimizeOptions:
+        """The options of the optimization with one style."""
+        return OptimizeOptions(
             content,
             style,
             output,
@@ -251,7 +251,6 @@ def compare(order: CompareOrder, reporter: Reporter | None = None) -> Comparison
     import torch
 
     from stylize.likeness import Likeness
-    from stylize.optimize.run import Reporter
     from stylize.pipeline import Stylizer
 
     if order.threads is not None:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from stylize.optimize.choices import REPRESENTATIONS
 from stylize.optimize.compare import CompareOrder, compare
-from stylize.optimize.progress import choose_reporter
+from stylize.optimize.options import REPRESENTATIONS
+from stylize.optimize.reporting import choose_reporter
 
 DEFAULT = CompareOrder(content=Path(), styles=(), output=Path())
 

@@ -1,4 +1,4 @@
-"""The optimization itself: from a start to the best map within the bounds, with a history, ended in good order."""
+"""The optimization itself: from an init to the best result within the bounds, with a history, ended in good order."""
 
 from __future__ import annotations
 
@@ -12,38 +12,26 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from stylize.optimize.descent import Bounds, Point, adam, lbfgs, project
 from stylize.optimize.objective import LossReport
-from stylize.optimize.settings import OptimizerConfig
+from stylize.optimize.optimizers import Bounds, Point, adam, lbfgs, project
+from stylize.optimize.options import OptimizeOptions
+from stylize.optimize.reporting import Step
 
 FINISHED, CONVERGED, INTERRUPTED, NOT_FINITE = "finished", "converged", "interrupted", "not finite"
 
 STEP_PART = 0.25
-"""Adam's step for a learning rate of 1, and the first step that L-BFGS tries, as a part of the map's spread."""
+"""Adam's step for a learning rate of 1, and the first that L-BFGS tries, as a part of the standard deviation."""
+
+MEMORY = 5
+"""Pairs of changes from which L-BFGS estimates curvature."""
+
+PATIENCE = 10
+"""Iterations that the tolerance looks back."""
 
 ROUNDING = 1e-8
-"""A loss that has fallen to this part of the start's is rounding: in single precision nothing can be gained from it."""
+"""A loss that has fallen to this part of the init's is rounding: single precision gains nothing from it."""
 
 Objective = Callable[[Tensor], LossReport]
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where the optimization stands.
-
-    Args:
-        iteration: 0 is the start.
-        evaluations: of the objective up to here.
-        seconds: since the beginning.
-        total: the loss.
-        terms: of the loss, see :class:`stylize.optimize.objective.LossReport`.
-    """
-
-    iteration: int
-    evaluations: int
-    seconds: float
-    total: float
-    terms: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -51,36 +39,39 @@ class Outcome:
     """What came of it.
 
     Args:
-        map: the one with the lowest total among all that were evaluated; the start if none was.
-        history: the start and every iteration.
+        result: the one with the lowest total among all that were evaluated; the init if none was.
+        history: the init and every iteration.
         stopped: `finished` (all iterations or evaluations used), `converged` (nothing falls any more, or less than the
-            tolerance), `interrupted` (Ctrl-C), `not finite` (a loss or a gradient was not).
+            tolerance), `interrupted` (asked to stop), `not finite` (a loss or a gradient was not).
     """
 
-    map: Tensor
+    result: Tensor
     history: list[Step]
     stopped: str
 
 
 def optimize(
     objective: Objective,
-    start: Tensor,
-    config: OptimizerConfig,
+    init: Tensor,
+    options: OptimizeOptions,
     *,
     bounds: Bounds = (0.0, None),
     on_step: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    max_evaluations: int | None = None,
 ) -> Outcome:
-    """Change a map until its loss is low.
+    """Change a spectrogram or picture until its loss is low.
 
-    The same arguments give the same map, bit for bit, on the same machine with the same number of threads. Ctrl-C ends
-    the optimization and not the program.
+    The same arguments give the same result, bit for bit, on the same machine with the same number of threads.
 
     Args:
-        objective: the loss of a map. Steps are measured by its attribute `spread`, 1 where it has none.
-        start: (planes, rows, columns), of the type and on the device to work in; projected onto the bounds first.
-        config: optimizer and its settings.
-        bounds: lowest and highest value of the map, None for no bound; no map beyond them is ever evaluated.
-        on_step: called with the start and after every iteration.
+        objective: the loss. Steps are measured by its attribute `spread`, 1 where it has none.
+        init: (planes, rows, columns), of the type and on the device to work in; projected onto the bounds first.
+        options: the optimizer, iterations, learning rates and tolerance.
+        bounds: lowest and highest value, None for no bound; nothing beyond them is ever evaluated.
+        on_step: called with the init and after every iteration.
+        stop: asked before every evaluation whether to end.
+        max_evaluations: of the objective; None for no limit.
 
     Raises:
         ValueError: bounds of which the lower is not below the upper.
@@ -88,25 +79,23 @@ def optimize(
     low, high = bounds
     if low is not None and high is not None and not low < high:
         raise ValueError(f"got the bounds {low:g} and {high:g}; the first must be below the second")
-    run = _Run(objective, project(start.detach(), bounds), config, on_step)
+    run = _Run(objective, project(init.detach(), bounds), options, on_step, stop, max_evaluations)
     try:
         with _repeatable():
-            stopped = run.follow(_points(run, config, bounds, STEP_PART * float(getattr(objective, "spread", 1.0))))
-    except _StopError as stop:
-        stopped = stop.reason
-    except KeyboardInterrupt:
-        stopped = INTERRUPTED
+            stopped = run.follow(_points(run, options, bounds, STEP_PART * float(getattr(objective, "spread", 1.0))))
+    except _StopError as error:
+        stopped = error.reason
     return Outcome(run.best, run.history, stopped)
 
 
-def _points(run: _Run, config: OptimizerConfig, bounds: Bounds, unit: float) -> Iterator[Point]:
-    """The points of the chosen optimizer, the start first."""
-    if config.optimizer == "lbfgs":
-        return lbfgs(run.evaluate, run.best, bounds, config.memory, first_step=unit)
+def _points(run: _Run, options: OptimizeOptions, bounds: Bounds, unit: float) -> Iterator[Point]:
+    """The points of the chosen optimizer, the init first."""
+    if options.optimizer == "lbfgs":
+        return lbfgs(run.evaluate, run.best, bounds, MEMORY, first_step=unit)
 
     def learning_rate(iteration: int) -> float:
-        decayed = iteration >= config.decay_iteration
-        return unit * (config.decayed_learning_rate if decayed else config.learning_rate)
+        decayed = iteration >= options.decay_iteration
+        return unit * (options.decayed_learning_rate if decayed else options.learning_rate)
 
     return adam(run.evaluate, run.best, bounds, learning_rate)
 
@@ -120,24 +109,33 @@ class _StopError(Exception):
 
 
 class _Run:
-    """Evaluates maps, keeps the best, and writes the history."""
+    """Evaluates, keeps the best, and writes the history."""
 
     def __init__(
-        self, objective: Objective, start: Tensor, config: OptimizerConfig, on_step: Callable[[Step], None] | None
+        self,
+        objective: Objective,
+        init: Tensor,
+        options: OptimizeOptions,
+        on_step: Callable[[Step], None] | None,
+        stop: Callable[[], bool],
+        max_evaluations: int | None,
     ) -> None:
-        self.objective, self.config, self.on_step = objective, config, on_step
-        self.best, self.best_total = start, math.inf
+        self.objective, self.options, self.on_step, self.stop = objective, options, on_step, stop
+        self.max_evaluations = max_evaluations
+        self.best, self.best_total = init, math.inf
         self.history: list[Step] = []
         self.evaluations = 0
         self.scale = 1.0
         self.began = time.monotonic()
 
-    def evaluate(self, map_: Tensor) -> Point:
-        """The loss and its gradient; stops at the limit of evaluations, and where they are not finite."""
-        if self.evaluations == self.config.evaluations:
+    def evaluate(self, x: Tensor) -> Point:
+        """The loss and its gradient; stops when asked to, at the limit, and where they are not finite."""
+        if self.stop():
+            raise _StopError(INTERRUPTED)
+        if self.evaluations == self.max_evaluations:
             raise _StopError(FINISHED)
         with torch.enable_grad():
-            variable = map_.detach().requires_grad_()
+            variable = x.detach().requires_grad_()
             report = self.objective(variable)
             (gradient,) = torch.autograd.grad(report.total, variable)
         self.evaluations += 1
@@ -148,16 +146,16 @@ class _Run:
             self.scale = 1 / (_root_mean_square(gradient) or 1.0)
         point = Point(variable.detach(), total * self.scale, gradient * self.scale, total, report.terms)
         if total < self.best_total:
-            self.best, self.best_total = point.map, total
+            self.best, self.best_total = point.x, total
         return point
 
     def follow(self, points: Iterator[Point]) -> str:
         """Take so many points as there are iterations, and say why it ended."""
-        for point in islice(points, self.config.iterations + 1):
+        for point in islice(points, self.options.iterations + 1):
             self._record(point)
             if self._has_converged():
                 return CONVERGED
-        return FINISHED if len(self.history) > self.config.iterations else CONVERGED
+        return FINISHED if len(self.history) > self.options.iterations else CONVERGED
 
     def _record(self, point: Point) -> None:
         values = torch.stack(list(point.terms.values())).tolist() if point.terms else []
@@ -174,11 +172,10 @@ class _Run:
         """
         if 0 <= self.history[-1].total <= ROUNDING * self.history[0].total:
             return True
-        patience = self.config.patience
-        if self.config.tolerance == 0 or len(self.history) <= patience:
+        if self.options.tolerance == 0 or len(self.history) <= PATIENCE:
             return False
-        before, now = self.history[-1 - patience].total, self.history[-1].total
-        return 0 <= before - now < self.config.tolerance * abs(before)
+        before, now = self.history[-1 - PATIENCE].total, self.history[-1].total
+        return 0 <= before - now < self.options.tolerance * abs(before)
 
 
 def _root_mean_square(values: Tensor) -> float:

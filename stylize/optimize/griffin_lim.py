@@ -25,22 +25,22 @@ class PhaseSpace:
     """A complex time-frequency transform of signals of one length, and what its phases mean.
 
     Args:
-        analyse: waveform (samples,) to complex spectrum (rows, frames).
-        synthesise: complex spectrum to waveform, near the inverse.
+        analyze: waveform (samples,) to complex spectrum (rows, frames).
+        synthesize: complex spectrum to waveform, near the inverse.
         hop_length: samples between frames.
-        first_centre: sample on which frame 0 is centred.
-        reach: samples on either side of its centre that a frame sees.
+        first_center: sample on which frame 0 is centered.
+        reach: samples on either side of its center that a frame sees.
         frequencies: of the rows, cycles per sample.
-        neighbour_phase: by how much the phases of neighbouring rows differ that see the same sinusoid, radians.
+        neighbor_phase: by how much the phases of neighboring rows differ that see the same sinusoid, radians.
     """
 
-    analyse: Callable[[Tensor], Tensor]
-    synthesise: Callable[[Tensor], Tensor]
+    analyze: Callable[[Tensor], Tensor]
+    synthesize: Callable[[Tensor], Tensor]
     hop_length: int
-    first_centre: int
+    first_center: int
     reach: int
     frequencies: np.ndarray
-    neighbour_phase: float
+    neighbor_phase: float
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class KnownStart:
 
     Args:
         wav: (samples,).
-        position: of the first of them in the waveform that is analysed; what lies before it stays free.
+        position: of the first of them in the waveform that is analyzed; what lies before it stays free.
     """
 
     wav: Tensor
@@ -72,7 +72,11 @@ class GriffinLimConfig:
 
 
 def recover_waveform(
-    magnitude: Tensor, space: PhaseSpace, config: GriffinLimConfig, known: KnownStart | None = None
+    magnitude: Tensor,
+    space: PhaseSpace,
+    config: GriffinLimConfig,
+    known: KnownStart | None = None,
+    phase: Tensor | None = None,
 ) -> Tensor:
     """A waveform whose magnitudes are about the given ones; the same arguments give the same waveform.
 
@@ -81,33 +85,22 @@ def recover_waveform(
         space: the transform that the magnitudes are of.
         config: iterations, momentum, seed.
         known: the beginning, where it is known.
+        phase: to start from; None for :func:`first_phases`.
 
     Shape:
-        magnitude (rows, frames) -> (samples,), what `space.synthesise` gives.
+        magnitude, phase (rows, frames) -> (samples,), what `space.synthesize` gives.
     """
-    phase = first_phases(magnitude, space, config.seed, known)
-    return alternate(magnitude, phase, space, config, known)
-
-
-def alternate(
-    magnitude: Tensor, phase: Tensor, space: PhaseSpace, config: GriffinLimConfig, known: KnownStart | None = None
-) -> Tensor:
-    """The iterations: synthesise, put back what is known, analyse, restore the magnitudes.
-
-    Shape:
-        magnitude, phase (rows, frames) -> (samples,).
-    """
-    spectrum = torch.polar(magnitude, phase)
+    spectrum = torch.polar(magnitude, first_phases(magnitude, space, config.seed, known) if phase is None else phase)
     previous = torch.zeros_like(spectrum)
     for _ in range(config.iterations):
-        wav = space.synthesise(spectrum)
+        wav = space.synthesize(spectrum)
         if known is not None:
             wav[known.position : known.position + len(known.wav)] = known.wav
-        rebuilt = space.analyse(wav)
+        rebuilt = space.analyze(wav)
         accelerated = rebuilt + config.momentum * (rebuilt - previous)
         previous = rebuilt
         spectrum = magnitude * accelerated / accelerated.abs().clamp(min=1e-12)
-    return space.synthesise(spectrum)
+    return space.synthesize(spectrum)
 
 
 def first_phases(magnitude: Tensor, space: PhaseSpace, seed: int, known: KnownStart | None = None) -> Tensor:
@@ -122,12 +115,12 @@ def first_phases(magnitude: Tensor, space: PhaseSpace, seed: int, known: KnownSt
     phases = np.zeros((frames, rows))
     known_frames = 0
     if known is not None:
-        end = known.position + len(known.wav) - space.reach - space.first_centre
+        end = known.position + len(known.wav) - space.reach - space.first_center
         known_frames = min(frames, max(0, end // space.hop_length + 1))
     if known is not None and known_frames:
-        wav = torch.zeros_like(space.synthesise(torch.polar(magnitude, torch.zeros_like(magnitude))))
+        wav = torch.zeros_like(space.synthesize(torch.polar(magnitude, torch.zeros_like(magnitude))))
         wav[known.position : known.position + len(known.wav)] = known.wav
-        phases[:known_frames] = space.analyse(wav)[:, :known_frames].angle().T.cpu().numpy()
+        phases[:known_frames] = space.analyze(wav)[:, :known_frames].angle().T.cpu().numpy()
         last = phases[known_frames - 1]
     levels = torch.log(magnitude + 1e-7).T.cpu().double().numpy()
     for frame in range(known_frames, frames):
@@ -142,12 +135,12 @@ def _advance(level: np.ndarray, last: np.ndarray, space: PhaseSpace) -> np.ndarr
     peaks = 1 + np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:]))
     if not len(peaks):
         return (last + turn * space.frequencies) % (2 * math.pi)
-    # The top of the parabola through a peak and its neighbours; the middle one is not below them, nor level with both.
+    # The top of the parabola through a peak and its neighbors; the middle one is not below them, nor level with both.
     below, top, above = level[peaks - 1], level[peaks], level[peaks + 1]
     exact = peaks + 0.5 * (below - above) / (below - 2 * top + above)
     turned = last[peaks] + turn * np.interp(exact, rows, space.frequencies)
     nearest = np.searchsorted((peaks[1:] + peaks[:-1]) // 2, rows)
-    return (turned[nearest] + space.neighbour_phase * np.abs(rows - peaks[nearest])) % (2 * math.pi)
+    return (turned[nearest] + space.neighbor_phase * np.abs(rows - peaks[nearest])) % (2 * math.pi)
 
 
 def join(known: Tensor, wav: Tensor) -> Tensor:

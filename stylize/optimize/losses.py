@@ -47,17 +47,17 @@ def style_loss(gram: Tensor, target_gram: Tensor) -> Tensor:
     return _mean_squared_distance(gram, target_gram)
 
 
-def total_variation(map_: Tensor) -> Tensor:
-    """How restless a map is: mean absolute difference of neighbours down the rows plus that along the columns.
+def total_variation(x: Tensor) -> Tensor:
+    """Mean absolute difference of neighbors down the rows plus that along the columns.
 
-    The anisotropic total variation of Rudin, Osher and Fatemi (1992), as a mean. A direction in which the map has a
+    The anisotropic total variation of Rudin, Osher and Fatemi (1992), as a mean. A direction with a
     single row or column adds nothing.
 
     Shape:
         (planes, rows, columns) -> scalar >= 0.
     """
-    parts = [map_.diff(dim=dim).abs() for dim in (1, 2) if map_.shape[dim] > 1]
-    return torch.stack([part.mean() for part in parts]).sum() if parts else map_.sum() * 0
+    parts = [x.diff(dim=dim).abs() for dim in (1, 2) if x.shape[dim] > 1]
+    return torch.stack([part.mean() for part in parts]).sum() if parts else x.sum() * 0
 
 
 def sort_channels(features: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def sort_channels(features: Tensor) -> Tensor:
         ValueError: a batch of more than one.
     """
     if features.shape[0] != 1:
-        raise ValueError(f"expected features of one map, got a batch of {features.shape[0]}")
+        raise ValueError(f"expected features of one input, got a batch of {features.shape[0]}")
     return _positions_last(features)[0].sort(dim=1).values
 
 
@@ -83,7 +83,7 @@ def histogram_loss(features: Tensor, target_sorted: Tensor) -> Tensor:
     quantiles are interpolated.
 
     Args:
-        features: what a layer gives for the map.
+        features: what a layer gives.
         target_sorted: :func:`sort_channels` of what it gives for the style.
 
     Shape:
@@ -99,9 +99,9 @@ def histogram_loss(features: Tensor, target_sorted: Tensor) -> Tensor:
     return (ordered - _quantiles(target_sorted, ordered.shape[1])).square().mean()
 
 
-def bound_penalty(map_: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+def bound_penalty(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Mean of the squared excess over the bounds; 0 inside them. An infinite bound never costs anything. Scalar."""
-    return (torch.relu(low - map_) + torch.relu(map_ - high)).square().mean()
+    return (torch.relu(low - x) + torch.relu(x - high)).square().mean()
 
 
 def _positions_last(features: Tensor) -> Tensor:

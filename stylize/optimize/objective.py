@@ -1,15 +1,15 @@
-"""What is minimised: the weighted losses of a map, each relative to what the content itself would cost.
+"""What is minimized: the weighted losses, each relative to what the content itself would cost.
 
 Gatys, Ecker and Bethge, arXiv 1508.06576, equation 7, with histograms as in Risser, Wilmot and Barnes, arXiv
 1701.08893, section 4. Losses of different layers differ by many orders of magnitude, and so do those of content and
-style. Relative to what is measured on the maps at hand, weights are ratios that mean the same for any length, layer and
-network.
+style. Relative to what is measured on the inputs at hand, weights are ratios that mean the same for any length, layer
+and network.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
+from stylize.optimize.layout import Layout
 from stylize.optimize.losses import (
     bound_penalty,
     content_loss,
@@ -26,21 +27,18 @@ from stylize.optimize.losses import (
     style_loss,
     total_variation,
 )
-from stylize.optimize.settings import LossWeights
+from stylize.optimize.options import OptimizeOptions
 
 if TYPE_CHECKING:
     from stylize.optimize.networks import FeatureNetwork
 
-View = Callable[[Tensor], Tensor]
-"""Map (planes, rows, columns) to network input (1, channels, positions, ...)."""
-
-LEAST_PART = 1e-8
+MIN_PART = 1e-8
 """A reference is at least this part of the mean square of what is compared: content and style may be the same."""
 
 
 @dataclass
 class LossReport:
-    """The loss of one map.
+    """The loss of one spectrogram or picture.
 
     Args:
         total: sum of weight * term, with its gradient.
@@ -60,7 +58,7 @@ class StyleTarget:
         grams: Gram matrix of each layer, (1, C, C).
         sorted_features: values of each channel in ascending order by layer, (C, positions); empty without histograms.
         layers: weight of each layer.
-        spread: standard deviation of the style map's values.
+        spread: standard deviation of the style's values.
     """
 
     grams: dict[str, Tensor]
@@ -70,14 +68,14 @@ class StyleTarget:
 
 
 def measure_style(
-    network: FeatureNetwork, view: View, style_map: Tensor, layers: Mapping[str, float], histogram: bool
+    network: FeatureNetwork, layout: Layout, style: Tensor, layers: Mapping[str, float], histogram: bool
 ) -> StyleTarget:
-    """Take the style from a map.
+    """Take the style from a spectrogram or picture.
 
     Args:
         network: whose features make the style.
-        view: how the network sees a map.
-        style_map: (planes, rows, columns).
+        layout: what the network is given of it.
+        style: (planes, rows, columns).
         layers: weight of each layer.
         histogram: keep the histograms too; they are as large as the features themselves.
 
@@ -86,29 +84,28 @@ def measure_style(
     """
     _check_layers(layers)
     with torch.no_grad():
-        features = network(view(style_map), layers)
+        features = network(layout(style), layers)
         grams = {name: gram_matrix(features[name]) for name in layers}
         ordered = {name: sort_channels(features[name]) for name in layers} if histogram else {}
-    return StyleTarget(grams, ordered, dict(layers), _spread(style_map))
+    return StyleTarget(grams, ordered, dict(layers), _spread(style))
 
 
 class Objective:
-    """The loss of a map, towards one content and one style.
+    """The loss of a spectrogram or picture, towards one content and one style.
 
     Unless `raw_weights`, the terms are relative. `content` is 1 as far from the content, in the features of each layer,
     as the content's own mean column is; `style` and `histogram` are 1 as far from the style as the content is;
-    `total_variation` is 1 where it is the content's. Without content, the loss of the start stands in for it. Weights
+    `total_variation` is 1 where it is the content's. Without content, the loss of the init stands in for it. Weights
     of layers are scaled to add up to 1. `bound` is always the mean squared excess itself.
 
     Args:
         network: gives the features.
-        view: how the network sees a map.
-        content: the content's map, (planes, rows, columns); None for texture synthesis.
-        style: what :func:`measure_style` took from the style's map; None to bring back the content.
+        layout: what the network is given of it.
+        content: the content, (planes, rows, columns); None for texture synthesis.
+        style: what :func:`measure_style` took from the style; None to bring back the content.
         content_layers: weight of each layer in the content term.
-        weights: of the terms; a term without its map is left out.
-        raw_weights: take all losses and all weights as they are, as in the literature.
-        bounds: what the bound penalty holds the map's values to; infinite for none.
+        options: the weights of the terms, and whether they are raw: losses as they are, as in the literature.
+        bounds: what the bound penalty holds the values to; infinite for none.
 
     Attributes:
         spread: standard deviation of the content's or the style's values, whichever is larger; 1 where both are
@@ -116,22 +113,23 @@ class Objective:
 
     Raises:
         UserError: weights of layers that are no weights, a layer that the network does not have.
-        ValueError: nothing to minimise, or a style measured without the histograms that have a weight.
+        ValueError: nothing to minimize, or a style measured without the histograms that have a weight.
     """
 
     def __init__(
         self,
         network: FeatureNetwork,
         *,
-        view: View,
+        layout: Layout,
         content: Tensor | None,
         style: StyleTarget | None,
         content_layers: Mapping[str, float],
-        weights: LossWeights,
-        raw_weights: bool = False,
+        options: OptimizeOptions,
         bounds: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        self.network, self.view, self.weights, self.bounds = network, view, weights, bounds
+        self.network, self.layout, self.bounds = network, layout, bounds
+        self.weights = weights = options.term_weights
+        raw_weights = options.raw_weights
         self._layers = _layers_by_term(content, style, content_layers, weights, raw_weights)
         self._grams = style.grams if style is not None else {}
         self._sorted = style.sorted_features if style is not None else {}
@@ -139,7 +137,7 @@ class Objective:
         given += [style.spread] if style is not None else []
         self.spread = max(given) or 1.0
         self._content: dict[str, Tensor] = {}
-        # Divisors by the names of terms; none (yet) where the start is to be measured.
+        # Divisors by the names of terms; none (yet) where the init is to be measured.
         self._references: dict[str, float] | None = {} if raw_weights else None
         if content is not None:
             with torch.no_grad():
@@ -148,26 +146,26 @@ class Objective:
                 if not raw_weights:
                     self._references = self._measure_references(content, features)
 
-    def set_reference(self, start: Tensor) -> None:
-        """Measure the start whose losses stand in for the content's; does nothing where a content is given.
+    def set_reference(self, init: Tensor) -> None:
+        """Measure the init whose losses stand in for the content's; does nothing where a content is given.
 
-        Without this call, the first map whose loss is asked for is taken as the start.
+        Without this call, the first whose loss is asked for is taken as the init.
 
         Args:
-            start: (planes, rows, columns).
+            init: (planes, rows, columns).
         """
         if self._references is None:
             with torch.no_grad():
-                self._references = self._measure_references(start, self._features(start))
+                self._references = self._measure_references(init, self._features(init))
 
-    def __call__(self, map_: Tensor) -> LossReport:
-        """The loss of a map (planes, rows, columns).
+    def __call__(self, x: Tensor) -> LossReport:
+        """The loss of `x`, (planes, rows, columns).
 
         Raises:
-            ValueError: the map's features do not have the shape of the content's.
+            ValueError: its features do not have the shape of the content's.
         """
-        self.set_reference(map_.detach())
-        features = self._features(map_)
+        self.set_reference(x.detach())
+        features = self._features(x)
         terms: dict[str, Tensor] = {}
         by_layer: dict[str, Tensor] = {}
         for term, layers in self._layers.items():
@@ -177,16 +175,16 @@ class Objective:
             }
             terms[term] = _weighted_sum(losses.values(), layers.values())
             by_layer |= losses
-        if self.weights.total_variation:
-            terms["total_variation"] = self._relative("total_variation", total_variation(map_))
-        if self.weights.bound:
-            terms["bound"] = bound_penalty(map_, *self.bounds)
-        total = _weighted_sum(terms.values(), [getattr(self.weights, term) for term in terms])
+        if self.weights["total_variation"]:
+            terms["total_variation"] = self._relative("total_variation", total_variation(x))
+        if self.weights["bound"]:
+            terms["bound"] = bound_penalty(x, *self.bounds)
+        total = _weighted_sum(terms.values(), [self.weights[term] for term in terms])
         return LossReport(total, {name: value.detach() for name, value in (terms | by_layer).items()})
 
-    def _features(self, map_: Tensor) -> dict[str, Tensor]:
+    def _features(self, x: Tensor) -> dict[str, Tensor]:
         wanted = {layer for layers in self._layers.values() for layer in layers}
-        return self.network(self.view(map_), wanted)
+        return self.network(self.layout(x), wanted)
 
     def _layer_loss(self, term: str, layer: str, features: Tensor) -> Tensor:
         """One layer's share of a term, not yet relative."""
@@ -199,8 +197,8 @@ class Objective:
     def _relative(self, name: str, loss: Tensor) -> Tensor:
         return loss / self._references[name] if self._references else loss
 
-    def _measure_references(self, map_: Tensor, features: Mapping[str, Tensor]) -> dict[str, float]:
-        """What each loss is divided by, from the content or, where there is none, the start."""
+    def _measure_references(self, x: Tensor, features: Mapping[str, Tensor]) -> dict[str, float]:
+        """What each loss is divided by, from the content or, where there is none, the init."""
         references = {}
         for term, layers in self._layers.items():
             for layer in layers:
@@ -211,8 +209,8 @@ class Objective:
                     target = (self._grams if term == "style" else self._sorted)[layer]
                     value = self._layer_loss(term, layer, features[layer])
                 references[f"{term}/{layer}"] = _guarded(value, target.square().mean())
-        if self.weights.total_variation:
-            references["total_variation"] = _guarded(total_variation(map_), map_.abs().mean())
+        if self.weights["total_variation"]:
+            references["total_variation"] = _guarded(total_variation(x), x.abs().mean())
         return references
 
 
@@ -220,21 +218,21 @@ def _layers_by_term(
     content: Tensor | None,
     style: StyleTarget | None,
     content_layers: Mapping[str, float],
-    weights: LossWeights,
+    weights: Mapping[str, float],
     raw_weights: bool,
 ) -> dict[str, dict[str, float]]:
     """Weights of the layers of each term that there is, adding up to 1 unless they are raw."""
     chosen: dict[str, Mapping[str, float]] = {}
-    if content is not None and weights.content:
+    if content is not None and weights["content"]:
         chosen["content"] = content_layers
-    if style is not None and weights.style:
+    if style is not None and weights["style"]:
         chosen["style"] = style.layers
-    if style is not None and weights.histogram:
+    if style is not None and weights["histogram"]:
         if set(style.sorted_features) != set(style.layers):
             raise ValueError("got a style measured without histograms, whose weight is not 0; measure it with them")
         chosen["histogram"] = style.layers
     if not chosen:
-        raise ValueError("neither a content nor a style with a weight above 0 is given; there is nothing to minimise")
+        raise ValueError("neither a content nor a style with a weight above 0 is given; there is nothing to minimize")
     for layers in chosen.values():
         _check_layers(layers)
     sums = {term: 1.0 if raw_weights else sum(layers.values()) for term, layers in chosen.items()}
@@ -251,10 +249,10 @@ def _weighted_sum(values: Iterable[Tensor], weights: Iterable[float]) -> Tensor:
     return torch.stack([weight * value for value, weight in zip(values, weights, strict=True)]).sum()
 
 
-def _spread(map_: Tensor) -> float:
-    return float(map_.std(correction=0))
+def _spread(x: Tensor) -> float:
+    return float(x.std(correction=0))
 
 
 def _guarded(value: Tensor, size: Tensor) -> float:
     """A reference that is safe to divide by; 1 where there is nothing but digital silence to measure."""
-    return max(float(value), LEAST_PART * float(size)) or 1.0
+    return max(float(value), MIN_PART * float(size)) or 1.0

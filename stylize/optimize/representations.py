@@ -1,6 +1,6 @@
-"""Sound as a map that can be optimized, and back: log-mel, log magnitude spectrogram, constant-Q.
+"""Sound as a spectrogram that can be optimized, and back: log-mel, log magnitude, constant-Q.
 
-A map is (1, rows, frames), float32, frequency from low to high; its values are at least 0, and 0 is silence.
+A spectrogram is (1, rows, frames), float32, frequency from low to high; values are at least 0, and 0 is silence.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from data.errors import UserError
 from data.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
 from melgan import Vocoder
 from stylize.models import BUNDLED_VOCODER
-from stylize.optimize.choices import check_representation
 from stylize.optimize.griffin_lim import GriffinLimConfig, KnownStart, PhaseSpace, join, recover_waveform
+from stylize.optimize.options import check_representation
 from stylize.silence import find_silent_frames, silence_gain
 
 __all__ = [
     "ConstantQ",
     "LogMagnitude",
-    "LogMelMap",
+    "LogMelSpectrogram",
     "Representation",
     "UnitScale",
     "make_representation",
@@ -35,17 +35,15 @@ __all__ = [
 
 
 class Representation(ABC):
-    """A way from sound to a map and back.
+    """A way from sound to a spectrogram and back.
 
     Attributes:
-        name: as the user knows it.
         sample_rate: of the sound, Hz.
         hop_length: samples between frames.
         rows: frequency bins.
-        device: where maps are computed.
+        device: where spectrograms are computed.
     """
 
-    name: str
     sample_rate: int = 22050
     hop_length: int
     rows: int
@@ -56,13 +54,13 @@ class Representation(ABC):
     def context_samples(self) -> int:
         """Samples on either side of a sample in which its encoding can be seen."""
 
-    @abstractmethod
     def frames(self, length: int) -> int:
-        """Columns of the map of so many samples."""
+        """Columns of the spectrogram of so many samples: one for every hop, and the first."""
+        return 1 + length // self.hop_length
 
-    @abstractmethod
+    @torch.no_grad()
     def encode(self, wav: Tensor) -> Tensor:
-        """The map of a signal; what it lacks to a whole frame is silence.
+        """The spectrogram of a signal; what it lacks to a whole frame is silence.
 
         Shape:
             (samples,) in [-1, 1], one sample or more -> (1, rows, frames(samples)), on :attr:`device`.
@@ -70,10 +68,13 @@ class Representation(ABC):
         Raises:
             ValueError: not 1-D, or empty.
         """
+        if wav.ndim != 1 or not len(wav):
+            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
+        return self._encode(wav.float().to(self.device))[None]
 
-    @abstractmethod
-    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
-        """The signal of a map; the same arguments give the same signal.
+    @torch.no_grad()
+    def decode(self, spectrogram: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
+        """The signal of a spectrogram; the same arguments give the same signal.
 
         Blocks are joined so: each keeps back its last samples, as many as the overlap, and gives them to the next as
         `start_wav`; the next begins with them and fades into its own signal over their last samples. What
@@ -83,11 +84,11 @@ class Representation(ABC):
             block 2                     |~~~~~=================~~~~~|
 
         Args:
-            map_: values below 0 count as 0.
+            spectrogram: values below 0 count as 0.
             length: samples to give, at most frames * hop_length.
             start_wav: how the signal is known to begin. Griffin-Lim goes on from its phases; the vocoder makes its own
                 phases, and its signal is only faded.
-            first_frame: number of the map's first frame in its recording; the vocoder's oscillators run on from there.
+            first_frame: number of the first frame in its recording; the vocoder's oscillators run on from there.
 
         Shape:
             (1, rows, frames) -> (length,), on the CPU.
@@ -95,28 +96,16 @@ class Representation(ABC):
         Raises:
             ValueError: another shape, or too few frames for the length.
         """
-
-
-class _TransformRepresentation(Representation):
-    """Checks, devices and joins around the transform of a subclass."""
-
-    @torch.no_grad()
-    def encode(self, wav: Tensor) -> Tensor:
-        if wav.ndim != 1 or not len(wav):
-            raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
-        return self._encode(wav.float().to(self.device))[None]
-
-    @torch.no_grad()
-    def decode(self, map_: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
-        if map_.ndim != 3 or map_.shape[:2] != (1, self.rows):
-            raise ValueError(f"expected a map (1, {self.rows}, frames), got {tuple(map_.shape)}")
-        most = map_.shape[2] * self.hop_length
-        if not 0 < length <= most:
-            raise ValueError(f"got a length of {length} samples for {map_.shape[2]} frames, expected 1 to {most}")
+        if spectrogram.ndim != 3 or spectrogram.shape[:2] != (1, self.rows):
+            raise ValueError(f"expected a spectrogram (1, {self.rows}, frames), got {tuple(spectrogram.shape)}")
+        longest = spectrogram.shape[2] * self.hop_length
+        if not 0 < length <= longest:
+            frames = spectrogram.shape[2]
+            raise ValueError(f"got a length of {length} samples for {frames} frames, expected 1 to {longest}")
         known = None if start_wav is None else start_wav[:length].detach().float()
         here = None if known is None or not len(known) else known.to(self.device)
-        wav = self._decode(map_[0].detach().float().to(self.device).clamp(min=0.0), length, here, first_frame)
-        wav = wav.float().cpu()
+        positive = spectrogram[0].detach().float().to(self.device).clamp(min=0.0)
+        wav = self._decode(positive, length, here, first_frame).float().cpu()
         return wav if known is None else join(known.cpu(), wav)
 
     @abstractmethod
@@ -124,17 +113,17 @@ class _TransformRepresentation(Representation):
         """(samples,) -> (rows, frames)."""
 
     @abstractmethod
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
+    def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
         """(rows, frames) -> (length,)."""
 
 
-class _ShortTimeRepresentation(_TransformRepresentation):
+class _ShortTimeRepresentation(Representation):
     """What rests on a short-time Fourier transform.
 
     Args:
         config: window and hop; for the mel spectrogram also the mel bands.
         margin: samples that the first and the last frame see beyond the signal.
-        device: where maps are computed.
+        device: where spectrograms are computed.
         griffin_lim: the inverse's iterations.
     """
 
@@ -155,13 +144,13 @@ class _ShortTimeRepresentation(_TransformRepresentation):
         """(bins, frames) -> (length,)."""
         config, transform = self._config, self._transform
         space = PhaseSpace(
-            analyse=lambda wav: transform.analyse(wav[None])[0],
-            synthesise=lambda spectrum: transform.synthesise(spectrum[None])[0],
+            analyze=lambda wav: transform.analyse(wav[None])[0],
+            synthesize=lambda spectrum: transform.synthesise(spectrum[None])[0],
             hop_length=config.hop_length,
-            first_centre=config.n_fft // 2,
+            first_center=config.n_fft // 2,
             reach=config.win_length // 2,
             frequencies=np.arange(len(magnitude)) / config.n_fft,
-            neighbour_phase=math.pi,  # frames begin half a transform before their centre
+            neighbor_phase=math.pi,  # frames begin half a transform before their center
         )
         start = None if known is None else KnownStart(known, self._margin)
         wav = recover_waveform(magnitude, space, self._griffin_lim, start)
@@ -169,47 +158,39 @@ class _ShortTimeRepresentation(_TransformRepresentation):
 
 
 class LogMagnitude(_ShortTimeRepresentation):
-    """log(1 + |short-time Fourier transform|), natural, Hann windows of 2048 samples, hop 512; frames are centred.
+    """log(1 + |short-time Fourier transform|), natural, Hann windows of 2048 samples, hop 512; frames are centered.
 
     Beyond its ends the signal is zero, as in librosa. The inverse is Griffin-Lim.
 
     Args:
-        device: where maps are computed.
+        device: where spectrograms are computed.
         griffin_lim: the inverse's iterations.
     """
-
-    name = "stft"
 
     def __init__(self, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None) -> None:
         config = MelConfig(n_fft=2048, win_length=2048, hop_length=512)  # its mel bands are not used
         super().__init__(config, config.n_fft // 2, device, griffin_lim or GriffinLimConfig())
         self.rows = config.n_fft // 2 + 1
 
-    def frames(self, length: int) -> int:
-        """One for every hop, and the first."""
-        return 1 + length // self.hop_length
-
     def _encode(self, wav: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(wav, (self._margin, self._margin))
         return torch.log1p(self._transform.analyse(padded[None])[0].abs())
 
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
-        return self._recover(torch.expm1(map_), length, known)
+    def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
+        return self._recover(torch.expm1(spectrogram), length, known)
 
 
-class LogMelMap(_ShortTimeRepresentation):
+class LogMelSpectrogram(_ShortTimeRepresentation):
     """The project's log10 mel spectrogram above its floor; 1 is 20 dB.
 
     Args:
         vocoder: the inverse; None for Griffin-Lim on magnitudes estimated from the mel bands.
-        device: where maps are computed.
+        device: where spectrograms are computed.
         griffin_lim: the inverse's iterations, where it is Griffin-Lim.
 
     Raises:
         UserError: the vocoder understands other mels.
     """
-
-    name = "mel"
 
     def __init__(
         self,
@@ -235,11 +216,11 @@ class LogMelMap(_ShortTimeRepresentation):
         mel = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
         return (mel - self._config.log_floor).clamp(min=0.0)
 
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
-        log_mel = (map_ + self._config.log_floor)[None]
+    def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
+        log_mel = (spectrogram + self._config.log_floor)[None]
         if self._vocoder is None:
             return self._recover(self._estimate.magnitudes(log_mel)[0], length, known)
-        missing = max(0, 4 - map_.shape[1])
+        missing = max(0, 4 - spectrogram.shape[1])
         log_mel = torch.nn.functional.pad(log_mel, (0, missing), value=self._config.log_floor)
         wav = self._vocoder(log_mel, first_frame)[0, 0]
         silent = find_silent_frames(log_mel, self._config)
@@ -248,7 +229,7 @@ class LogMelMap(_ShortTimeRepresentation):
         return wav[:length]
 
 
-class ConstantQ(_TransformRepresentation):
+class ConstantQ(Representation):
     """log(1 + scale * |constant-Q transform|), natural, as librosa computes it, on the CPU.
 
     24 bins in each of eight octaves from C1 (32.7 Hz). The highest bins see less than a millisecond, so the hop is as
@@ -257,11 +238,10 @@ class ConstantQ(_TransformRepresentation):
 
     Args:
         scale: what magnitudes are multiplied by; at 10 a full tone has values from 4 to 6.5.
-        device: where maps are given.
+        device: where spectrograms are given.
         griffin_lim: the inverse's iterations.
     """
 
-    name = "cqt"
     hop_length = 128
     rows = 192
 
@@ -292,39 +272,35 @@ class ConstantQ(_TransformRepresentation):
         """Half of the longest filter."""
         return self._reach
 
-    def frames(self, length: int) -> int:
-        """One for every hop, and the first."""
-        return 1 + length // self.hop_length
-
     def _encode(self, wav: Tensor) -> Tensor:
-        magnitude = np.abs(self._analyse(wav.cpu().numpy()))
+        magnitude = np.abs(self._analyze(wav.cpu().numpy()))
         return torch.from_numpy(np.log1p(self._scale * magnitude)).float().to(self.device)
 
-    def _decode(self, map_: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
-        samples = map_.shape[1] * self.hop_length - 1  # as many as give these frames
+    def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
+        samples = spectrogram.shape[1] * self.hop_length - 1  # as many as give these frames
         space = PhaseSpace(
-            analyse=lambda wav: torch.from_numpy(self._analyse(wav.numpy())),
-            synthesise=lambda spectrum: torch.from_numpy(self._synthesise(spectrum.numpy(), samples)),
+            analyze=lambda wav: torch.from_numpy(self._analyze(wav.numpy())),
+            synthesize=lambda spectrum: torch.from_numpy(self._synthesize(spectrum.numpy(), samples)),
             hop_length=self.hop_length,
-            first_centre=0,
+            first_center=0,
             reach=self._reach,
             frequencies=self._frequencies / self.sample_rate,
-            neighbour_phase=0.0,  # filters are centred on their frame
+            neighbor_phase=0.0,  # filters are centered on their frame
         )
-        magnitude = (torch.expm1(map_) / self._scale).cpu()
+        magnitude = (torch.expm1(spectrogram) / self._scale).cpu()
         start = None if known is None else KnownStart(known[:samples].cpu(), 0)
         wav = recover_waveform(magnitude, space, self._griffin_lim, start)
         return torch.nn.functional.pad(wav, (0, 1))[:length]
 
-    def _analyse(self, wav: np.ndarray) -> np.ndarray:
+    def _analyze(self, wav: np.ndarray) -> np.ndarray:
         import librosa
 
         with warnings.catch_warnings():
-            # The lowest octaves are analysed at a low rate, where seconds are few samples.
+            # The lowest octaves are analyzed at a low rate, where seconds are few samples.
             warnings.filterwarnings("ignore", message="n_fft=.* is too large")
             return librosa.cqt(wav, n_bins=self.rows, **self._settings)
 
-    def _synthesise(self, spectrum: np.ndarray, samples: int) -> np.ndarray:
+    def _synthesize(self, spectrum: np.ndarray, samples: int) -> np.ndarray:
         import librosa
 
         return librosa.icqt(spectrum, length=samples, **self._settings)
@@ -339,7 +315,7 @@ def make_representation(
         name: `mel`, `stft` or `cqt`.
         inverse: `vocoder` or `griffin-lim`; `auto` is the vocoder for mel and Griffin-Lim for the others.
         vocoder: a model folder in place of the bundled vocoder.
-        device: where maps are computed.
+        device: where spectrograms are computed.
 
     Raises:
         UserError: an unknown name, an inverse that does not fit, an unusable vocoder.
@@ -350,13 +326,13 @@ def make_representation(
     if name == "cqt":
         return ConstantQ(device=device)
     if inverse == "griffin-lim":
-        return LogMelMap(None, device)
-    return LogMelMap(Vocoder.from_pretrained(vocoder or BUNDLED_VOCODER), device)
+        return LogMelSpectrogram(None, device)
+    return LogMelSpectrogram(Vocoder.from_pretrained(vocoder or BUNDLED_VOCODER), device)
 
 
 @dataclass(frozen=True)
 class UnitScale:
-    """Maps onto [0, 1] and back, so that different representations ask for the same steps and weights.
+    """Scales to [0, 1] and back, so that different representations ask for the same steps and weights.
 
     Args:
         low: the value that becomes 0.
@@ -367,25 +343,19 @@ class UnitScale:
     high: float
 
     @classmethod
-    def from_maps(cls, *maps: Tensor) -> UnitScale:
-        """The scale from the smallest to the largest value of content and style together.
-
-        Raises:
-            ValueError: no maps.
-        """
-        if not maps:
-            raise ValueError("a scale needs one map at least")
-        return cls(min(float(map_.min()) for map_ in maps), max(float(map_.max()) for map_ in maps))
+    def spanning(cls, *spectrograms: Tensor) -> UnitScale:
+        """The scale from the smallest to the largest value of content and style together."""
+        return cls(min(float(each.min()) for each in spectrograms), max(float(each.max()) for each in spectrograms))
 
     @property
     def extent(self) -> float:
         """How far apart the two values are; 1 where they are not."""
         return self.high - self.low if self.high > self.low else 1.0
 
-    def apply(self, map_: Tensor) -> Tensor:
+    def apply(self, spectrogram: Tensor) -> Tensor:
         """To [0, 1]."""
-        return (map_ - self.low) / self.extent
+        return (spectrogram - self.low) / self.extent
 
-    def undo(self, map_: Tensor) -> Tensor:
+    def undo(self, spectrogram: Tensor) -> Tensor:
         """From [0, 1]; gradients pass."""
-        return map_ * self.extent + self.low
+        return spectrogram * self.extent + self.low

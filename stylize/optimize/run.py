@@ -6,6 +6,7 @@ Gatys, Ecker and Bethge, arXiv 1508.06576, with spectrograms in place of picture
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,40 +19,32 @@ from torch import Tensor
 
 from data.audio import AudioReader, AudioWriter, ExactLengthResampler, matching_subtype, probe_audio, resampled_length
 from data.errors import UserError
+from data.interruption import StopSignals
 from data.loudness import LoudnessMeter, Mastering
 from stylize.models import find_device
-from stylize.optimize.blocks import BlockDecoder, BlockLayout, MapJoiner, iterate_maps
-from stylize.optimize.engine import Step
-from stylize.optimize.history import History, WandbRun
-from stylize.optimize.order import OptimizeOrder
-from stylize.optimize.pictures import read_picture, read_picture_of_size, write_picture
+from stylize.optimize.blocks import BlockDecoder, BlockGrid, BlockJoiner, iterate_blocks
+from stylize.optimize.engine import INTERRUPTED
+from stylize.optimize.images import Panel, read_image, read_image_of_size, save_panels, write_image
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import STYLE_SECONDS, Plan, plan_optimization
-from stylize.optimize.plots import Panel, save_panels
-from stylize.optimize.reporter import Place, Reporter
+from stylize.optimize.reporting import History, Place, Reporter, Step, WandbRun
 from stylize.optimize.representations import UnitScale, make_representation
-from stylize.optimize.transfer import (
-    FINISHED,
-    ChosenNetwork,
-    GracefulStop,
-    Transfer,
-    check_receptive_field,
-    choose_network,
-)
+from stylize.optimize.transfer import GOOD_ENDS, ChosenNetwork, Transfer, check_receptive_field, choose_network
 from stylize.picture import MelHistory
 from stylize.request import target_loudness
 
-__all__ = ["OptimizeOrder", "OptimizeResult", "Place", "Reporter", "stylize_by_optimization"]
+__all__ = ["OptimizeOptions", "OptimizeResult", "Place", "Reporter", "stylize_by_optimization"]
 
 
 @dataclass
 class OptimizeResult:
-    """What became of an order.
+    """What became of a run.
 
     Args:
         path: of the file written.
         elapsed: seconds of work.
         seconds: duration of a sound; None for pictures.
-        blocks: in which it was optimised.
+        blocks: in which it was optimized.
         limited_db: by how much the highest peak of a sound was turned down, dB; see `data.limiter`.
         network: the network and its layers, in one line.
         history: every iteration.
@@ -72,40 +65,40 @@ class OptimizeResult:
     unchanged_after: float | None = None
 
 
-def stylize_by_optimization(order: OptimizeOrder, reporter: Reporter | None = None) -> OptimizeResult:
-    """Check an order, optimise and write the result.
+def stylize_by_optimization(options: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
+    """Check options, optimize and write the result.
 
     Ctrl-C during the optimization ends it; what it came to is written, and the result says so.
 
     Args:
-        order: see there.
+        options: see there.
         reporter: hears of every iteration.
 
     Raises:
-        UserError: anything about the order that cannot be done; nothing is written then.
+        UserError: anything about them that cannot be done; nothing is written then.
         KeyboardInterrupt: Ctrl-C before the first iteration, or a second time; nothing is written then.
     """
-    return run_plan(plan_optimization(order), reporter or Reporter())
+    return run_plan(plan_optimization(options), reporter or Reporter())
 
 
 def run_plan(plan: Plan, reporter: Reporter) -> OptimizeResult:
     """Do what :func:`stylize.optimize.plan.plan_optimization` found good; errors as there."""
-    order = plan.order
-    if order.threads is not None:
-        torch.set_num_threads(order.threads)
+    options = plan.options
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     started = time.perf_counter()
     with ExitStack() as stack:
         recorder = _Recorder(plan, reporter, stack)
         run = _PictureRun if plan.is_picture else _SoundRun
-        panels = run(plan, recorder, find_device(order.device)).run()
+        panels = run(plan, recorder, find_device(options.device)).run()
     result = recorder.result
     result.elapsed = time.perf_counter() - started
-    if order.history is not None:
-        result.history.write_csv(order.history)
-    if order.curves is not None:
-        result.history.save_curves(order.curves)
-    if order.picture is not None:
-        save_panels(order.picture, panels)
+    if options.history is not None:
+        result.history.write_csv(options.history)
+    if options.curves is not None:
+        result.history.save_curves(options.curves)
+    if options.picture is not None:
+        save_panels(options.picture, panels)
     return result
 
 
@@ -114,26 +107,26 @@ class _Recorder:
 
     def __init__(self, plan: Plan, reporter: Reporter, stack: ExitStack) -> None:
         self.result = OptimizeResult(plan.output)
-        self.stop = GracefulStop()
+        self.stop = StopSignals([signal.SIGINT], kill=False)
         self._plan, self._reporter, self._stack = plan, reporter, stack
         self._wandb: WandbRun | None = None
 
     def begin(self, chosen: ChosenNetwork, blocks: int) -> None:
         """Everything is loaded and checked."""
-        order = self._plan.order
+        options = self._plan.options
         self.result.network, self.result.blocks = chosen.description, blocks
         self._reporter.note(chosen.description + (f"; in {blocks} blocks" if blocks > 1 else ""))
-        if order.wandb != "off":
-            config = {name: _plain(value) for name, value in dataclasses.asdict(order).items()}
-            self._wandb = WandbRun(order.wandb, self._plan.output.stem, config | {"layers used": chosen.description})
+        if options.wandb != "off":
+            config = {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
+            self._wandb = WandbRun(options.wandb, self._plan.output.stem, config | {"layers used": chosen.description})
             self._stack.callback(self._wandb.close)
             self._reporter.note(self._wandb.place)
         self._stack.enter_context(self.stop)
 
     def optimize(self, transfer: Transfer, content: Tensor, place: Place, **arguments: object) -> Tensor:
-        """Optimise a map, unless the run has stopped: then it stays as it is."""
+        """Optimize a content, unless the run has stopped: then it stays as it is."""
         result = self.result
-        if result.stopped not in FINISHED:
+        if result.stopped not in GOOD_ENDS:
             return content
 
         def on_step(step: Step) -> None:
@@ -144,14 +137,14 @@ class _Recorder:
 
         outcome = transfer.run(content, on_step=on_step, **arguments)  # type: ignore[arg-type]
         result.stopped = outcome.stopped
-        if outcome.stopped in FINISHED:
-            return outcome.map
+        if outcome.stopped in GOOD_ENDS:
+            return outcome.result
         result.stopped_at = place
         if not result.history.rows:
-            if outcome.stopped == "interrupted":
+            if outcome.stopped == INTERRUPTED:
                 raise KeyboardInterrupt
-            raise UserError("the loss is no finite number at the start; choose other weights, layers or another start")
-        return outcome.map if outcome.history else content  # a start of noise is no result
+            raise UserError("the loss is no finite number at the init; choose other weights, layers or another --init")
+        return outcome.result if outcome.history else content  # an init of noise is no result
 
 
 def _plain(value: object) -> object:
@@ -166,28 +159,28 @@ class _PictureRun:
 
     def run(self) -> list[Panel]:
         """Write the result and give what the panels show."""
-        order = self._plan.order
-        content = self._tensor(read_picture(order.content, order.image_size))
-        style = self._tensor(read_picture(order.style, order.image_size))
-        start = None
-        if order.start_file is not None:
-            start = self._tensor(read_picture_of_size(order.start_file, *content.shape[1:]))
+        options = self._plan.options
+        content = self._tensor(read_image(options.content, options.image_size))
+        style = self._tensor(read_image(options.style, options.image_size))
+        init = None
+        if options.init_file is not None:
+            init = self._tensor(read_image_of_size(options.init_file, *content.shape[1:]))
         shape = (3, content.shape[1], content.shape[2])
-        chosen = choose_network(order, shape, self._device, is_picture=True)
+        chosen = choose_network(options, shape, self._device, is_picture=True)
         transfer = Transfer(
-            order,
+            options,
             chosen,
             shape,
             style,
             hard_bounds=(0.0, 1.0),
             soft_bounds=(0.0, 1.0),
-            stop=self._recorder.stop,
+            stop=lambda: self._recorder.stop.requested,
         )
         self._recorder.begin(chosen, blocks=1)
-        result = self._recorder.optimize(transfer, content, Place(), start_file=start, head=None, seed=order.seed)
-        maps = {"content": content, "style": style, "result": result}
-        pictures = {title: map_.cpu().numpy() for title, map_ in maps.items()}
-        write_picture(self._plan.output, pictures["result"])
+        result = self._recorder.optimize(transfer, content, Place(), init_file=init, head=None, seed=options.seed)
+        made = {"content": content, "style": style, "result": result}
+        pictures = {title: picture.cpu().numpy() for title, picture in made.items()}
+        write_image(self._plan.output, pictures["result"])
         return [Panel(title, picture) for title, picture in pictures.items()]
 
     def _tensor(self, picture: np.ndarray) -> Tensor:
@@ -199,58 +192,58 @@ class _SoundRun:
 
     def __init__(self, plan: Plan, recorder: _Recorder, device: torch.device) -> None:
         assert plan.content is not None and plan.style is not None
-        order = plan.order
-        self._plan, self._recorder, self._order, self._device = plan, recorder, order, device
+        options = plan.options
+        self._plan, self._recorder, self._options, self._device = plan, recorder, options, device
         self._info, self._channels = plan.content.info, 1 if plan.content.one_signal else plan.content.info.channels
         self._representation = make_representation(
-            order.representation, inverse=order.inverse, vocoder=order.vocoder, device=device
+            options.representation, inverse=options.inverse, vocoder=options.vocoder, device=device
         )
         rate, hop = self._representation.sample_rate, self._representation.hop_length
         self._samples = resampled_length(self._info.frames, self._info.sample_rate, rate)
-        self._layout = BlockLayout.for_total(
+        self._grid = BlockGrid.for_total(
             self._representation.frames(self._samples),
-            round(order.block_seconds * rate / hop),
-            max(1, int(order.overlap_seconds * rate / hop)),
+            round(options.block_seconds * rate / hop),
+            max(1, int(options.overlap_seconds * rate / hop)),
         )
         self._style = self._read_style()
-        self._scale = self._find_scale() if order.unit_scale else None
+        self._scale = self._find_scale() if options.unit_scale else None
 
     def run(self) -> list[Panel]:
         """Write the result and give what the panels show."""
-        order, layout, info = self._order, self._layout, self._info
-        shape = (1, self._representation.rows, layout.length)
-        chosen = choose_network(order, shape, self._device, is_picture=False)
+        options, grid, info = self._options, self._grid, self._info
+        shape = (1, self._representation.rows, grid.length)
+        chosen = choose_network(options, shape, self._device, is_picture=False)
         style_seconds = min(STYLE_SECONDS, self._plan.style.info.seconds) if self._plan.style else 0.0
         for name, checked, seconds in (
-            (order.style, self._style.shape, style_seconds),
-            (order.content, (1, shape[1], layout.total), info.seconds),
+            (options.style, self._style.shape, style_seconds),
+            (options.content, (1, shape[1], grid.total), info.seconds),
         ):
-            check_receptive_field(chosen, str(order.orientation), str(name), tuple(checked), seconds)  # type: ignore[arg-type]
+            check_receptive_field(chosen, str(options.layout), str(name), tuple(checked), seconds)  # type: ignore[arg-type]
         style = self._scaled(self._style)
         transfer = Transfer(
-            order,
+            options,
             chosen,
             shape,
             style,
             hard_bounds=(0.0, 1.0) if self._scale else (0.0, None),
             soft_bounds=(0.0, 1.0 if self._scale else float(style.max())),
-            stop=self._recorder.stop,
+            stop=lambda: self._recorder.stop.requested,
             scale=self._scale,
         )
-        self._recorder.begin(chosen, layout.count)
+        self._recorder.begin(chosen, grid.count)
         before, after = MelHistory(), MelHistory()
         self._write(transfer, before, after)
         return [
-            Panel(f"content: {order.content.name}", before.image(), info.seconds),
-            Panel(f"style: {order.style.name}", self._style[0].cpu().numpy(), style_seconds),
+            Panel(f"content: {options.content.name}", before.image(), info.seconds),
+            Panel(f"style: {options.style.name}", self._style[0].cpu().numpy(), style_seconds),
             Panel("result", after.image(), info.seconds),
         ]
 
     def _write(self, transfer: Transfer, before: MelHistory, after: MelHistory) -> None:
         info, rate, result = self._info, self._representation.sample_rate, self._recorder.result
-        output, force = self._plan.output, self._order.force
+        output, force = self._plan.output, self._options.force
         subtype = matching_subtype(info.subtype, output)
-        mastering = Mastering(target_loudness(self._order.loudness, _loudness(self._order.content)))
+        mastering = Mastering(target_loudness(self._options.loudness, _loudness(self._options.content)))
         with AudioWriter(output, info.sample_rate, info.channels, subtype, force, mastering) as writer:
             resampler = ExactLengthResampler(rate, info.sample_rate, info.channels, info.frames)
             for wav, content, final in self._blocks(transfer):
@@ -262,18 +255,18 @@ class _SoundRun:
 
     def _blocks(self, transfer: Transfer) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each block, what is final of the waveform, (channels, samples), and the mean over the channels of what is
-        final of the maps of content and result, (rows, columns)."""
-        layout, count = self._layout, self._layout.count
+        final of the spectrograms of content and result, (rows, columns)."""
+        grid, count = self._grid, self._grid.count
         decoders = [BlockDecoder(self._representation, self._samples) for _ in range(self._channels)]
-        joiners = [MapJoiner(layout) for _ in range(self._channels)]
-        starts = self._iterate(self._order.start_file) if self._order.start_file is not None else None
-        for block, contents in enumerate(self._iterate(self._order.content)):
-            start_files = next(starts) if starts is not None else [None] * self._channels
+        joiners = [BlockJoiner(grid) for _ in range(self._channels)]
+        inits = self._iterate(self._options.init_file) if self._options.init_file is not None else None
+        for block, contents in enumerate(self._iterate(self._options.content)):
+            init_files = next(inits) if inits is not None else [None] * self._channels
             wavs, finals = [], []
-            for channel, (content, start_file) in enumerate(zip(contents, start_files, strict=True)):
+            for channel, (content, init_file) in enumerate(zip(contents, init_files, strict=True)):
                 place = Place(block + 1, count, channel + 1, self._channels)
-                map_ = self._optimize(transfer, content, start_file, joiners[channel].tail, place)
-                finals.append(joiners[channel].push(map_))
+                made = self._optimize(transfer, content, init_file, joiners[channel].tail, place)
+                finals.append(joiners[channel].push(made))
                 wavs.append(decoders[channel].push(finals[-1], last=block == count - 1))
             self._note_unchanged(block)
             shown = finals[0].shape[-1]
@@ -282,53 +275,53 @@ class _SoundRun:
             yield np.stack(wavs), content_mean.cpu().numpy(), final_mean.cpu().numpy()
 
     def _optimize(
-        self, transfer: Transfer, content: Tensor, start_file: Tensor | None, tail: Tensor | None, place: Place
+        self, transfer: Transfer, content: Tensor, init_file: Tensor | None, tail: Tensor | None, place: Place
     ) -> Tensor:
-        """The map of one channel of one block, unscaled. Digital silence stays what it is, unless it is no content."""
-        if self._order.content_weight and not content.any():
+        """The result of one channel of one block, unscaled; digital silence that is a content stays."""
+        if self._options.content_weight and not content.any():
             return content
-        map_ = self._recorder.optimize(
+        made = self._recorder.optimize(
             transfer,
             self._scaled(content),
             place,
-            start_file=None if start_file is None else self._scaled(start_file),
+            init_file=None if init_file is None else self._scaled(init_file),
             head=None if tail is None else self._scaled(tail),
-            seed=self._order.seed + (place.block - 1) * self._channels + place.channel - 1,
+            seed=self._options.seed + (place.block - 1) * self._channels + place.channel - 1,
         )
-        return map_ if self._scale is None else self._scale.undo(map_).clamp(min=0.0)
+        return made if self._scale is None else self._scale.undo(made).clamp(min=0.0)
 
     def _note_unchanged(self, block: int) -> None:
         """After the block in which a run stopped: say from where on it is the content."""
         at = self._recorder.result.stopped_at
         if at is not None and at.block == block + 1 and at.block < at.blocks:
             seconds_per_column = self._representation.hop_length / self._representation.sample_rate
-            self._recorder.result.unchanged_after = self._layout.stop(block) * seconds_per_column
+            self._recorder.result.unchanged_after = self._grid.stop(block) * seconds_per_column
 
     def _iterate(self, path: Path) -> Iterator[list[Tensor]]:
-        """The maps of a recording's blocks, for as many channels as are optimised, as long as the content."""
+        """The spectrograms of a recording's blocks, for as many channels as are optimized, as long as the content."""
         rate = self._representation.sample_rate
         mono = self._channels == 1 or probe_audio(path).channels != self._channels
         with AudioReader(path, rate, mono) as reader:
-            maps = iterate_maps(reader.read, reader.channels, self._samples, self._representation, self._layout)
-            for channels in maps:
+            blocks = iterate_blocks(reader.read, reader.channels, self._samples, self._representation, self._grid)
+            for channels in blocks:
                 yield channels if len(channels) == self._channels else channels * self._channels
 
     def _read_style(self) -> Tensor:
-        """The map of the style, its channels mixed, (1, rows, columns)."""
+        """The spectrogram of the style, its channels mixed, (1, rows, columns)."""
         rate = self._representation.sample_rate
-        with AudioReader(self._order.style, rate, mono=True) as reader:
+        with AudioReader(self._options.style, rate, mono=True) as reader:
             wav = reader.read(round(STYLE_SECONDS * rate))
         return self._representation.encode(torch.from_numpy(np.ascontiguousarray(wav[0])))
 
     def _find_scale(self) -> UnitScale:
         """From the extremes of the style and all blocks of the content."""
         extremes = [_extremes(self._style)]
-        for maps in self._iterate(self._order.content):
-            extremes += [_extremes(map_) for map_ in maps]
-        return UnitScale.from_maps(*extremes)
+        for contents in self._iterate(self._options.content):
+            extremes += [_extremes(content) for content in contents]
+        return UnitScale.spanning(*extremes)
 
-    def _scaled(self, map_: Tensor) -> Tensor:
-        return map_ if self._scale is None else self._scale.apply(map_)
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self._scale is None else self._scale.apply(x)
 
 
 def _loudness(path: Path) -> float | None:
@@ -340,5 +333,5 @@ def _loudness(path: Path) -> float | None:
     return meter.integrated
 
 
-def _extremes(map_: Tensor) -> Tensor:
-    return torch.stack([map_.min(), map_.max()]).reshape(1, 2, 1)
+def _extremes(x: Tensor) -> Tensor:
+    return torch.stack([x.min(), x.max()]).reshape(1, 2, 1)

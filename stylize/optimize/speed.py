@@ -13,14 +13,13 @@ from torch import Tensor
 
 from data.audio import read_audio
 from stylize.benchmark import CommandRun, run_measured, time_in_turns, write_long_song
-from stylize.optimize.autoencoder import load_autoencoder_features
 from stylize.optimize.engine import optimize
-from stylize.optimize.feature_network import FeatureNetwork
+from stylize.optimize.layout import make_layout
+from stylize.optimize.networks import FeatureNetwork, RandomNetwork, RandomNetworkConfig
 from stylize.optimize.objective import Objective, measure_style
-from stylize.optimize.orientation import view_of
-from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.representations import make_representation
-from stylize.optimize.settings import LossWeights, OptimizerConfig
+from stylize.optimize.transfer import load_network
 
 PLAIN = "plain loop"
 DEFAULT_NETWORK = "autoencoder (default)"
@@ -61,7 +60,9 @@ def measure_optimization(plan: OptimizationPlan, command: Sequence[str], folder:
     """
     representation = make_representation("mel", inverse="griffin-lim")
     networks: dict[str, FeatureNetwork] = {
-        DEFAULT_NETWORK: load_autoencoder_features(),
+        DEFAULT_NETWORK: load_network(
+            "autoencoder", shape=(1, representation.rows, 4), layout="frequency", representation="mel"
+        ),
         f"random, {plan.width} channels": RandomNetwork(
             RandomNetworkConfig(in_channels=representation.rows, width=plan.width)
         ),
@@ -100,16 +101,16 @@ def _tasks(
     plan: OptimizationPlan, network: FeatureNetwork, content: Tensor, style: Tensor
 ) -> dict[str, Callable[[], object]]:
     """So many evaluations by the plain loop and by each optimizer, all from the same content to the same style."""
-    view = view_of("frequency", (1, content.shape[1], content.shape[2]))
+    layout = make_layout("frequency", (1, content.shape[1], content.shape[2]))
     layers = network.default_style_layers
 
     def run(optimizer: str) -> None:
-        target = measure_style(network, view_of("frequency", (1, style.shape[1], style.shape[2])), style, layers, False)
+        options = OptimizeOptions(Path(), Path(), optimizer=optimizer, iterations=plan.evaluations)
+        target = measure_style(network, layout, style, layers, False)
         objective = Objective(
-            network, view=view, content=content, style=target, content_layers=layers, weights=LossWeights()
+            network, layout=layout, content=content, style=target, content_layers=layers, options=options
         )
-        config = OptimizerConfig(optimizer, iterations=plan.evaluations, evaluations=plan.evaluations)
-        optimize(objective, content, config)
+        optimize(objective, content, options, max_evaluations=plan.evaluations)
 
     return {
         PLAIN: lambda: plain_loop(network, content, style, tuple(layers), plan.evaluations),
@@ -186,7 +187,7 @@ def format_ways(translator_times_real_time: float, figures: Mapping[str, Any]) -
 
     The optimization is taken with its default number of iterations and one evaluation for each, which flatters it.
     """
-    evaluations = OptimizerConfig().iterations
+    evaluations = OptimizeOptions.iterations
     minute = figures["speeds"][DEFAULT_NETWORK]["L-BFGS"]["seconds_per_minute"] * evaluations
     slow = 60 / minute
     return [

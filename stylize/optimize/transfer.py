@@ -1,44 +1,46 @@
-"""The network, the style and the optimizer of a run, put together; they optimise one map after the other."""
+"""The network, the style and the optimizer of a run, put together; they optimize one block after the other."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from data.errors import UserError
-from stylize.optimize.engine import Outcome, Step, optimize
-from stylize.optimize.feature_network import FeatureNetwork, describe_layers
-from stylize.optimize.networks import load_network
-from stylize.optimize.objective import Objective, StyleTarget, View, measure_style
-from stylize.optimize.order import OptimizeOrder
-from stylize.optimize.orientation import MapShape, fit_columns, view_of
-from stylize.optimize.random_network import RandomNetworkConfig
+from data.mel import MEL_PRESETS
+from stylize.models import BUNDLED_TRANSLATOR
+from stylize.optimize.autoencoder import BUNDLED_AUTOENCODER, Autoencoder, autoencoder_features
+from stylize.optimize.engine import CONVERGED, FINISHED, INTERRUPTED, Outcome, optimize
+from stylize.optimize.layout import Layout, Shape, fit_columns, make_layout, network_shape
+from stylize.optimize.networks import (
+    RANDOM_KIND,
+    FeatureNetwork,
+    RandomNetwork,
+    RandomNetworkConfig,
+    describe_layers,
+    siamese_features,
+)
+from stylize.optimize.objective import Objective, StyleTarget, measure_style
+from stylize.optimize.options import NETWORKS, RANDOM_OPTIONS, OptimizeOptions, check_network, check_network_name
+from stylize.optimize.reporting import Step
 from stylize.optimize.representations import UnitScale, make_representation
-from stylize.optimize.starts import make_start
-from stylize.optimize.vgg import HUB_FILE
+from stylize.optimize.vgg import HUB_FILE, load_vgg19
+from training.config import build
+from training.pretrained import read_model_config
+from travelgan import Translator
 
-FINISHED = ("finished", "converged")
+GOOD_ENDS = (FINISHED, CONVERGED)
 """How an optimization ends that was neither interrupted nor failed."""
 
+FOLDER_NETWORKS = {RANDOM_KIND: "random", "autoencoder": "autoencoder", "translator": "siamese"}
+"""Kinds of model folder that hold a network, and its name."""
 
-@dataclass(frozen=True)
-class Layers:
-    """Which layers make the content and the style, and their weights."""
-
-    content: dict[str, float]
-    style: dict[str, float]
-
-    def describe(self) -> str:
-        """In one line."""
-        parts = [f"{kind} {', '.join(layers)}" for kind, layers in vars(self).items() if layers]
-        return "; ".join(parts)
+MAX_UNIFORM = 0.1
+"""Upper end of a uniform init."""
 
 
 @dataclass(frozen=True)
@@ -46,234 +48,287 @@ class ChosenNetwork:
     """A network and what is taken from it.
 
     Args:
-        network: on the device of the maps.
-        layers: those whose terms have a weight.
+        network: on the device of the spectrograms or pictures.
+        content_layers: those that make the content, and their weights; none where the content has no weight.
+        style_layers: the same for the style.
         description: in one line.
     """
 
     network: FeatureNetwork
-    layers: Layers
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
     description: str
 
 
-def choose_network(order: OptimizeOrder, map_shape: MapShape, device: torch.device, is_picture: bool) -> ChosenNetwork:
-    """Load the network that an order asks for; a picture without one takes vgg19 where its weights are, or random.
+def load_network(
+    name_or_folder: str,
+    *,
+    shape: Shape,
+    layout: str,
+    representation: str | None = None,
+    random: Mapping[str, Any] | None = None,
+    weights: Path | None = None,
+    model: Path | None = None,
+) -> FeatureNetwork:
+    """A network for spectrograms or pictures of a shape, on the CPU.
 
     Args:
-        order: filled in by :func:`stylize.optimize.plan.plan_optimization`.
-        map_shape: of the content.
-        device: where the maps are.
-        is_picture: the maps are pictures.
+        name_or_folder: `random`, `autoencoder`, `siamese`, `vgg19`, or a model folder.
+        shape: planes, rows, columns of the content.
+        layout: `frequency`, `time` or `2d`.
+        representation: `mel`, `stft` or `cqt`; None for pictures.
+        random: fields of :class:`RandomNetworkConfig` that differ from its defaults.
+        weights: weight file of VGG-19.
+        model: folder of the translator (for `siamese`) or autoencoder in place of the bundled one.
+
+    Raises:
+        UserError: an unknown name, a network that does not fit, missing or foreign weights.
+    """
+    name, folder = name_or_folder, model
+    if name not in NETWORKS:
+        check_network_name(name)
+        folder = Path(name)
+        kind = read_model_config(folder)["kind"]
+        if kind not in FOLDER_NETWORKS:
+            raise UserError(f"{folder} holds a {kind}; a network is a folder of: {', '.join(FOLDER_NETWORKS)}")
+        name = FOLDER_NETWORKS[kind]
+    check_network(name, representation, layout, weights, model)
+    wanted = network_shape(layout, shape)
+    network = _load_named(name, folder, wanted, random or {}, weights)
+    repeated = name == "vgg19" and shape[0] == 1  # one plane is repeated
+    if (network.dimensions, network.in_channels) != wanted and not repeated:
+        raise UserError(
+            f"the network {name_or_folder} reads {network.in_channels} channels in {network.dimensions} dimensions, "
+            f"the input has {wanted[1]} in {wanted[0]}; choose another network, representation or layout"
+        )
+    return network
+
+
+def _load_named(
+    name: str, folder: Path | None, shape: tuple[int, int], random: Mapping[str, Any], weights: Path | None
+) -> FeatureNetwork:
+    if name == "vgg19":
+        return load_vgg19(weights)
+    if name == "random" and folder is not None:
+        return RandomNetwork.from_pretrained(folder)
+    if name == "random":
+        config = {**random, "dimensions": shape[0], "in_channels": shape[1]}
+        return RandomNetwork(build(RandomNetworkConfig, config, "--layers, --width, --kernel"))
+    if name == "autoencoder":
+        folder = folder or BUNDLED_AUTOENCODER
+        network = autoencoder_features(Autoencoder.from_pretrained(folder))
+    else:
+        folder = folder or BUNDLED_TRANSLATOR
+        translator = Translator.from_pretrained(folder)
+        network = siamese_features(translator.siamese, translator.mel_config)
+    if difference := MEL_PRESETS["music"].describe_difference(network.mel_config):
+        raise UserError(f"the {name} of {folder} has another mel front-end (wanted / its): {difference}")
+    return network
+
+
+def choose_network(options: OptimizeOptions, shape: Shape, device: torch.device, is_picture: bool) -> ChosenNetwork:
+    """Load the network that is asked for; a picture without one takes vgg19 where its weights are, or random.
+
+    Args:
+        options: filled in by :func:`stylize.optimize.plan.plan_optimization`.
+        shape: of the content.
+        device: where the network is used.
+        is_picture: the content is a picture.
 
     Raises:
         UserError: a network that cannot be had or does not fit, unknown layers.
     """
-    name, reason = order.network, ""
+    name, reason = options.network, ""
     if name is None:
         cached = Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE
         name = "vgg19" if cached.is_file() else "random"
         reason = "" if name == "vgg19" else f", since the weights of vgg19 are not there ({cached})"
-    network = load_network(
+    representation = None if is_picture else options.representation
+    network = _load(options, name, shape, str(options.layout), representation).to(device)
+    weights = options.term_weights
+    content = options.content_layers or network.default_content_layers
+    style = options.style_layers or network.default_style_layers
+    for layers in (content, style):
+        network.check_layers(layers)
+    content = content if weights["content"] else {}
+    style = style if weights["style"] or weights["histogram"] else {}
+    used = [f"{kind} {', '.join(layers)}" for kind, layers in (("content", content), ("style", style)) if layers]
+    return ChosenNetwork(network, content, style, f"network {name}{reason}; {'; '.join(used)}")
+
+
+def _load(options: OptimizeOptions, name: str, shape: Shape, layout: str, representation: str | None) -> FeatureNetwork:
+    random = {name: getattr(options, name) for name in (*RANDOM_OPTIONS, "seed")}
+    return load_network(
         name,
-        map_shape=map_shape,
-        orientation=str(order.orientation),
-        representation=None if is_picture else order.representation,
-        random=_random_config(order) if name == "random" else None,
-        weights=order.weights_file,
-        model=order.model,
-    ).to(device)
-    weights = order.loss_weights
-    layers = Layers(
-        (order.content_layers or network.default_content_layers) if weights.content else {},
-        (order.style_layers or network.default_style_layers) if weights.style or weights.histogram else {},
-    )
-    for chosen in (order.content_layers, order.style_layers, layers.content, layers.style):
-        network.check_layers(chosen or {})
-    return ChosenNetwork(network, layers, f"network {name}{reason}; {layers.describe()}")
-
-
-def _random_config(order: OptimizeOrder) -> RandomNetworkConfig:
-    return RandomNetworkConfig(
-        layers=order.layers,
-        width=order.width,
-        kernel=order.kernel,
-        pool=order.pool,
-        batchnorm=order.batchnorm,
-        seed=order.seed,
+        shape=shape,
+        layout=layout,
+        representation=representation,
+        random=random,
+        weights=options.weights,
+        model=options.model,
     )
 
 
-def check_receptive_field(chosen: ChosenNetwork, orientation: str, name: str, shape: MapShape, seconds: float) -> None:
+def describe_network_layers(options: OptimizeOptions, network: str, layout: str) -> list[str]:
+    """One line for each layer of a network, for spectrograms of the representation that are a second long.
+
+    Raises:
+        UserError: a network that cannot be had or does not fit.
+    """
+    inverse = "griffin-lim"  # the vocoder is not needed and would have to be loaded
+    representation = make_representation(options.representation, inverse=inverse, device="cpu")
+    shape = (1, representation.rows, representation.frames(representation.sample_rate))
+    return describe_layers(_load(options, network, shape, layout, options.representation))
+
+
+def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: Shape, seconds: float) -> None:
     """Refuse a recording that is shorter than what one value of the deepest layer sees.
 
     Args:
         chosen: the network.
-        orientation: what its positions are; with `time`, these are frequencies, of which there are always as many.
+        layout: what its positions are; with `time`, these are frequencies, of which there are always as many.
         name: of the recording, for the message.
-        shape: of its map.
+        shape: of its spectrogram.
         seconds: its length.
 
     Raises:
         UserError: the length that is needed is named.
     """
-    layers = {**chosen.layers.content, **chosen.layers.style}
+    layers = {**chosen.content_layers, **chosen.style_layers}
     deepest = max(layers, key=chosen.network.receptive_field)
     needed = chosen.network.receptive_field(deepest)
     columns = shape[2]
-    if orientation != "time" and columns < needed:
+    if layout != "time" and columns < needed:
         raise UserError(
             f"{name} is {seconds:.3f} s long, {columns} columns, and the layer {deepest} sees {needed} at once; give "
             f"at least {seconds * needed / columns:.2f} s, or choose a layer further up"
         )
 
 
-class GracefulStop:
-    """Ctrl-C ends the running optimization, which keeps its best map; between two it is kept for the next one.
+def make_init(options: OptimizeOptions, content: Tensor, file: Tensor | None, seed: int) -> Tensor:
+    """What the optimization starts from; the same seed gives the same, whatever the device.
 
-    The second Ctrl-C interrupts at once, wherever it strikes. Only the main thread has Ctrl-C, and only where it has
-    its usual meaning.
+    Args:
+        options: say what it is made of.
+        content: (planes, rows, columns); its shape, type and device are those of the init.
+        file: what was read from the init file, where there is one.
+        seed: of the noise, which may lie beyond the bounds that it will be projected onto.
+
+    Raises:
+        UserError: the file has another shape than the content.
     """
+    if options.init_file is not None:
+        assert file is not None
+        if file.shape != content.shape:
+            raise UserError(
+                f"the init file has the shape {_by(file.shape)}, expected that of the content, {_by(content.shape)} "
+                "(planes x rows x columns); give one of the same length or size"
+            )
+        return file.detach().clone().to(content)
+    if options.init == "content":
+        return content.detach().clone()
+    generator = torch.Generator().manual_seed(seed)
+    if options.init == "normal":
+        return torch.randn(*content.shape, generator=generator).to(content)
+    uniform = torch.rand(*content.shape, generator=generator, dtype=torch.float64)
+    noise = MAX_UNIFORM * uniform if options.init == "uniform" else _truncated_normal(uniform, options)
+    return noise.float().to(content)
 
-    def __init__(self) -> None:
-        self.requested = False
-        self.optimizing = False
-        self._installed = False
 
-    def __enter__(self) -> GracefulStop:
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
-        return self
+def _truncated_normal(uniform: Tensor, options: OptimizeOptions) -> Tensor:
+    """Values of the truncated distribution by its inverse cumulative distribution function, in double precision."""
+    lower, upper, mean, std = options.init_lower, options.init_upper, options.init_mean, options.init_std
+    first, last = torch.special.ndtr((torch.tensor([lower, upper], dtype=torch.float64) - mean) / std)
+    return (mean + std * torch.special.ndtri(first + (last - first) * uniform)).clamp(lower, upper)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.optimizing or self.requested:
-            self.optimizing, self.requested = False, True
-            raise KeyboardInterrupt
-        self.requested = True
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 class Transfer:
-    """Optimises maps of one shape towards one style.
+    """Optimizes spectrograms or pictures of one shape towards one style.
 
     Args:
-        order: weights, start and optimizer.
+        options: weights, init and optimizer.
         chosen: the network.
-        map_shape: of the contents.
-        style_map: (planes, rows, any).
-        hard_bounds: of the values of a map; without an upper one, none goes beyond the largest of style and content.
+        shape: of the contents.
+        style: (planes, rows, any).
+        hard_bounds: of all values; without an upper one, none goes beyond the largest of style and content.
         soft_bounds: of the bound penalty; where that has a weight, it takes the place of hard bounds.
-        scale: of the maps, where they are scaled; networks that read plain mels see them without it.
-        stop: Ctrl-C.
+        scale: of the spectrograms, where they are scaled; networks that read plain mels see them without it.
+        stop: asked before every evaluation whether to end.
     """
 
     def __init__(
         self,
-        order: OptimizeOrder,
+        options: OptimizeOptions,
         chosen: ChosenNetwork,
-        map_shape: MapShape,
-        style_map: Tensor,
+        shape: Shape,
+        style: Tensor,
         *,
         hard_bounds: tuple[float | None, float | None],
         soft_bounds: tuple[float, float],
-        stop: GracefulStop,
+        stop: Callable[[], bool] = lambda: False,
         scale: UnitScale | None = None,
     ) -> None:
-        self._order, self._chosen, self._stop = order, chosen, stop
-        self._weights = order.loss_weights
+        self._options, self._chosen, self._stop = options, chosen, stop
         self._scale = scale if chosen.network.reads_plain_mel else None
-        self._view = self._see(map_shape)
+        self._layout = self._make_layout(shape)
         self._hard_bounds, self._soft_bounds = hard_bounds, soft_bounds
-        self._style_peak = float(style_map.max())
+        self._style_peak = float(style.max())
         self._style: StyleTarget | None = None
-        if chosen.layers.style:
-            if order.orientation == "time":
-                style_map = fit_columns(style_map, map_shape[2])
-            histogram = self._weights.histogram > 0
-            planes, rows, columns = style_map.shape
-            view = self._see((planes, rows, columns))
-            self._style = measure_style(chosen.network, view, style_map, chosen.layers.style, histogram)
+        if chosen.style_layers:
+            if options.layout == "time":
+                style = fit_columns(style, shape[2])
+            planes, rows, columns = style.shape
+            layout = self._make_layout((planes, rows, columns))
+            histogram = options.histogram_weight > 0
+            self._style = measure_style(chosen.network, layout, style, chosen.style_layers, histogram)
 
-    def _see(self, map_shape: MapShape) -> View:
-        """How the network sees maps of a shape."""
-        view, scale = view_of(str(self._order.orientation), map_shape), self._scale
-        return view if scale is None else lambda map_: view(scale.undo(map_))
+    def _make_layout(self, shape: Shape) -> Layout:
+        """What the network is given."""
+        layout, scale = make_layout(str(self._options.layout), shape), self._scale
+        return layout if scale is None else lambda x: layout(scale.undo(x))
 
     def run(
         self,
         content: Tensor,
         *,
-        start_file: Tensor | None,
+        init_file: Tensor | None,
         head: Tensor | None,
         seed: int,
         on_step: Callable[[Step], None],
     ) -> Outcome:
-        """Optimise one map.
+        """Optimize one spectrogram or picture.
 
         Args:
             content: (planes, rows, columns).
-            start_file: the map of a file to start from, of the same shape.
-            head: columns with which a start of noise begins, so that a block goes on where the last one ended.
+            init_file: what was read from a file to start from, of the same shape.
+            head: columns with which an init of noise begins, so that a block goes on where the last one ended.
             seed: of the noise.
             on_step: called at every iteration.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C before the first iteration.
         """
-        config = self._order.start_config
-        start = make_start(config, content.shape, content=content, file=start_file, seed=seed).to(content)
-        if head is not None and config.kind not in ("content", "file"):
-            start[..., : head.shape[-1]] = head
+        options = self._options
+        init = make_init(options, content, init_file, seed)
+        if head is not None and options.init != "content" and options.init_file is None:
+            init[..., : head.shape[-1]] = head
+        if self._stop():
+            return Outcome(init, [], INTERRUPTED)
         objective = Objective(
             self._chosen.network,
-            view=self._view,
-            content=content if self._weights.content else None,
+            layout=self._layout,
+            content=content if options.content_weight else None,
             style=self._style,
-            content_layers=self._chosen.layers.content,
-            weights=self._weights,
-            raw_weights=self._order.raw_weights,
+            content_layers=self._chosen.content_layers,
+            options=options,
             bounds=self._soft_bounds,
         )
-        if self._stop.requested:
-            return Outcome(start, [], "interrupted")
         low, high = self._hard_bounds
         # Gram matrices of a noise can be met by a few huge values, which no recording has.
         bounds = (low, max(self._style_peak, float(content.max())) if high is None else high)
-        self._stop.optimizing = True
-        try:
-            outcome = optimize(
-                objective,
-                start,
-                self._order.optimizer_config,
-                bounds=(None, None) if self._weights.bound else bounds,
-                on_step=on_step,
-            )
-        finally:
-            self._stop.optimizing = False
-        return Outcome(outcome.map.clamp(*bounds), outcome.history, outcome.stopped)
-
-
-def describe_network_layers(order: OptimizeOrder, network: str, orientation: str) -> list[str]:
-    """One line for each layer of a network, for maps of an order's representation that are a second long.
-
-    Raises:
-        UserError: a network that cannot be had or does not fit.
-    """
-    inverse = "griffin-lim"  # the vocoder is not needed and would have to be loaded
-    representation = make_representation(order.representation, inverse=inverse, device="cpu")
-    loaded = load_network(
-        network,
-        map_shape=(1, representation.rows, representation.frames(representation.sample_rate)),
-        orientation=orientation,
-        representation=order.representation,
-        random=_random_config(order) if network == "random" else None,
-        weights=order.weights_file,
-        model=order.model,
-    )
-    return describe_layers(loaded)
+        soft = options.bound_weight > 0
+        outcome = optimize(
+            objective, init, options, bounds=(None, None) if soft else bounds, on_step=on_step, stop=self._stop
+        )
+        return Outcome(outcome.result.clamp(*bounds), outcome.history, outcome.stopped)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from data.errors import UserError
-from stylize.optimize.feature_network import FeatureNetwork
+from stylize.optimize.networks import FeatureNetwork
 
 HUB_FILE = "vgg19-dcbb9e9d.pth"
 """What torchvision calls its ImageNet weights in the cache of torch hub."""
@@ -22,8 +22,8 @@ STAGES = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 """Channels of the convolutions before each pooling."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-"""By which pictures in [0, 1] are standardised, red, green, blue."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""By which pictures in [0, 1] are standardized, red, green, blue."""
 
 ADVICE = "give torchvision's weights with --weights FILE; --network random works without weights"
 
@@ -47,7 +47,7 @@ class VGG19Features(FeatureNetwork):
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(self, state_dict: Mapping[str, Tensor], where: str = "the state dict") -> None:
         weights = _find_weights(state_dict, where)
@@ -71,16 +71,16 @@ class VGG19Features(FeatureNetwork):
             content_layers={"conv4_2": 1.0},
             style_layers={f"relu{stage}_1": 1.0 for stage in range(1, len(STAGES) + 1)},
         )
-        for name, values_by_colour in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_DEVIATION)):
-            self.register_buffer(name, torch.tensor(values_by_colour)[:, None, None], persistent=False)
+        for name, values_by_color in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values_by_color)[:, None, None], persistent=False)
 
     def reads(self, x: Tensor) -> bool:
         """Pictures of three planes or one."""
         return x.ndim == 4 and x.shape[1] in (1, 3)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Three planes, standardised as in the training."""
-        return (x - self.mean) / self.deviation  # one plane is repeated by broadcasting
+        """Three planes, standardized as in the training."""
+        return (x - self.mean) / self.std  # one plane is repeated by broadcasting
 
 
 def load_vgg19(weights: Path | None = None) -> VGG19Features:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,29 +23,20 @@ class Pace:
 
     def __init__(self) -> None:
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
-        self._lock = threading.Lock()
 
     def expect(self, seconds: float) -> float:
         """Seconds that work on so much music will take."""
-        with self._lock:
-            cost = statistics.median(self._costs) if self._costs else FIRST_COST
-        return cost * (seconds + OVERHEAD_SECONDS)
+        return statistics.median(tuple(self._costs) or (FIRST_COST,)) * (seconds + OVERHEAD_SECONDS)
 
     def learn(self, seconds: float, took: float) -> None:
         """Work on so much music took so long."""
-        with self._lock:
-            self._costs.append(took / (seconds + OVERHEAD_SECONDS))
+        self._costs.append(took / (seconds + OVERHEAD_SECONDS))
 
 
 class Course:
     """The work on one song: it advances by the clock towards the expected end, which every report corrects.
 
-    What is shown never goes back and does not stand still: from 90 % on it comes ever nearer to 100 %, so that work
-    that takes longer than expected still moves.
-
-    Args:
-        expected: seconds that it will take.
-        clock: seconds that only ever grow.
+    What is shown never goes back and does not stand still: from 90 % on it comes ever nearer to 100 %.
     """
 
     def __init__(self, expected: float, clock: Clock = time.monotonic) -> None:

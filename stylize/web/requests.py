@@ -1,8 +1,8 @@
-"""What browsers send, of which nothing is believed before it was checked here."""
+"""What browsers ask the page's server for; nothing is believed before it was checked here."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import re
 import secrets
 import unicodedata
@@ -10,12 +10,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stylize.json_requests import RefusedError
+from starlette.exceptions import HTTPException
 
-MOST_BYTES = 4096
+from data.plain import show
+
+MAX_BYTES = 4096
 """Of a request for a job; one that names every style has about 300."""
-MOST_NAME = 100
+MAX_NAME = 100
 """Characters of a file's name that are kept."""
+MAX_WEIGHT = 1e9
 COOKIE = "stylize-visitor"
 """Tells the songs of one browser from those of another; it is set with the page."""
 _IDENTITY = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -23,106 +26,61 @@ _IDENTITY = re.compile(r"[A-Za-z0-9_-]{32}")
 
 @dataclass(frozen=True)
 class StyleRequest:
-    """What is asked for.
-
-    Args:
-        song: id of the song.
-        weights: of the styles, adding up to 1; empty where `like` is given.
-        like: id of a song in the wanted style.
-        strength: from 0 to 1.
-    """
+    """A job: a song, and either weights of styles or an example of the style."""
 
     song: str
-    weights: Mapping[str, float]
-    like: str | None
-    strength: float
+    strength: Any  # a number; text that reads like one is refused
+    to: Mapping[str, Any] | None = None
+    like: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.to is None) == (self.like is None):
+            raise ValueError("expected either to or like")
+        weights = [(name, weight, MAX_WEIGHT) for name, weight in (self.to or {}).items()]
+        for name, number, largest in [("strength", self.strength, 1.0), *weights]:
+            if type(number) not in (int, float) or not 0 <= number <= largest:
+                raise ValueError(f"{name} must be a number from 0 to {largest:g}, got {show(number)}")
+
+    def normalized(self, styles: Collection[str]) -> StyleRequest:
+        """The same with weights that add up to 1, without those that add nothing; `styles` are the known ones."""
+        if self.to is None:
+            return self
+        for name in self.to:
+            if name not in styles:
+                known = ", ".join(styles)
+                raise HTTPException(422, f"unknown style {display_name(name)!r}; this model knows: {known}")
+        total = sum(self.to.values())
+        if total <= 1e-6:
+            raise HTTPException(422, "no style is chosen; give at least one of them a weight above 0")
+        shares = {name: weight / total for name, weight in self.to.items() if weight / total > 1e-6}
+        return dataclasses.replace(self, to=shares)
 
     @property
-    def to(self) -> str | None:
+    def mixture(self) -> str | None:
         """The mixture, as `--to` takes it."""
-        return ",".join(f"{name}:{weight!r}" for name, weight in self.weights.items()) or None
+        return None if self.to is None else ",".join(f"{name}:{weight!r}" for name, weight in self.to.items())
 
 
-def parse_identity(value: object) -> str:
-    """An id of a song or a job.
-
-    Raises:
-        RefusedError: nothing that could be one.
-    """
-    if not isinstance(value, str) or not _IDENTITY.fullmatch(value):
-        raise RefusedError(404, "there is no such file here (any more); choose the song again")
-    return value
-
-
-def new_identity() -> str:
+def new_id() -> str:
     """An id that cannot be guessed, of a song, a job or a visitor."""
     return secrets.token_urlsafe(24)
 
 
-def parse_visitor(cookies: Mapping[str, str]) -> str:
-    """Whose request it is. Any browser may choose its own name; it knows no other's.
-
-    Raises:
-        RefusedError: no cookie, or nothing that could be ours.
-    """
+def read_visitor(cookies: Mapping[str, str]) -> str:
+    """Whose request it is. Any browser may choose its own name; it knows no other's."""
     value = cookies.get(COOKIE, "")
     if not _IDENTITY.fullmatch(value):
-        raise RefusedError(403, "the cookie of this page is missing; allow cookies for it and load it again")
+        raise HTTPException(403, "the cookie of this page is missing; allow cookies for it and load it again")
     return value
 
 
-def parse_name(value: str | None) -> str:
+def display_name(value: str | None) -> str:
     """A file's name for people: no folder, nothing unprintable. It never becomes the name of a file here."""
     last = re.split(r"[/\\]", value or "")[-1]
-    printable = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in last)
-    name = " ".join(printable.split())
-    if len(name) > MOST_NAME:
+    visible = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in last)
+    name = " ".join(visible.split())
+    if len(name) > MAX_NAME:
         stem, dot, suffix = name.rpartition(".")
         keep = dot + suffix if dot and len(suffix) <= 5 else ""
-        name = (stem or name)[: MOST_NAME - len(keep)] + keep
+        name = (stem or name)[: MAX_NAME - len(keep)] + keep
     return name or "song"
-
-
-def parse_style(values: Mapping[str, Any], styles: Collection[str]) -> StyleRequest:
-    """Read a request for a job.
-
-    Args:
-        values: `song`, `strength`, and either `to` (a weight of at least 0 for each style) or `like`.
-        styles: those that the model knows.
-
-    Raises:
-        RefusedError: fields missing, unknown, of a wrong type or out of range; unknown styles.
-    """
-    if set(values) not in ({"song", "strength", "to"}, {"song", "strength", "like"}):
-        raise RefusedError(400, "expected the fields song, strength, and either to or like")
-    strength = _number(values["strength"], "strength")
-    if strength > 1.0:
-        raise RefusedError(400, f"got the strength {strength:g}; expected a number from 0 to 1")
-    song = parse_identity(values["song"])
-    if "like" in values:
-        return StyleRequest(song, {}, parse_identity(values["like"]), strength)
-    return StyleRequest(song, _parse_weights(values["to"], styles), None, strength)
-
-
-def _parse_weights(given: Any, styles: Collection[str]) -> dict[str, float]:
-    if not isinstance(given, dict):
-        raise RefusedError(400, "expected a weight for each style")
-    for name in given:
-        if name not in styles:
-            raise RefusedError(422, f"unknown style {parse_name(name)!r}; this model knows: {', '.join(styles)}")
-    weights = {name: weight for name in given if (weight := _number(given[name], name)) > 0}
-    total = sum(weights.values())
-    if not 1e-6 < total < 1e6:
-        raise RefusedError(422, "no style is chosen; give at least one of them a weight above 0")
-    shares = {name: weight / total for name, weight in weights.items()}
-    return {name: share for name, share in shares.items() if share > 1e-6}
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RefusedError(400, f"{name} must be a number")
-    if isinstance(value, int) and abs(value) > 10**9:  # whole numbers of JSON have no largest one, floats do
-        raise RefusedError(400, f"{name} is out of range")
-    if not math.isfinite(value) or value < 0:
-        raise RefusedError(400, f"{name} must be a number that is not negative")
-    return float(value)

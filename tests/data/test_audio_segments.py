@@ -24,12 +24,8 @@ def write_ramp(path: Path, seconds: float = 2.0, rate: int = RATE, channels: int
     return path
 
 
-def make(
-    files: list[Path] | list[Source], *, train: bool = True, length: int = 500, seed: int = 0, **more
-) -> AudioSegments:
-    return AudioSegments(
-        files, sample_rate=RATE, segment_samples=length, seed=seed, train=train, **{"gain_db": 0.0, **more}
-    )
+def make(files: list[Path] | list[Source], *, length: int = 500, seed: int = 0, **more) -> AudioSegments:
+    return AudioSegments(files, sample_rate=RATE, segment_samples=length, seed=seed, **{"gain_db": 0.0, **more})
 
 
 def position(segment: torch.Tensor) -> int:
@@ -65,14 +61,6 @@ def test_first_and_last_sample_can_be_drawn(tmp_path: Path) -> None:
     assert {position(dataset[epoch, 0]) for epoch in range(30)} == {0, 1, 2}
 
 
-def test_validation_is_the_first_crop_of_each_file_as_it_is(tmp_path: Path) -> None:
-    files = [write_ramp(tmp_path / f"{number}.wav", 30.0) for number in range(2)]
-    dataset = make(files, train=False, gain_db=6.0, seconds_per_item=2.0)
-    assert len(dataset) == 2
-    for epoch, index in [(0, 0), (0, 1), (5, 1)]:
-        assert position(dataset[epoch, index]) == 0
-
-
 def test_long_recordings_are_drawn_in_proportion(tmp_path: Path) -> None:
     files = [write_ramp(tmp_path / f"{seconds}.wav", seconds) for seconds in (1.0, 16.0, 40.0)]
     dataset = make(files, seconds_per_item=8.0, length=100)
@@ -106,10 +94,8 @@ def test_silence_stays_silence(tmp_path: Path) -> None:
     assert torch.equal(make([tmp_path / "a.wav"], gain_db=6.0)[0, 0], torch.zeros(500))
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_short_files_are_continued_by_reflection(train: bool, tmp_path: Path) -> None:
-    write_ramp(tmp_path / "a.wav", 5 / RATE)
-    samples = make([write_ramp(tmp_path / "a.wav", 5 / RATE)], length=11, train=train)[0, 0].numpy() * 2**20
+def test_short_files_are_continued_by_reflection(tmp_path: Path) -> None:
+    samples = make([write_ramp(tmp_path / "a.wav", 5 / RATE)], length=11)[0, 0].numpy() * 2**20
     np.testing.assert_allclose(samples, [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2])
 
 
@@ -207,10 +193,6 @@ def test_drawing_from_sources_is_a_pure_function(uneven: list[Source]) -> None:
     assert all(torch.equal(one[3, index], other[3, index]) for index in reversed(range(len(one))))
     sets = {tuple(levels(make(uneven, length=50), epoch)) for epoch in range(12)}
     assert len(sets) > 1  # where a share is no whole number of items, epochs take turns
-
-
-def test_validation_has_every_file_once_whatever_the_shares(uneven: list[Source]) -> None:
-    assert levels(make(uneven, length=50, train=False), 0).tolist() == [0.1, 0.2, 0.4, 0.5]
 
 
 def test_what_cannot_be_read_leaves_its_share_to_its_source(uneven: list[Source]) -> None:

@@ -1,4 +1,4 @@
-"""Licences read from Debian copyright files."""
+"""Licenses read from Debian copyright files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.debian_packages import package_files, package_licence, require_packages
+from data.debian_packages import package_files, package_license, require_packages
 from data.errors import UserError
 
 MACHINE_READABLE = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -29,26 +29,26 @@ License: GPL-2+
 """
 
 
-def licence_of(tmp_path: Path, text: str, path: str | None = None) -> str:
+def license_of(tmp_path: Path, text: str, path: str | None = None) -> str:
     (tmp_path / "pack").mkdir(exist_ok=True)
     (tmp_path / "pack" / "copyright").write_text(text)
-    return package_licence("pack", Path(path) if path else None, doc_root=tmp_path)
+    return package_license("pack", Path(path) if path else None, doc_root=tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("path", "licence"),
+    ("path", "license"),
     [
         (None, "GPL-2+"),
         ("/usr/share/pack/music/two.ogg", "CC-BY-SA-3.0"),
         ("/usr/share/pack/music/three.ogg", "GPL-2+"),
     ],
 )
-def test_machine_readable_file_names_the_licence_of_each_file(tmp_path, path, licence):
-    assert licence_of(tmp_path, MACHINE_READABLE, path) == licence
+def test_machine_readable_file_names_the_license_of_each_file(tmp_path, path, license):
+    assert license_of(tmp_path, MACHINE_READABLE, path) == license
 
 
 @pytest.mark.parametrize(
-    ("text", "licence"),
+    ("text", "license"),
     [
         ("under the GNU\nGeneral Public License version 2\n or at your option any later version.", "GPL-2+"),
         (
@@ -60,12 +60,12 @@ def test_machine_readable_file_names_the_licence_of_each_file(tmp_path, path, li
         ("all rights reserved", "unknown"),
     ],
 )
-def test_prose(tmp_path, text, licence):
-    assert licence_of(tmp_path, text) == licence
+def test_prose(tmp_path, text, license):
+    assert license_of(tmp_path, text) == license
 
 
 def test_package_without_a_copyright_file(tmp_path):
-    assert package_licence("none", doc_root=tmp_path) == "unknown"
+    assert package_license("none", doc_root=tmp_path) == "unknown"
 
 
 def test_not_installed_package_has_no_files_and_is_named():

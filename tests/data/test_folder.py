@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from data.audio_folder import list_audio
 from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
 from data.errors import UserError
-from data.folder import GENRES, Clip, choose_styles, index_folder, list_audio, split_by_hash
+from data.folder import GENRES, Clip, choose_styles, index_folder, split_by_hash
 from data.gtzan_split import GTZAN_SPLIT
 from data.verify import verify_folder
 

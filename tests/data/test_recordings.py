@@ -13,7 +13,8 @@ import soundfile
 from data import recordings
 from data.errors import UserError
 from data.recordings import Limits, Recording, Skipped
-from scripts import prepare_recordings
+from scripts.command_line import run_command
+from scripts.prepare.recordings import recordings as command
 
 
 def write_tone(
@@ -43,8 +44,15 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+def prepare(*arguments: object) -> int:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["recordings", *map(str, arguments)])
+        run_command(command)
+    return int(ended.value.code or 0)
+
+
 def run(folder: Path, output: Path, *more: str) -> int:
-    return prepare_recordings.main([str(output), "--folder", str(folder), "--min-seconds", "1", *more])
+    return prepare("-o", output, "--folder", folder, "--min-seconds", "1", *more)
 
 
 def test_folder_is_converted_and_every_file_left_out_is_named(folder, tmp_path, capsys):
@@ -190,7 +198,7 @@ def test_truncated_file_is_named_and_not_written(tmp_path):
 
 def test_missing_packages_give_the_apt_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("data.debian_packages.package_files", lambda package: [])
-    assert prepare_recordings.main([str(tmp_path / "out"), "--package", "some-music"]) == 2
+    assert prepare("-o", tmp_path / "out", "--package", "some-music") == 2
     assert "apt-get install -y --no-install-recommends some-music" in capsys.readouterr().err
 
 
@@ -199,7 +207,7 @@ def test_missing_packages_give_the_apt_line(monkeypatch, tmp_path, capsys):
 )
 def test_bad_folders(tmp_path, capsys, folder_name, message):
     (tmp_path / "empty").mkdir()
-    assert prepare_recordings.main([str(tmp_path / "out"), "--folder", str(tmp_path / folder_name)]) == 2
+    assert prepare("-o", tmp_path / "out", "--folder", tmp_path / folder_name) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -208,6 +216,14 @@ def test_foreign_manifest_is_refused(tmp_path):
     (tmp_path / "manifest.jsonl").write_text('{"title": "other"}\n')
     with pytest.raises(UserError, match="no manifest of recordings"):
         recordings.read_manifest(tmp_path)
+
+
+def test_manifests_with_the_old_name_of_a_key_are_read(folder, tmp_path):
+    run(folder, tmp_path / "out")
+    path = tmp_path / "out" / "manifest.jsonl"
+    entries = recordings.read_manifest(tmp_path / "out")
+    path.write_text(path.read_text().replace('"license"', '"licence"'))
+    assert '"licence"' in path.read_text() and recordings.read_manifest(tmp_path / "out") == entries
 
 
 def test_full_disk_ends_the_run(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ import soundfile
 from data.audio import AudioReader, probe_audio, read_audio, scan_audio
 from data.errors import UserError
 from data.ogg import _sealed
-from scripts.fuzz_audio import ape_tag, id3_tag, in_riff, make_case, make_file, try_case
+from tests.fuzz.audio import ape_tag, id3_tag, in_riff, make_case, make_file, try_case
 
 RATE = 8000
 ID3V1 = b"TAG" + b"Song".ljust(125, b"\0")
@@ -406,7 +406,7 @@ def test_a_tag_of_wrong_size_is_passed_over(tmp_path: Path, name: str, claimed: 
     assert np.array_equal(read(tmp_path, id3_tag(60, claimed=claimed) + content), read(tmp_path, content))
 
 
-# Seeded mutations; scripts/fuzz_audio.py tries a thousand.
+# Seeded mutations; tests/fuzz/audio.py tries a thousand.
 
 
 @pytest.mark.parametrize("seeds", [range(start, start + 22) for start in (0, 22, 44)])

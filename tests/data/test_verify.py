@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,8 @@ import soundfile
 
 from data.audio import read_audio
 from data.errors import UserError
-from data.verify import summarise, verify_folder
-from scripts import verify_dataset
-from scripts.fuzz_audio import RATE, SECONDS, id3_tag, make_file
+from data.verify import summarize, verify_folder
+from tests.fuzz.audio import RATE, SECONDS, id3_tag, make_file
 
 
 def write_noise(
@@ -83,7 +80,7 @@ def test_same_samples_at_another_rate_are_no_duplicate(tmp_path: Path) -> None:
 
 
 def test_summary_counts_by_genre(tree: Path) -> None:
-    blues, jazz = summarise(verify_folder(tree, sample_rate=8000, min_seconds=0.5))
+    blues, jazz, _ = summarize(verify_folder(tree, sample_rate=8000, min_seconds=0.5))
     assert (blues.genre, blues.files, jazz.genre, jazz.files) == ("blues", 5, "jazz", 7)
     assert blues.seconds == pytest.approx(4.4) and jazz.seconds == pytest.approx(2.2)
     assert blues.faults == {
@@ -97,8 +94,9 @@ def test_summary_counts_by_genre(tree: Path) -> None:
 def test_recordings_without_genres_are_checked_too(tmp_path: Path) -> None:
     write_noise(tmp_path / "a.wav")
     write_noise(tmp_path / "b.wav", seconds=0.1, seed=1)
-    (summary,) = summarise(verify_folder(tmp_path, sample_rate=8000, min_seconds=0.5))
+    summary, total = summarize(verify_folder(tmp_path, sample_rate=8000, min_seconds=0.5))
     assert (summary.genre, summary.files, summary.faults["too short"]) == ("(no genre)", 2, 1)
+    assert (total.genre, total.files, total.faults) == ("all", 2, summary.faults)
 
 
 def test_progress_counts_to_the_end(tree: Path) -> None:
@@ -114,9 +112,10 @@ def test_folder_must_exist_and_hold_audio(tmp_path: Path) -> None:
         verify_folder(tmp_path)
 
 
-def test_command_names_each_file_and_fault_on_a_line_and_exits_with_1(tree: Path, capsys) -> None:
-    assert verify_dataset.main([str(tree), "--sample-rate", "8000", "--min-seconds", "0.5"]) == 1
-    output = capsys.readouterr().out
+def test_command_names_each_file_and_fault_on_a_line_and_exits_with_1(tree: Path, run_module) -> None:
+    result = run_module("scripts.prepare", "verify", tree, "--sample-rate", 8000, "--min-seconds", 0.5)
+    output = result.stdout
+    assert result.returncode == 1 and "Traceback" not in result.stderr
     for name, faults in FAULTS_OF_TREE.items():
         for fault in faults:
             path = tree / "genres" / name
@@ -126,36 +125,23 @@ def test_command_names_each_file_and_fault_on_a_line_and_exits_with_1(tree: Path
     assert [cell.strip() for cell in row.strip("│ ").split("│")] == ["jazz", "7", "2.2", *"401011"]
 
 
-def test_command_on_a_good_tree_exits_with_0(tmp_path: Path, capsys) -> None:
+def test_command_on_a_good_tree_exits_with_0(tmp_path: Path, run_module) -> None:
     write_noise(tmp_path / "odd [name]/a.wav")
-    assert verify_dataset.main([str(tmp_path), "--sample-rate", "8000", "--min-seconds", "0"]) == 0
-    assert "odd [name]" in capsys.readouterr().out
+    result = run_module("scripts.prepare", "verify", tmp_path, "--sample-rate", 8000, "--min-seconds", 0)
+    assert result.returncode == 0 and "odd [name]" in result.stdout
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["missing"], [".", "--sample-rate", "0"], [".", "--min-seconds", "-1"], [".", "--min-seconds", "nan"]],
-)
-def test_command_refuses_bad_arguments_with_one_line(arguments, tmp_path, monkeypatch, capsys) -> None:
+    [["missing"], [".", "--sample-rate", "0"], [".", "--min-seconds", "-1"], [".", "--min-seconds", "nan"],
+     [".", "--sample-rate", "fast"]],
+)  # fmt: skip
+def test_command_refuses_bad_arguments_with_one_line(arguments, tmp_path, monkeypatch, run_module) -> None:
     monkeypatch.chdir(tmp_path)
     write_noise(tmp_path / "x/a.wav")
-    assert verify_dataset.main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.startswith("error: ") and captured.err.count("\n") == 1
-
-
-def test_command_refuses_what_is_no_number(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        verify_dataset.main([str(tmp_path), "--sample-rate", "fast"])
-    assert stopped.value.code == 2
-
-
-def test_command_runs_as_a_module(tree: Path) -> None:
-    command = [sys.executable, "-m", "scripts.verify_dataset", str(tree)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert result.returncode == 1
-    assert "jazz.00054.wav: unreadable: " in result.stdout
-    assert "Traceback" not in result.stderr
+    result = run_module("scripts.prepare", "verify", *arguments)
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
 
 
 def test_odd_files_are_seen_as_they_are_heard(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ from stylize.benchmark import (
 )
 from stylize.optimize import speed
 from stylize.optimize.losses import gram_matrix
-from stylize.optimize.random_network import RandomNetwork, RandomNetworkConfig
+from stylize.optimize.networks import RandomNetwork, RandomNetworkConfig
 
 PLAN = BenchmarkPlan(seconds=0.3, repeats=3, threads=3, memory_minutes=(0.01, 0.03), start_seconds=0.25)
 FIGURES: dict[str, Any] = {

@@ -16,7 +16,7 @@ import yaml
 
 from data.errors import UserError
 from melgan.training_config import VocoderTraining
-from stylize.optimize.autoencoder_experiment import AutoencoderTraining
+from stylize.optimize.training.autoencoder import AutoencoderTraining
 from training.config import build, load_config, to_plain
 from training.genre_experiment import ClassifierTraining
 from travelgan.training_config import TranslatorTraining

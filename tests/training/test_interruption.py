@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from typing import Any
 
 import pytest
 
+from data.interruption import STOP_SIGNALS
 from training.checkpoint import list_checkpoints
-from training.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
 
 
 def send_at(experiment: Any, step: int, number: int) -> Any:
@@ -49,59 +48,6 @@ def test_the_step_is_finished_and_saved(
     whole = make_trainer(run="whole", steps=9)
     whole.run()
     assert stopped.experiment.pupil.weight.item() == whole.experiment.pupil.weight.item()
-
-
-def test_a_second_signal_is_left_to_the_system() -> None:
-    with StopSignals(speak=False) as signals:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.number == signal.SIGTERM
-        assert {signal.getsignal(each) for each in STOP_SIGNALS} == {signal.SIG_DFL}
-
-
-def test_what_a_launcher_passes_on_is_no_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    killed = []
-    with StopSignals(speak=False, launched=True) as signals:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.number == signal.SIGINT
-        monkeypatch.setattr("training.interruption.LAUNCHER_SECONDS", -1.0)
-        monkeypatch.setattr("training.interruption.os.kill", lambda *arguments: killed.append(arguments))
-        signal.raise_signal(signal.SIGTERM)
-        assert killed == [(os.getpid(), signal.SIGTERM)]
-
-
-def test_what_was_ignored_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with StopSignals(speak=False) as signals:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert signals.number is None
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def test_other_threads_change_no_handlers() -> None:
-    before, seen = signal.getsignal(signal.SIGINT), []
-
-    def enter() -> None:
-        with StopSignals(speak=False):
-            seen.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    assert seen == [before]
-
-
-def test_workers_that_read_data_take_no_notice() -> None:
-    before = {each: signal.getsignal(each) for each in STOP_SIGNALS}
-    try:
-        leave_signals_to_main(0)
-        for each in STOP_SIGNALS:
-            os.kill(os.getpid(), each)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def test_a_signal_on_one_process_stops_all(make_trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ export const listEntries = () => ask("GET", "api/entries");
 export const sendExample = () => ask("POST", "api/songs/example", {});
 export const removeSong = (id) => ask("DELETE", `api/songs/${id}`);
 export const removeEverything = () => ask("DELETE", "api/songs");
-export const startJob = (order) => ask("POST", "api/jobs", order);
+export const startJob = (request) => ask("POST", "api/jobs", request);
 export const showJob = (id) => ask("GET", `api/jobs/${id}`);
 export const removeJob = (id) => ask("DELETE", `api/jobs/${id}`);
 export const fileOfSong = (id) => `api/songs/${id}/input.flac`;

@@ -56,11 +56,11 @@ class Page {
   }
 
   async make() {
-    const order = this.choice.order();
-    const missing = this.song.song ? order.missing : "Choose a song first.";
+    const request = this.choice.request();
+    const missing = this.song.song ? request.missing : "Choose a song first.";
     if (missing) return this.complain(missing);
     this.complain("");
-    const wanted = { song: this.song.song.song, ...order };
+    const wanted = { song: this.song.song.song, ...request };
     const earlier = this.results.find(wanted);
     if (earlier && (await showJob(earlier.job).catch(() => null))) {
       this.present(earlier);
@@ -179,7 +179,7 @@ function mark(id) {
 
 try {
   const page = new Page(await about());
-  window.studio = page;
+  window.app = page;
   await page.resume();
 } catch (error) {
   find("trouble").textContent = error.message;

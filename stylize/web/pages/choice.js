@@ -127,7 +127,7 @@ export class Choice {
    * What to ask the server for.
    * @returns {{to?: Object, like?: string, strength: number} | {missing: string}}
    */
-  order() {
+  request() {
     const strength = Number(this.strength.value) / 100;
     if (this.mode === "like") {
       return this.like.song ? { like: this.like.song.song, strength } : { missing: "Give a recording in the wanted style." };

@@ -20,13 +20,13 @@ export class Making {
 
   /**
    * Ask for a job and wait for it.
-   * @param {Object} order
+   * @param {Object} request
    * @param {(job: Object) => void} begun called when the server has taken it.
    * @returns {Promise<Object|null>} the result; null where it was cancelled.
    */
-  start(order, begun) {
+  start(request, begun) {
     return this.run(async (current) => {
-      const job = await startJob(order);
+      const job = await startJob(request);
       if (this.current === current) begun(job);
       else removeJob(job.job).catch(() => {});
       return job;

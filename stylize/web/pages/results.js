@@ -26,10 +26,10 @@ export class Results {
   /** One that was made before of the same song in the same way. */
   find({ song, to, like, strength }) {
     const jobs = [...this.rows.values()].map(({ job }) => job);
-    const order = describe({ to, strength });
+    const request = describe({ to, strength });
     return jobs.find((job) => {
       if (job.song.song !== song || job.strength !== strength) return false;
-      return like ? job.like_song === like : !job.like && describe(job) === order;
+      return like ? job.like_song === like : !job.like && describe(job) === request;
     });
   }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,9 @@ from data.corpus.arrangement import Mix
 from data.corpus.renderer import CorpusPlan, plan_tasks, render_corpus
 from data.errors import UserError
 from data.folder import index_folder
-from scripts import render_corpus as script
-from scripts.command_line import run_command
 
-PLAN = CorpusPlan(songs=2, tier_songs=1, seconds=1.0, seed=5)
+RunModule = Callable[..., "subprocess.CompletedProcess[str]"]
+PLAN = CorpusPlan(songs=2, test_songs=1, seconds=1.0, seed=5)
 
 
 class Tone:
@@ -40,7 +41,7 @@ def tone(monkeypatch: pytest.MonkeyPatch) -> Tone:
     tone = Tone()
     monkeypatch.setattr(renderer, "render", tone)
     monkeypatch.setattr(demo, "render", tone)
-    monkeypatch.setattr(script, "check_tools", lambda: None)
+    monkeypatch.setattr(renderer, "check_tools", lambda: None)
     return tone
 
 
@@ -109,7 +110,7 @@ def test_a_failure_leaves_a_usable_corpus_that_can_be_completed(tone: Tone, tmp_
         list(render_corpus(tmp_path, PLAN))
     assert len(manifest(tmp_path)) <= 7
     assert len(list(tmp_path.glob("*/*.wav"))) == 7
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".unfinished*"))
     tone.fail_after = 10**6
     assert list(render_corpus(tmp_path, PLAN))[-1] == (40, 40)
 
@@ -122,13 +123,13 @@ def test_half_a_line_at_the_end_of_the_manifest_is_forgiven(tone: Tone, tmp_path
     assert counts(tmp_path, PLAN)[0] == (39, 40)
     assert path.read_text() == complete
     path.write_text("nonsense\n" + complete)
-    with pytest.raises(UserError, match="line 1 is no JSON object"):
+    with pytest.raises(UserError, match="line 1 of .* is no JSON object"):
         list(render_corpus(tmp_path, PLAN))
 
 
 def test_a_corpus_grows_and_does_not_shrink(tone: Tone, tmp_path: Path) -> None:
     list(render_corpus(tmp_path, PLAN))
-    larger = CorpusPlan(songs=3, tier_songs=1, seconds=1.0, seed=5)
+    larger = CorpusPlan(songs=3, test_songs=1, seconds=1.0, seed=5)
     assert counts(tmp_path, larger)[0] == (40, 50)
     with pytest.raises(UserError, match="at least as many songs"):
         list(render_corpus(tmp_path, PLAN))
@@ -154,7 +155,7 @@ def test_impossible_requests(tone: Tone, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="songs must be 0 to"):
         CorpusPlan(songs=-1)
     with pytest.raises(UserError, match="nothing to render"):
-        CorpusPlan(songs=0, tier_songs=0)
+        CorpusPlan(songs=0, test_songs=0)
     with pytest.raises(UserError, match="seconds must be"):
         CorpusPlan(seconds=float("nan"))
     with pytest.raises(UserError, match="jobs"):
@@ -180,34 +181,22 @@ def test_demo_song(tone: Tone, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["OUT", "--demo-song", "song.ogg"], ["OUT", "--style-examples", "x"], ["OUT", "--songs", "-1"]],
+    [["demo-song"], ["demo-song", "-o", "a.ogg", "--genre", "polka"], ["style-examples"], ["corpus", "--songs", "-1"]],
 )
 def test_command_says_in_one_line_what_is_wrong(
-    tone: Tone,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
+    tone: Tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_module: RunModule, arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["render_corpus", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        run_command(script.command)
-    assert stop.value.code == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    assert captured.out == ""
+    result = run_module("scripts.prepare", *arguments)
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_command_renders(tone: Tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ["--songs", "1", "--tier-songs", "0", "--further-songs", "1", "--training-songs", "1"]
-    arguments = [str(tmp_path / "corpus"), *counts, "--seconds", "1"]
-    monkeypatch.setattr("sys.argv", ["render_corpus", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        run_command(script.command)
-    assert stop.value.code == 0
+def test_command_renders(tone: Tone, tmp_path: Path, run_module: RunModule) -> None:
+    counts = ["--songs", "1", "--test-songs", "0", "--extra-songs", "1", "--training-songs", "1"]
+    result = run_module("scripts.prepare", "corpus", "-o", tmp_path / "corpus", *counts, "--seconds", 1)
+    assert result.returncode == 0, result.stderr
     splits = {record["song"]: record["split"] for record in manifest(tmp_path / "corpus")}
     assert splits == {"00000": "train", "60000": "train", "70000": "train"}
     assert len(manifest(tmp_path / "corpus")) == 30

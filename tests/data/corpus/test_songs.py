@@ -31,7 +31,7 @@ def test_a_longer_song_only_appends() -> None:
     assert len(long.chords) > 32  # longer than the form, which then begins again
 
 
-def test_splits_of_forty_eight_songs_and_tiers() -> None:
+def test_splits_of_forty_eight_songs_and_extra_splits() -> None:
     counts = Counter(split_of(number) for number in song_numbers(48, 3))
     assert counts == {"train": 40, "valid": 4, "test": 4, "test_groove": 3, "test_soundfont": 3}
     counts = Counter(split_of(number) for number in song_numbers(48, 3, 16))

@@ -12,7 +12,7 @@ import scipy.signal
 
 from data.corpus import synthesis
 from data.corpus.arrangement import HELD_OUT_SOUNDFONT, Arrangement, Mix, arrange, mma_text
-from data.corpus.genres import STYLES
+from data.corpus.bands import STYLES
 from data.corpus.harmony import Chord, Key
 from data.corpus.melody import Note
 from data.corpus.songs import Song, write_song

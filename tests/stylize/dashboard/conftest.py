@@ -13,7 +13,7 @@ import stylize
 from stylize.dashboard.command import Made, make_dashboard
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
-from stylize.listening.plan import BuildOrder
+from stylize.listening.plan import BuildOptions
 from stylize.listening.store import CHOICE, Answer, Store
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from tests.conftest import TinyModels
@@ -51,7 +51,7 @@ class Dashboard:
 
     trial: Trial
     folder: Path
-    order: BuildOrder
+    order: BuildOptions
     made: Made
 
     @property
@@ -60,7 +60,7 @@ class Dashboard:
 
 
 @pytest.fixture(scope="session")
-def order(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> BuildOrder:
+def order(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> BuildOptions:
     root = tmp_path_factory.mktemp("songs")
     wav, rate = soundfile.read(SONG, frames=5 * 44100)
     for name, start in (("first", 0), ("it's <b>2nd", 2)):
@@ -69,7 +69,7 @@ def order(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> 
     example = 0.2 * np.sign(np.sin(2 * np.pi * 110 * time)) * (1 + 0.5 * np.sin(2 * np.pi * 4 * time))
     (root / "style").mkdir()
     soundfile.write(root / "style" / "metal.wav", example, rate)
-    return BuildOrder(
+    return BuildOptions(
         songs=tuple(sorted(root.glob("*.wav"))),
         systems=("copy-content", "griffin-lim", "vocoder"),
         output=root / "trial",
@@ -85,7 +85,7 @@ def order(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def dashboard(order: BuildOrder, tmp_path_factory: pytest.TempPathFactory) -> Dashboard:
+def dashboard(order: BuildOptions, tmp_path_factory: pytest.TempPathFactory) -> Dashboard:
     """With answers and an offline W&B run."""
     place = tmp_path_factory.mktemp("w-and-b")
     with pytest.MonkeyPatch.context() as patch:

@@ -16,11 +16,11 @@ from data.atomic import atomic_folder
 from data.errors import UserError
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
-from stylize.dashboard.folder import check_output
+from stylize.folders import check_output_folder
 from stylize.likeness import Sound
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
-from stylize.listening.plan import BuildOrder
+from stylize.listening.plan import BuildOptions
 from stylize.listening.ratings import Preference
 from stylize.listening.results import evaluate
 from stylize.listening.store import Answer, Store
@@ -75,7 +75,7 @@ def test_shares_of_choices(dashboard: Dashboard) -> None:
 
 @pytest.mark.parametrize("method", ["mushra", "ab"])
 def test_other_methods(
-    method: str, order: BuildOrder, dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, order: BuildOptions, dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import dataclasses
 
@@ -108,16 +108,16 @@ def test_other_methods(
         assert [row.system for row in content.rows] == ["griffin-lim", "reference", "anchor-3.5kHz", "anchor-7kHz"]
         assert content.songs[0].role == "reference" and content.songs[0].example is None
         assert set(content.rows[0].measures) == {"chroma", "onsets"}
-        assert content.rows[1].opinions["quality"].count == LISTENERS and content.pairs == ()
+        assert content.rows[1].opinions["quality"].count == LISTENERS and content.results.pairs == ()
     else:
-        assert content.songs[0].role == "original" and content.differences == ()
+        assert content.songs[0].role == "original" and content.results.differences == ()
         (pair,) = values["pairs"]
         assert {pair["first"], pair["second"]} == {"copy-content", "griffin-lim"} and pair["share"] in (0, 1)
         assert content.totals["copy-content"]["preference"].mean == 100
 
 
 def test_measures_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylize.likeness.harmony_similarity", lambda output, original: float("nan"))
+    monkeypatch.setattr("stylize.dashboard.content.harmony_similarity", lambda output, original: float("nan"))
     noise = Sound(np.random.default_rng(0).normal(0, 0.1, 22050).astype(np.float32), 22050)
     assert set(measure(noise, noise, None, None)) == {"onsets"}  # type: ignore[arg-type]
 
@@ -127,7 +127,7 @@ def test_nothing_of_the_user_s_is_replaced(dashboard: Dashboard, tmp_path: Path)
         make_dashboard(dashboard.folder, output=dashboard.page.parent)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    with pytest.raises(UserError, match="holds something else than a dashboard"):
+    with pytest.raises(UserError, match="has no dashboard.json, so --force does not replace it"):
         make_dashboard(dashboard.folder, output=tmp_path / "mine", force=True)
     with pytest.raises(UserError, match="does not exist; create it first"):
         make_dashboard(dashboard.folder, output=tmp_path / "no" / "where")
@@ -137,7 +137,7 @@ def test_nothing_of_the_user_s_is_replaced(dashboard: Dashboard, tmp_path: Path)
         make_dashboard(tmp_path, output=tmp_path / "new")
     with pytest.raises(UserError, match="'never' is unknown; choose one of"):
         make_dashboard(dashboard.folder, output=tmp_path / "new", wandb="never")
-    check_output(dashboard.page.parent, force=True)
+    check_output_folder(dashboard.page.parent, force=True, mark="dashboard.json")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

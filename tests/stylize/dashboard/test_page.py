@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from stylize.dashboard.command import write_page
 from stylize.dashboard.content import MEDIA_FOLDER
-from stylize.dashboard.folder import write_page
 from tests.stylize.dashboard.conftest import Dashboard
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -192,7 +192,10 @@ def test_hostile_names_are_text(browser: Any, dashboard: Dashboard, tmp_path: Pa
         songs=tuple(dataclasses.replace(song, style=name) for song in content.songs),
         rows=tuple(dataclasses.replace(row, system=name) if row.system == "vocoder" else row for row in content.rows),
         totals={**content.totals, name: content.totals["vocoder"]},
-        differences=tuple(dataclasses.replace(row, second=name) for row in content.differences),
+        results=dataclasses.replace(
+            content.results,
+            differences=tuple(dataclasses.replace(row, second=name) for row in content.results.differences),
+        ),
         models={name: {**next(iter(content.models.values())), "folder": name, "wandb_runs": [name]}},
     )
     (tmp_path / MEDIA_FOLDER).symlink_to(dashboard.page.parent / MEDIA_FOLDER)

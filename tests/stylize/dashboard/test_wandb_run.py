@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,9 +17,9 @@ from typing import Any
 import pytest
 
 from stylize.dashboard.command import make_dashboard
-from stylize.dashboard.content import Content
-from stylize.dashboard.models import describe_models, wandb_runs_of, without_paths
+from stylize.dashboard.content import Content, describe_models, wandb_runs_of, without_paths
 from stylize.dashboard.tracking import make_artifact, make_table, metric_names, summary_values
+from stylize.listening.results import evaluate
 from stylize.listening.trial import ANSWERS_NAME, MANIFEST_NAME, Trial
 from tests.stylize.dashboard.conftest import LISTENERS, Dashboard
 
@@ -78,7 +79,7 @@ def rows_of(artifact: Record, name: str) -> list[Record]:
 
 def test_the_run_is_complete(dashboard: Dashboard, records: list[Record]) -> None:
     assert records[-1]["type"] == "exit" and records[-1]["exit"]["exit_code"] == 0
-    assert dashboard.made.wandb_mode == "offline"
+    assert dashboard.made.wandb.startswith("W&B: offline")
     for files in of_type(records, "files"):
         assert all((Path(str(dashboard.made.run)) / "files" / each["path"]).is_file() for each in files["files"])
     (run,) = of_type(records, "run")
@@ -205,7 +206,9 @@ def test_a_trial_without_answers_stays_blind(
     dashboard: Dashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
-    artifact = make_artifact(dashboard.made.content, None, dashboard.folder)
+    content = dashboard.made.content
+    unanswered = dataclasses.replace(content, results=evaluate(content.trial, [], []))
+    artifact = make_artifact(unanswered, dashboard.folder)
     assert {Path(path).parts[0] for path in artifact.manifest.entries} == {"audio"}
     assert artifact.metadata["blind"] is True
 
@@ -217,8 +220,6 @@ def test_wandb_would_upload_it(dashboard: Dashboard) -> None:
 
 
 def test_training_is_told_only_of_the_same_weights(dashboard: Dashboard, tmp_path: Path) -> None:
-    import dataclasses
-
     folder = tmp_path / "vocoder"
     shutil.copytree(str(dashboard.order.vocoder), folder)
     (vocoder,) = [system for system in dashboard.trial.systems if system.name == "vocoder"]
@@ -258,7 +259,7 @@ def test_off_writes_no_run(dashboard: Dashboard, tmp_path: Path, monkeypatch: py
         seen.append(dashboard.made.content)
         return dashboard.made.content
 
-    monkeypatch.setattr("stylize.dashboard.command.collect", collect)
+    monkeypatch.setattr("stylize.dashboard.content.collect", collect)
     answers = dashboard.folder / ANSWERS_NAME
     made = make_dashboard(dashboard.folder, output=tmp_path / "page", wandb="off", answers=answers)
     assert made.run is None and seen and made.page.is_file() and not (tmp_path / "wandb").exists()

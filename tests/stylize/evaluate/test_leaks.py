@@ -32,15 +32,15 @@ def of_split(records: Sequence[Record], split: str) -> Record:
 
 @pytest.fixture(scope="module")
 def small() -> list[Record]:
-    return plan(songs=20, tier_songs=2, seconds=8.0)
+    return plan(songs=20, test_songs=2, seconds=8.0)
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {},
-        {"further_songs": 16, "training_songs": 30},
-        {"songs": 200, "tier_songs": 20},
+        {"extra_songs": 16, "training_songs": 30},
+        {"songs": 200, "test_songs": 20},
         {"seed": 7, "seconds": 60.0},
     ],
 )
@@ -81,14 +81,14 @@ def test_known_grooves_and_soundfonts_may_be_shared(small: list[Record]) -> None
 
 def test_another_corpus_that_was_trained_on(small: list[Record], tmp_path: Path) -> None:
     corpus = write(tmp_path / "corpus", small)
-    other_seed = write(tmp_path / "other", plan(songs=20, tier_songs=0, seconds=8.0, seed=3))
+    other_seed = write(tmp_path / "other", plan(songs=20, test_songs=0, seconds=8.0, seed=3))
     assert_no_leak(corpus, [other_seed, corpus])
     # A longer corpus of the same seed that gave song 9 to training: its bars go on where the shorter one ends.
-    longer = [record | {"split": "train"} for record in plan(songs=10, tier_songs=0, seconds=30.0)]
+    longer = [record | {"split": "train"} for record in plan(songs=10, test_songs=0, seconds=30.0)]
     with pytest.raises(UserError, match=r"corpus leaks: the song 00009 .* training side of .*longer"):
         assert_no_leak(corpus, [write(tmp_path / "longer", longer)])
     groove = [
-        of_split(plan(songs=1, tier_songs=0, seed=3), "train") | {"groove": of_split(small, "test_groove")["groove"]}
+        of_split(plan(songs=1, test_songs=0, seed=3), "train") | {"groove": of_split(small, "test_groove")["groove"]}
     ]
     with pytest.raises(UserError, match="leaks: the groove"):
         assert_no_leak(corpus, [write(tmp_path / "grooves", groove)])

@@ -115,7 +115,7 @@ def test_the_baseline_runs_on_its_share(evaluate: Evaluate, tmp_path: Path, monk
 
     asked = []
 
-    def optimise(order: run.OptimizeOrder) -> run.OptimizeResult:
+    def optimise(order: run.OptimizeOptions) -> run.OptimizeResult:
         asked.append(order)
         assert order.output is not None
         wav, rate = soundfile.read(order.style)
@@ -130,8 +130,8 @@ def test_the_baseline_runs_on_its_share(evaluate: Evaluate, tmp_path: Path, monk
     baseline = report["tiers"]["test"]["systems"]["baseline"]
     assert baseline["measures"]["target_heard"]["mean"] == 1 and baseline["real_time_factor"] == pytest.approx(0.04)
     assert report["versus_baseline"]["pairs"] == 1 and report["versus_baseline"]["speed_ratio"] > 1
-    plain = run.OptimizeOrder(asked[0].content, asked[0].style)
-    for name in ("iterations", "network", "content_weight", "style_weight", "representation", "start"):
+    plain = run.OptimizeOptions(asked[0].content, asked[0].style)
+    for name in ("iterations", "network", "content_weight", "style_weight", "representation", "init"):
         assert getattr(asked[0], name) == getattr(plain, name)
 
 

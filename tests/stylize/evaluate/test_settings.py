@@ -91,7 +91,7 @@ def test_one_line_for_what_is_wrong(refused: Refused, tmp_path: Path) -> None:
         (["--wandb", "maybe"], "got --wandb 'maybe'"),
         (["--folder", "nowhere"], "no such folder: nowhere"),
         (["--trained-on", "nowhere"], "no such folder: nowhere"),
-        (["--tier", "real"], "no such folder: recordings; make it with scripts.prepare_recordings"),
+        (["--tier", "real"], "no such folder: recordings; make it with `scripts.prepare recordings`"),
         (["--corpus", "nowhere"], "neither nowhere nor recordings is a folder"),
         (["--corpus", "nowhere", "--tier", "test"], "no such folder: nowhere; render it"),
         (["--output", "nowhere/page"], "folder not found: nowhere"),

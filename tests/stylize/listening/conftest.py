@@ -12,7 +12,7 @@ import soundfile
 
 from stylize.listening.build import build_trial
 from stylize.listening.load import Client, running_server
-from stylize.listening.plan import BuildOrder
+from stylize.listening.plan import BuildOptions
 from stylize.listening.trial import ANSWERS_NAME, Trial
 
 RATE = 16000
@@ -37,7 +37,7 @@ class Recordings:
     style: Path
     other: Path
 
-    def order(self, output: Path, **changes: object) -> BuildOrder:
+    def options(self, output: Path, **changes: object) -> BuildOptions:
         """A small order that can be built at once."""
         values: dict[str, object] = {
             "songs": self.songs,
@@ -46,7 +46,7 @@ class Recordings:
             "style_recordings": (self.style,),
             "seconds": SECONDS,
         }
-        return BuildOrder(output=output, **values | changes)  # type: ignore[arg-type]
+        return BuildOptions(output=output, **values | changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
 @pytest.fixture(scope="session")
 def trial_folder(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trials") / "multiple"
-    build_trial(recordings.order(folder, title="Tones"))
+    build_trial(recordings.options(folder, title="Tones"))
     return folder
 
 
@@ -70,7 +70,7 @@ def trial_folder(recordings: Recordings, tmp_path_factory: pytest.TempPathFactor
 def mushra_folder(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trials") / "mushra"
     build_trial(
-        recordings.order(folder, method="mushra", to=(), systems=(f"other={recordings.other}",), sample_rate=22050)
+        recordings.options(folder, method="mushra", to=(), systems=(f"other={recordings.other}",), sample_rate=22050)
     )
     return folder
 
@@ -78,7 +78,7 @@ def mushra_folder(recordings: Recordings, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def pair_folder(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trials") / "pairs"
-    build_trial(recordings.order(folder, method="ab"))
+    build_trial(recordings.options(folder, method="ab"))
     return folder
 
 

@@ -17,12 +17,12 @@ from data.errors import UserError
 from stylize.cli import main
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
-from stylize.listening.plan import STYLE_EXAMPLES, BuildOrder
+from stylize.listening.plan import STYLE_EXAMPLES, BuildOptions
 from stylize.listening.stimuli import low_pass, measure_loudness
 from stylize.listening.trial import MANIFEST_NAME, Trial, audio_file
 
 if TYPE_CHECKING:
-    from stylize.optimize.order import OptimizeOrder
+    from stylize.optimize.options import OptimizeOptions
     from tests.conftest import TinyModels
     from tests.stylize.listening.conftest import Recordings
 
@@ -102,8 +102,8 @@ def test_pairs_are_all_pairs_of_systems(pair_folder: Path) -> None:
 
 def test_a_rendered_corpus_gives_ground_truth_and_examples_of_the_style(tone_corpus: Path, tmp_path: Path) -> None:
     song = tone_corpus / "jazz" / "jazz.00003.wav"
-    order = BuildOrder((song,), ("copy-content", "ground-truth", "copy-style"), tmp_path / "t", ("metal",), seconds=1.0)
-    trial = build_trial(order)
+    systems = ("copy-content", "ground-truth", "copy-style")
+    trial = build_trial(BuildOptions((song,), systems, tmp_path / "t", ("metal",), seconds=1.0))
     recording = Path(str(trial.songs[0].style_recording))
     assert recording == tone_corpus / "metal" / "metal.00004.wav"  # the other song of the same split
     (truth,) = (each for each in trial.stimuli if each.system == "ground-truth")
@@ -114,18 +114,18 @@ def test_a_rendered_corpus_gives_ground_truth_and_examples_of_the_style(tone_cor
 
 
 def test_own_songs_get_the_bundled_example_of_the_style(recordings: Recordings, tmp_path: Path) -> None:
-    trial = build_trial(recordings.order(tmp_path / "trial", style_recordings=()))
+    trial = build_trial(recordings.options(tmp_path / "trial", style_recordings=()))
     assert {song.style_recording for song in trial.songs} == {str(STYLE_EXAMPLES / "jazz.ogg")}
     assert {role for screen in trial.screens for role, _ in screen.examples} == {"original", "style"}
 
 
 def test_no_example_of_the_style_is_asked_for_where_none_is_played(recordings: Recordings, tmp_path: Path) -> None:
     changes = {"systems": ("copy-content", f"other={recordings.other}"), "to": ("polka",), "style_recordings": ()}
-    trial = build_trial(recordings.order(tmp_path / "trial", questions=("content", "quality"), **changes))
+    trial = build_trial(recordings.options(tmp_path / "trial", questions=("content", "quality"), **changes))
     assert {song.style_recording for song in trial.songs} == {None}
     with pytest.raises(UserError, match="no example of the style polka"):
-        build_trial(recordings.order(tmp_path / "another", **changes))
-    unstyled = build_trial(recordings.order(tmp_path / "unstyled", **changes | {"to": ()}))
+        build_trial(recordings.options(tmp_path / "another", **changes))
+    unstyled = build_trial(recordings.options(tmp_path / "unstyled", **changes | {"to": ()}))
     assert unstyled.questions == ("content", "quality")
 
 
@@ -134,7 +134,7 @@ def test_the_project_s_systems_render(
 ) -> None:
     monkeypatch.setattr(systems_module, "GRIFFIN_LIM_ITERATIONS", 2)
     systems = ("feedforward", "vocoder", "griffin-lim", f"another={tiny_models.translator}")
-    order = recordings.order(
+    order = recordings.options(
         tmp_path / "trial",
         songs=recordings.songs[:1],
         systems=systems,
@@ -162,7 +162,7 @@ def test_the_baseline_gets_the_excerpts(
     """The optimization has tests of its own; here it writes the content backwards."""
     from stylize.optimize import run as optimize_run
 
-    def reverse(order: OptimizeOrder) -> optimize_run.OptimizeResult:
+    def reverse(order: OptimizeOptions) -> optimize_run.OptimizeResult:
         assert order.content_weight == 0.5 and order.iterations == 3 and order.network == "random"
         content, rate = soundfile.read(order.content)
         style, _ = soundfile.read(order.style)
@@ -172,7 +172,7 @@ def test_the_baseline_gets_the_excerpts(
 
     monkeypatch.setattr(optimize_run, "stylize_by_optimization", reverse)
     changes = {"systems": ("copy-content", "baseline"), "network": "random", "iterations": 3, "content_weight": 0.5}
-    trial = build_trial(recordings.order(tmp_path / "trial", songs=recordings.songs[:1], **changes))
+    trial = build_trial(recordings.options(tmp_path / "trial", songs=recordings.songs[:1], **changes))
     sounds = {each.system: read(tmp_path / "trial", each.id)[0] for each in trial.stimuli if each.rated}
     np.testing.assert_allclose(sounds["baseline"][::-1], sounds["copy-content"], atol=2e-3)
     assert {system.name: system.details for system in trial.systems}["baseline"]["iterations"] == 3
@@ -217,7 +217,7 @@ def test_what_cannot_be_built_is_refused_in_one_line_and_leaves_nothing(
         named = [str(recordings.other) if part == "x=OTHER" else part for part in systems]  # type: ignore[attr-defined]
         changes = changes | {"systems": tuple("x=" + part if part == str(recordings.other) else part for part in named)}
     with pytest.raises(UserError, match=re.escape(message)) as caught:
-        build_trial(recordings.order(tmp_path / "trial", **changes))
+        build_trial(recordings.options(tmp_path / "trial", **changes))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -245,7 +245,7 @@ def test_everything_is_checked_before_a_model_is_loaded(
     songs = tuple(named[str(song)] for song in changes.get("songs", ("FIRST",)))  # type: ignore[attr-defined]
     systems = changes.get("systems", ("feedforward", "copy-content"))
     systems = tuple(system.replace("CUT", str(tmp_path / "cut")) for system in systems)  # type: ignore[attr-defined]
-    order = recordings.order(tmp_path / "trial", **changes | {"songs": songs, "systems": systems})
+    order = recordings.options(tmp_path / "trial", **changes | {"songs": songs, "systems": systems})
     with pytest.raises(UserError, match=re.escape(message)):
         build_trial(order)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.wav", "cut", "silent.wav"]
@@ -254,14 +254,14 @@ def test_everything_is_checked_before_a_model_is_loaded(
 def test_a_silent_excerpt_is_refused(recordings: Recordings, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "first.wav", np.zeros(32000), 16000)
     with pytest.raises(UserError, match="is silent in its excerpt"):
-        build_trial(recordings.order(tmp_path / "trial", songs=(tmp_path / "first.wav",)))
+        build_trial(recordings.options(tmp_path / "trial", songs=(tmp_path / "first.wav",)))
 
 
 def test_a_silent_system_is_kept_as_it_is(recordings: Recordings, tmp_path: Path) -> None:
     (tmp_path / "mute").mkdir()
     soundfile.write(tmp_path / "mute" / "first.wav", np.zeros(32000), 16000)
     systems = ("copy-content", f"mute={tmp_path / 'mute'}")
-    trial = build_trial(recordings.order(tmp_path / "trial", songs=recordings.songs[:1], systems=systems))
+    trial = build_trial(recordings.options(tmp_path / "trial", songs=recordings.songs[:1], systems=systems))
     (mute,) = (each for each in trial.stimuli if each.system == "mute")
     assert mute.loudness is None and mute.peak == 0 and not read(tmp_path / "trial", mute.id).any()
 
@@ -271,7 +271,7 @@ def test_a_sound_of_another_length_is_refused(recordings: Recordings, tmp_path: 
     soundfile.write(tmp_path / "cut" / "first.wav", np.full(20000, 0.1), 16000)
     with pytest.raises(UserError, match=r"is 1\.25 s long; expected the excerpt \(1\.00 s\) or the whole song"):
         build_trial(
-            recordings.order(
+            recordings.options(
                 tmp_path / "trial", songs=recordings.songs[:1], systems=("copy-content", f"cut={tmp_path / 'cut'}")
             )
         )
@@ -279,30 +279,30 @@ def test_a_sound_of_another_length_is_refused(recordings: Recordings, tmp_path: 
 
 def test_a_trial_is_replaced_on_demand_only_and_never_with_answers(recordings: Recordings, tmp_path: Path) -> None:
     folder = tmp_path / "trial"
-    first = build_trial(recordings.order(folder, songs=recordings.songs[:1]))
+    first = build_trial(recordings.options(folder, songs=recordings.songs[:1]))
     with pytest.raises(UserError, match="use --force"):
-        build_trial(recordings.order(folder, songs=recordings.songs[:1]))
-    second = build_trial(recordings.order(folder, songs=recordings.songs[:1], force=True))
+        build_trial(recordings.options(folder, songs=recordings.songs[:1]))
+    second = build_trial(recordings.options(folder, songs=recordings.songs[:1], force=True))
     assert first.id != second.id and Trial.read(folder).id == second.id
     (folder / "answers.sqlite3").write_bytes(b"")
     with pytest.raises(UserError, match="holds answers of listeners"):
-        build_trial(recordings.order(folder, songs=recordings.songs[:1], force=True))
+        build_trial(recordings.options(folder, songs=recordings.songs[:1], force=True))
     (folder / "answers.sqlite3").unlink()
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"holds notes\.txt beside the trial, so --force does not replace it"):
-        build_trial(recordings.order(folder, songs=recordings.songs[:1], force=True))
+        build_trial(recordings.options(folder, songs=recordings.songs[:1], force=True))
     assert (folder / "notes.txt").read_text() == "mine"
-    with pytest.raises(UserError, match="is no trial, so --force does not replace it"):
-        build_trial(recordings.order(recordings.other, force=True))
+    with pytest.raises(UserError, match="has no manifest.json, so --force does not replace it"):
+        build_trial(recordings.options(recordings.other, force=True))
 
 
 def test_answers_that_come_while_a_trial_is_built_are_not_lost(recordings: Recordings, tmp_path: Path) -> None:
     folder = tmp_path / "trial"
-    first = build_trial(recordings.order(folder, songs=recordings.songs[:1]))
+    first = build_trial(recordings.options(folder, songs=recordings.songs[:1]))
     with pytest.raises(UserError, match="holds answers of listeners"):
         build_trial(
-            recordings.order(folder, songs=recordings.songs[:1], force=True),
-            say=lambda text: (folder / "answers.sqlite3").touch(),
+            recordings.options(folder, songs=recordings.songs[:1], force=True),
+            progress=lambda text: (folder / "answers.sqlite3").touch(),
         )
     assert Trial.read(folder).id == first.id
     assert [path.name for path in tmp_path.iterdir()] == ["trial"]

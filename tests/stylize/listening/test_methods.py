@@ -60,7 +60,7 @@ def test_labels_tell_nothing_about_systems(trial: Trial) -> None:
 def test_the_same_trial_built_again_has_the_same_orders(recordings: Recordings, tmp_path: Path, trial: Trial) -> None:
     from stylize.listening.build import build_trial
 
-    again = build_trial(recordings.order(tmp_path / "again"))
+    again = build_trial(recordings.options(tmp_path / "again"))
     assert again.screens[0].id not in trial.screen
 
     def described(each: Trial) -> list[object]:

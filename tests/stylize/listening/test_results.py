@@ -13,9 +13,8 @@ import yaml
 
 from data.errors import UserError
 from stylize.cli import main
-from stylize.listening.ratings import Rating, preferences_of, ratings_of
+from stylize.listening.ratings import Rating, preferences_of, ratings_of, screen_listeners
 from stylize.listening.results import evaluate, read_results
-from stylize.listening.screening import screen_listeners
 from stylize.listening.store import CHOICE, Answer, Store
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.listening.webmushra import export_trial, read_csv
@@ -113,7 +112,7 @@ def test_choices_become_preferences_of_systems(pair_folder: Path) -> None:
     assert ratings_of(trial, answers) == []
 
 
-def test_reference_and_anchors_are_summarised_and_not_compared(mushra_folder: Path) -> None:
+def test_reference_and_anchors_are_summarized_and_not_compared(mushra_folder: Path) -> None:
     trial = Trial.read(mushra_folder)
     results = evaluate(trial, ratings_of(trial, answers_of(trial, 4)), [])
     assert {row.system for row in results.summaries} == {"other", "reference", "anchor-3.5kHz", "anchor-7kHz"}
@@ -212,7 +211,7 @@ def test_multiple_stimuli_go_out_as_five_parts_of_the_scale(trial: Trial, trial_
     identity = next(iter(page["stimuli"]))
     header = "session_test_id,listener,trial_id,stimuli_rating,stimuli,rating_time"
     (tmp_path / "lms.csv").write_text(f"{header}\n{trial.id},Bo,{page['id']}, 70 ,{identity},3\n")
-    ((rating,), _) = read_csv(tmp_path / "lms.csv", trial)
+    (rating,) = read_csv(tmp_path / "lms.csv", trial)
     assert (rating.value, rating.system) == (70, trial.stimulus[identity].system)
     with pytest.raises(UserError, match="exists; choose another folder"):
         export_trial(trial, trial_folder, tmp_path / "web")

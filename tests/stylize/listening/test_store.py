@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from data.errors import UserError
 from stylize.listening import store as store_module
 from stylize.listening.load import Client, running_server
-from stylize.listening.store import Answer, Store, TooManyError, read_answers
+from stylize.listening.store import Answer, Store, read_answers
 
 TRIAL = "0123"
 
@@ -54,7 +55,7 @@ def test_the_log_cannot_be_changed(store: Store) -> None:
                 connection.execute(statement)
 
 
-def test_an_acknowledged_answer_is_on_disk_with_full_synchronisation(store: Store) -> None:
+def test_an_acknowledged_answer_is_on_disk_with_full_synchronization(store: Store) -> None:
     store.save(answer(42, 1)).result()
     assert [each.value for each in read_answers(store.path)] == [42]
     assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -97,14 +98,14 @@ def test_files_that_are_no_answers_are_refused(tmp_path: Path) -> None:
 
 
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MOST_CHANGES", 2)
-    with Store(tmp_path / "answers.sqlite3", TRIAL, most_listeners=1) as store:
+    monkeypatch.setattr(store_module, "MAX_CHANGES", 2)
+    with Store(tmp_path / "answers.sqlite3", TRIAL, max_listeners=1) as store:
         store.add_listener().result()
-        with pytest.raises(TooManyError, match="no more than 1 listeners"):
+        with pytest.raises(HTTPException, match="no more than 1 listeners"):
             store.add_listener().result()
         store.save(answer(1, 1)).result()
         store.save(answer(2, 2)).result()
-        with pytest.raises(TooManyError, match="no more than 2 changes"):
+        with pytest.raises(HTTPException, match="no more than 2 changes"):
             store.save(answer(3, 3)).result()
         assert [each.value for each in store.answers_of(1)] == [2]
 

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from stylize.likeness import Likeness, Sound
-from stylize.listening.plan import STYLE_EXAMPLES, BuildOrder
+from stylize.listening.plan import STYLE_EXAMPLES, BuildOptions
 from stylize.models import read_pair
 
 
@@ -20,7 +20,7 @@ def test_every_bundled_style_has_an_example_that_sounds_like_it() -> None:
     for style in styles:
         wav, rate = soundfile.read(STYLE_EXAMPLES / f"{style}.ogg", dtype="float32")
         assert (wav.ndim, rate) == (1, 22050)
-        assert len(wav) / rate >= BuildOrder(songs=(), systems=(), output=Path()).seconds
+        assert len(wav) / rate >= BuildOptions(songs=(), systems=(), output=Path()).seconds
         assert np.abs(wav).max() < 0.99
         for second in np.array_split(wav, 8):
             assert np.sqrt(np.mean(second**2)) > 0.02

@@ -18,9 +18,10 @@ from stylize.optimize.autoencoder import (
     BUNDLED_AUTOENCODER,
     Autoencoder,
     AutoencoderConfig,
-    AutoencoderFeatures,
-    load_autoencoder_features,
+    autoencoder_features,
 )
+from stylize.optimize.networks import FeatureNetwork
+from stylize.optimize.transfer import load_network
 from training.pretrained import save_pretrained
 
 CONFIG = AutoencoderConfig(widths=(10, 6, 4), kernels=(5, 3, 3), strides=(1, 2, 2))
@@ -30,6 +31,10 @@ MEL = MelConfig(n_mels=12)
 def tiny(seed: int = 0, config: AutoencoderConfig = CONFIG, mel_config: MelConfig = MEL) -> Autoencoder:
     torch.manual_seed(seed)
     return Autoencoder(config, mel_config)
+
+
+def load(folder: Path) -> FeatureNetwork:
+    return load_network("autoencoder", shape=(1, 192, 40), layout="frequency", representation="mel", model=folder)
 
 
 def some_mel(frames: int, bands: int = 12, batch: int = 2) -> torch.Tensor:
@@ -147,21 +152,21 @@ def test_foreign_and_impossible_folders_are_refused(tmp_path: Path) -> None:
     config = {"mel": MEL.to_dict(), "model": {"widths": [10]}, "training": {}}
     save_pretrained(tmp_path / "vocoder", "vocoder", config, {})
     with pytest.raises(UserError, match="holds a vocoder"):
-        load_autoencoder_features(tmp_path / "vocoder")
+        load(tmp_path / "vocoder")
     save_pretrained(tmp_path / "odd", "autoencoder", config, {})
     with pytest.raises(UserError, match="must name the same number of layers"):
         Autoencoder.from_pretrained(tmp_path / "odd")
     with pytest.raises(UserError, match="model folder not found"):
-        load_autoencoder_features(tmp_path / "gone")
+        load(tmp_path / "gone")
     tiny().save_pretrained(tmp_path / "bands", {})
     with pytest.raises(UserError, match=r"another mel front-end \(wanted / its\): n_mels: 192 / 12"):
-        load_autoencoder_features(tmp_path / "bands")
+        load(tmp_path / "bands")
 
 
 def test_features_are_the_layers_of_the_encoder() -> None:
     """Maps are log10 mels above the floor (-5), so that silence is 0."""
     model = tiny()
-    features = AutoencoderFeatures(model)
+    features = autoencoder_features(model)
     assert features.layer_names == ("conv_1", "relu_1", "conv_2", "relu_2", "conv_3", "relu_3")
     assert (features.dimensions, features.in_channels) == (1, 12)
     mel = some_mel(40, batch=1)
@@ -177,13 +182,13 @@ def test_features_are_the_layers_of_the_encoder() -> None:
 
 def test_gradients_reach_the_map() -> None:
     map_ = (some_mel(40, batch=1) + 5).requires_grad_()
-    AutoencoderFeatures(tiny())(map_, ["relu_3"])["relu_3"].sum().backward()
+    autoencoder_features(tiny())(map_, ["relu_3"])["relu_3"].sum().backward()
     assert map_.grad is not None and map_.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("layer", ["relu_1", "relu_2", "relu_3"])
 def test_the_receptive_field_is_what_gradients_see(layer: str) -> None:
-    features = AutoencoderFeatures(tiny())
+    features = autoencoder_features(tiny())
     map_ = torch.zeros(1, 12, 80, requires_grad=True)
     middle = features(map_ + torch.rand(12, 1), [layer.replace("relu", "conv")]).popitem()[1]
     middle[0, :, middle.shape[2] // 2].abs().sum().backward()
@@ -199,5 +204,5 @@ def test_the_bundled_autoencoder_reconstructs_and_is_alive() -> None:
     mel = LogMel(MelConfig())(torch.from_numpy(wav[:1, : 5 * 22050]))
     made = Autoencoder.from_pretrained(BUNDLED_AUTOENCODER)(mel)
     assert (made - mel).abs().mean() < 0.75 * (mel.mean(dim=2, keepdim=True) - mel).abs().mean()
-    for name, features in load_autoencoder_features()(mel + 5, ["relu_1", "relu_2", "relu_3"]).items():
+    for name, features in load(BUNDLED_AUTOENCODER)(mel + 5, ["relu_1", "relu_2", "relu_3"]).items():
         assert (features.std(dim=(0, 2)) > 1e-3).all(), f"{name} has a dead channel"

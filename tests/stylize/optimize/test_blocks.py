@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder, BlockLayout, MapJoiner, iterate_maps
+from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder, BlockGrid, BlockJoiner, iterate_blocks
 from stylize.optimize.representations import Representation
 
 
@@ -19,6 +19,7 @@ class Loudness(Representation):
 
     name, sample_rate, hop_length, rows = "loudness", 100, 4, 1
     device = torch.device("cpu")
+    _encode = _decode = None  # type: ignore[assignment]
 
     def __init__(self, seam: float = 0.0) -> None:
         self.seam = seam
@@ -52,7 +53,7 @@ class Loudness(Representation):
 
 @pytest.mark.parametrize("total", [1, 5, 40, 41, 69, 70, 71, 99, 100, 101, 1000, 12_345])
 def test_layout_covers_everything_with_enough_overlap_and_no_three_blocks_anywhere(total: int) -> None:
-    layout = BlockLayout.for_total(total, block=40, overlap=10)
+    layout = BlockGrid.for_total(total, block=40, overlap=10)
     assert layout.start(0) == 0
     assert layout.stop(layout.count - 1) == total
     assert layout.length <= 40
@@ -67,7 +68,7 @@ def test_layout_covers_everything_with_enough_overlap_and_no_three_blocks_anywhe
 
 def test_layout_by_hand() -> None:
     # 100 columns in blocks of 40 that share 10: 30 new ones each, 10 + 3 * 30 = 100.
-    layout = BlockLayout.for_total(100, block=40, overlap=10)
+    layout = BlockGrid.for_total(100, block=40, overlap=10)
     assert (layout.count, layout.length) == (3, 40)
     assert [(layout.start(block), layout.stop(block)) for block in range(3)] == [(0, 40), (30, 70), (60, 100)]
 
@@ -75,7 +76,7 @@ def test_layout_by_hand() -> None:
 @pytest.mark.parametrize(("total", "block", "overlap"), [(0, 40, 10), (100, 40, 11), (100, 40, 0)])
 def test_layout_refuses_nonsense(total: int, block: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="expected"):
-        BlockLayout.for_total(total, block, overlap)
+        BlockGrid.for_total(total, block, overlap)
 
 
 def reader(wav: np.ndarray, most: int = 10**9):
@@ -97,9 +98,9 @@ def test_maps_of_blocks_are_those_parts_of_the_whole_map(samples: int, most: int
     wav = np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32)
     loudness = Loudness()
     whole = [loudness.encode(torch.from_numpy(channel)) for channel in wav]
-    layout = BlockLayout.for_total(loudness.frames(samples), block=20, overlap=5)
+    layout = BlockGrid.for_total(loudness.frames(samples), block=20, overlap=5)
     loudness.encoded.clear()
-    blocks = list(iterate_maps(reader(wav, most), 2, samples, loudness, layout))
+    blocks = list(iterate_blocks(reader(wav, most), 2, samples, loudness, layout))
     assert len(blocks) == layout.count
     for block, maps in enumerate(blocks):
         for map_, expected in zip(maps, whole, strict=True):
@@ -114,22 +115,22 @@ def test_maps_of_real_representations_do_not_depend_on_blocks() -> None:
     for name in ("mel", "stft"):
         representation = make_representation(name, inverse="griffin-lim")
         whole = representation.encode(torch.from_numpy(wav[0]))
-        layout = BlockLayout.for_total(whole.shape[-1], block=whole.shape[-1] // 3, overlap=5)
-        for block, (map_,) in enumerate(iterate_maps(reader(wav), 1, wav.shape[1], representation, layout)):
+        layout = BlockGrid.for_total(whole.shape[-1], block=whole.shape[-1] // 3, overlap=5)
+        for block, (map_,) in enumerate(iterate_blocks(reader(wav), 1, wav.shape[1], representation, layout)):
             expected = whole[..., layout.start(block) : layout.stop(block)]
             torch.testing.assert_close(map_, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_recording_that_is_shorter_than_announced_ends_in_silence() -> None:
-    layout = BlockLayout.for_total(10, block=10, overlap=2)
-    ((map_,),) = iterate_maps(reader(np.ones((1, 20), np.float32)), 1, 40, Loudness(), layout)
+    layout = BlockGrid.for_total(10, block=10, overlap=2)
+    ((map_,),) = iterate_blocks(reader(np.ones((1, 20), np.float32)), 1, 40, Loudness(), layout)
     assert map_[0, 0, 0] > 0
     assert not map_[0, 0, 6:].any()
 
 
 def test_joining_cross_fades_linearly_what_is_shared() -> None:
-    layout = BlockLayout(total=10, length=7, count=2)  # columns 0 to 6 and 3 to 9: four are shared
-    joiner = MapJoiner(layout)
+    layout = BlockGrid(total=10, length=7, count=2)  # columns 0 to 6 and 3 to 9: four are shared
+    joiner = BlockJoiner(layout)
     first = joiner.push(torch.zeros(1, 1, 7))
     second = joiner.push(torch.ones(1, 1, 7))
     joined = torch.cat([first, second], dim=-1)
@@ -138,15 +139,15 @@ def test_joining_cross_fades_linearly_what_is_shared() -> None:
 
 def test_joining_equal_parts_gives_the_whole() -> None:
     whole = torch.rand(1, 3, 97)
-    layout = BlockLayout.for_total(97, block=20, overlap=5)
-    joiner = MapJoiner(layout)
+    layout = BlockGrid.for_total(97, block=20, overlap=5)
+    joiner = BlockJoiner(layout)
     blocks = range(layout.count)
     joined = [joiner.push(whole[..., layout.start(block) : layout.stop(block)]) for block in blocks]
     torch.testing.assert_close(torch.cat(joined, dim=-1), whole)
 
 
 def test_joining_refuses_another_length_and_too_many_blocks() -> None:
-    joiner = MapJoiner(BlockLayout(total=5, length=5, count=1))
+    joiner = BlockJoiner(BlockGrid(total=5, length=5, count=1))
     with pytest.raises(ValueError, match="4 columns"):
         joiner.push(torch.zeros(1, 1, 4))
     joiner.push(torch.zeros(1, 1, 5))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import re
 import signal
@@ -12,22 +11,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from rich.console import Console
 
 from stylize.cli import main
 from stylize.optimize import command
-from stylize.optimize.engine import Step
 from stylize.optimize.objective import LossReport, Objective
-from stylize.optimize.order import OptimizeOrder
-from stylize.optimize.progress import BarReporter, LineReporter, choose_reporter
-from stylize.optimize.reporter import Place
-from stylize.optimize.transfer import GracefulStop
+from stylize.optimize.options import OptimizeOptions
+from stylize.options import flag
 
 if TYPE_CHECKING:
     from tests.stylize.optimize.conftest import Optimize, RefusedOptimize
@@ -143,7 +138,7 @@ class TestNotFinite:
     ) -> None:
         nan_after(0)
         assert optimize(*GOOD) == 2
-        assert "error: the loss is no finite number at the start" in capsys.readouterr().err
+        assert "error: the loss is no finite number at the init" in capsys.readouterr().err
         assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav"}
 
 
@@ -232,97 +227,44 @@ class TestCtrlC:
         assert {path.name for path in place.iterdir()} == {"content.wav", "style.wav"}
 
 
-class TestGracefulStop:
-    def test_between_two_optimizations_it_waits_and_the_second_time_it_interrupts(self) -> None:
-        with GracefulStop() as stop:
-            signal.raise_signal(signal.SIGINT)
-            assert stop.requested
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    def test_during_an_optimization_it_interrupts(self) -> None:
-        with GracefulStop() as stop:
-            stop.optimizing = True
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-            assert stop.requested
-
-    def test_a_foreign_handler_is_left_alone(self) -> None:
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with GracefulStop():
-                assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        finally:
-            signal.signal(signal.SIGINT, previous)
-
-
-def steps(count: int, total: float = 2.0) -> Iterator[Step]:
-    for iteration in range(count + 1):
-        yield Step(iteration, iteration, 0.0, total / (iteration + 1), {"style": 0.25, "style/relu_1": 0.25})
-
-
-class TestProgress:
-    def test_a_line_at_every_tenth_of_all_blocks(self, capsys: pytest.CaptureFixture[str]) -> None:
-        reporter = LineReporter(iterations=100)
-        for block in (1, 2):
-            for step in steps(100):
-                reporter.step(Place(block, 2), step)
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 10
-        assert lines[2] == " 30 %: iteration 60 of 100 in block 1 of 2: total 0.03279, style 0.25"
-        assert lines[9].startswith("100 %: iteration 100 of 100 in block 2 of 2: ")
-
-    def test_lines_begin_anew_with_a_note(self, capsys: pytest.CaptureFixture[str]) -> None:
-        reporter = LineReporter(iterations=10)
-        for _ in range(2):
-            reporter.note("a system")
-            for step in steps(10):
-                reporter.step(Place(), step)
-        assert capsys.readouterr().err.count(" %: ") == 20
-
-    def test_a_bar_with_every_loss_on_a_terminal(self) -> None:
-        console = Console(file=io.StringIO(), force_terminal=True, width=120)
-        with BarReporter(10, console) as reporter:
-            reporter.note("network [random]")
-            for step in steps(5):
-                reporter.step(Place(1, 2, 2, 2), step)
-            reporter._progress.refresh()
-        text = console.file.getvalue()  # type: ignore[attr-defined]
-        assert "network [random]" in text
-        assert "block 1 of 2, channel 2 of 2" in text
-        assert "38%" in text  # the second of four maps, half done
-        assert "total 0.3333, style 0.25" in text
-
-    def test_lines_where_there_is_no_terminal(self) -> None:
-        assert isinstance(choose_reporter(10), LineReporter)
+VALUES = {bool: True, int: 20, float: 0.75, Path: Path("somewhere"), str: "relu_2"}
+SPECIAL = {"device": "cpu", "loudness": "-14", "layout": "2d", "block_seconds": 9.0}
+MAIN = [
+    "output", "force", "iterations", "content_weight", "style_weight", "network", "representation", "init", "seed",
+    "device",
+]  # fmt: skip
 
 
 class TestOptions:
     @pytest.fixture
-    def orders(self, monkeypatch: pytest.MonkeyPatch) -> list[OptimizeOrder]:
-        """The orders that would have been done."""
-        taken: list[OptimizeOrder] = []
-        monkeypatch.setattr(command, "run_order", lambda order: taken.append(order) or 0)
+    def taken(self, monkeypatch: pytest.MonkeyPatch) -> list[OptimizeOptions]:
+        """The options that would have been done."""
+        taken: list[OptimizeOptions] = []
+        monkeypatch.setattr(command, "optimize_files", lambda options: taken.append(options) or 0)
         return taken
 
-    def test_defaults_are_those_of_the_order(self, orders: list[OptimizeOrder]) -> None:
+    def test_defaults_are_those_of_the_api(self, taken: list[OptimizeOptions]) -> None:
         assert main(["optimize", "a.wav", "b.wav"]) == 0
-        assert orders == [OptimizeOrder(Path("a.wav"), Path("b.wav"))]
+        assert taken == [OptimizeOptions(Path("a.wav"), Path("b.wav"))]
 
-    def test_every_option_reaches_the_order(self, orders: list[OptimizeOrder]) -> None:
-        values: dict[str, object] = {"content": Path("a.wav"), "style": Path("b.wav")}
-        arguments = ["optimize", "a.wav", "b.wav"]
-        for number, field in enumerate(dataclasses.fields(OptimizeOrder)[2:], start=3):
-            option = "--weights" if field.name == "weights_file" else "--" + field.name.replace("_", "-")
-            kind = str(field.type).split(" |")[0]
-            values[field.name] = {"str": str, "int": int, "float": float, "Path": lambda n: Path(str(n))}.get(
-                kind, lambda _: True
-            )(number)
-            arguments += [option] if kind == "bool" else [option, str(number)]
-        assert main(arguments) == 0
-        assert orders == [OptimizeOrder(**values)]  # type: ignore[arg-type]
+    def test_every_option_reaches_the_api(self, taken: list[OptimizeOptions]) -> None:
+        hints = get_type_hints(OptimizeOptions)
+        fields = dataclasses.fields(OptimizeOptions)[2:]
+        assert len(fields) == 45
+        for field in fields:
+            kind = next(kind for kind in VALUES if kind in (hints[field.name], *get_args(hints[field.name])))
+            value = (field.metadata["choices"] or [SPECIAL.get(field.name, VALUES[kind])])[-1]
+            given = [] if kind is bool else [str(value)]
+            assert main(["optimize", "a.wav", "b.wav", flag(field.name, OptimizeOptions), *given]) == 0
+            default = OptimizeOptions(Path("a.wav"), Path("b.wav"))
+            assert taken.pop() == dataclasses.replace(default, **{field.name: value}) != default
+
+    def test_the_help_begins_with_the_ten_that_matter(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["optimize", "--help"]) == 0
+        first, *groups = capsys.readouterr().out.split("─ Options ─")[1].split("╭─ ")
+        flags = [flag(name, OptimizeOptions) for name in MAIN]
+        assert re.findall(r"^│ (--[a-z-]+)", first, re.MULTILINE) == [*flags, "--help"]
+        assert len(groups) == 6
 
 
 class TestListLayers:
@@ -334,7 +276,7 @@ class TestListLayers:
 
     def test_of_what_is_no_network(self, refused_optimize: RefusedOptimize) -> None:
         assert "known: random" in refused_optimize("--list-layers", "resnet")
-        assert "2d" in refused_optimize("--list-layers", "vgg19", "--orientation", "time")
+        assert "2d" in refused_optimize("--list-layers", "vgg19", "--layout", "time")
 
 
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from stylize.likeness import Likeness, Sound, timbre_distance
 from stylize.optimize import run as optimize_run
 from stylize.optimize.compare import BUNDLED, CompareOrder, compare, plan_comparison
 from stylize.optimize.comparison import SYSTEMS
-from stylize.optimize.order import OptimizeOrder
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.run import OptimizeResult, Reporter
 from training.genre import GenreClassifier
 
@@ -92,10 +92,10 @@ class StandIn:
     """In place of the optimization: content and style on top of each other."""
 
     def __init__(self) -> None:
-        self.orders: list[OptimizeOrder] = []
+        self.orders: list[OptimizeOptions] = []
         self.stopped = "finished"
 
-    def __call__(self, order: OptimizeOrder, reporter: Reporter | None = None) -> OptimizeResult:
+    def __call__(self, order: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
         self.orders.append(order)
         assert order.output is not None
         soundfile.write(order.output, self.mix(order.content, order.style), RATE)
@@ -203,7 +203,7 @@ def test_only_what_the_baseline_needs_is_given_to_it(make_order: MakeOrder) -> N
 def test_ctrl_c_leaves_finished_styles_and_nothing_half_done(
     make_order: MakeOrder, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted_at_the_second(order: OptimizeOrder, reporter: Reporter | None = None) -> OptimizeResult:
+    def interrupted_at_the_second(order: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
         stand_in.stopped = "interrupted" if stand_in.orders else "finished"
         return stand_in(order, reporter)
 
@@ -274,7 +274,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_made(
     refuse(make_order(representation="wavelet"), "unknown representation 'wavelet'")
     refuse(make_order(network="autoencoder", representation="cqt"), "autoencoder knows mel")
     refuse(make_order(network="vgg"), "unknown network 'vgg'")
-    refuse(make_order(style_weight=-1.0), "style weight")
+    refuse(make_order(style_weight=-1.0), "--style-weight")
     refuse(make_order(device="tpu"), "tpu")
     for name in ("model", "vocoder", "classifier"):
         refuse(make_order(**{name: tmp_path / "gone"}), f"model folder not found: {tmp_path / 'gone'}")

@@ -13,7 +13,7 @@ from data.errors import UserError
 from stylize.cli import main
 from stylize.optimize import compare_command
 from stylize.optimize.compare import CompareOrder
-from stylize.optimize.reporter import Reporter
+from stylize.optimize.reporting import Reporter
 
 
 class Table:

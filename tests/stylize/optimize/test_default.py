@@ -13,10 +13,10 @@ from torch import Tensor
 
 from data.audio import read_audio
 from stylize.optimize.engine import Outcome
-from stylize.optimize.order import OptimizeOrder
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import plan_optimization
 from stylize.optimize.representations import make_representation
-from stylize.optimize.transfer import GracefulStop, Transfer, choose_network
+from stylize.optimize.transfer import Transfer, choose_network
 
 SONG = Path(__file__).parents[3] / "stylize" / "songs" / "demo_country.ogg"
 RATE = 22050
@@ -24,7 +24,7 @@ MEL = make_representation("mel", inverse="griffin-lim")
 
 
 def texture(seconds: float, pitch: float, seed: int) -> np.ndarray:
-    """Plucked notes of a chord in a random order over noise: endless, and no two stretches of it are equal."""
+    """Plucked notes of a chord in a random options over noise: endless, and no two stretches of it are equal."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE
     wav = 0.02 * rng.standard_normal(len(time))
@@ -50,22 +50,20 @@ def encode(path: Path) -> Tensor:
 
 def run(files: tuple[Path, Path], **changes: object) -> tuple[Outcome, Tensor, Tensor]:
     """Optimise as the command would, without its inverse; the result, the content, the style."""
-    order = plan_optimization(dataclasses.replace(OptimizeOrder(*files, device="cpu"), **changes)).order  # type: ignore[arg-type]
+    options = plan_optimization(dataclasses.replace(OptimizeOptions(*files, device="cpu"), **changes)).options  # type: ignore[arg-type]
     content, style = (encode(path) for path in files)
     shape = (1, content.shape[1], content.shape[2])
-    chosen = choose_network(order, shape, torch.device("cpu"), is_picture=False)
-    transfer = Transfer(
-        order, chosen, shape, style, hard_bounds=(0.0, None), soft_bounds=(0.0, 1.0), stop=GracefulStop()
-    )
-    outcome = transfer.run(content, start_file=None, head=None, seed=0, on_step=lambda step: None)
+    chosen = choose_network(options, shape, torch.device("cpu"), is_picture=False)
+    transfer = Transfer(options, chosen, shape, style, hard_bounds=(0.0, None), soft_bounds=(0.0, 1.0))
+    outcome = transfer.run(content, init_file=None, head=None, seed=0, on_step=lambda step: None)
     return outcome, content, style
 
 
 def test_the_default_is_the_autoencoder_from_the_content_by_lbfgs(two_files: tuple[Path, Path]) -> None:
-    order = plan_optimization(OptimizeOrder(*two_files)).order
-    assert (order.network, order.representation, order.orientation) == ("autoencoder", "mel", "frequency")
-    assert (order.start, order.optimizer, order.style_weight) == ("content", "lbfgs", 1.0)
-    assert 0 < order.content_weight < 0.03  # where the study found the best trade
+    options = plan_optimization(OptimizeOptions(*two_files)).options
+    assert (options.network, options.representation, options.layout) == ("autoencoder", "mel", "frequency")
+    assert (options.init, options.optimizer, options.style_weight) == ("content", "lbfgs", 1.0)
+    assert 0 < options.content_weight < 0.03  # where the study found the best trade
 
 
 @pytest.mark.parametrize("evaluations", [30, 120])
@@ -80,7 +78,7 @@ def test_lbfgs_ends_below_adam_at_equal_evaluations(two_files: tuple[Path, Path]
 
 @pytest.mark.parametrize("start", ["uniform", "normal", "content"])
 def test_texture_synthesis_brings_the_style_loss_below_a_hundredth(two_files: tuple[Path, Path], start: str) -> None:
-    outcome, _, _ = run(two_files, content_weight=0.0, start=start, iterations=60)
+    outcome, _, _ = run(two_files, content_weight=0.0, init=start, iterations=60)
     first, last = outcome.history[0].terms["style"], outcome.history[-1].terms["style"]
     assert first == pytest.approx(1.0)
     assert last < first / 100
@@ -91,9 +89,9 @@ def test_content_alone_from_noise_brings_back_the_spectrogram(
     two_files: tuple[Path, Path], network: dict[str, object]
 ) -> None:
     outcome, content, _ = run(
-        two_files, content_weight=1.0, style_weight=0.0, content_layer="conv_1", start="uniform", **network
+        two_files, content_weight=1.0, style_weight=0.0, content_layer="conv_1", init="uniform", **network
     )
-    error = (outcome.map - content).square().mean() / content.var()
+    error = (outcome.result - content).square().mean() / content.var()
     assert error < 0.01
     assert outcome.history[-1].terms["content"] < 1e-3 * outcome.history[0].terms["content"]
 
@@ -106,7 +104,7 @@ def test_the_result_does_not_depend_on_the_length_through_the_weights(tmp_path: 
         for path, pitch in zip(files, (220.0, 330.0), strict=True):
             soundfile.write(path, texture(seconds, pitch, seed=1), RATE)
         outcome, content, _ = run(files, content_weight=0.1, iterations=40)
-        ends.append((outcome.history[-1].terms, (outcome.map.mean(dim=2) - content.mean(dim=2)).square().mean()))
+        ends.append((outcome.history[-1].terms, (outcome.result.mean(dim=2) - content.mean(dim=2)).square().mean()))
     (short, short_change), (long, long_change) = ends
     for term in ("content", "style"):
         assert 0.01 < short[term] < 1

@@ -15,7 +15,6 @@ from stylize.optimize.griffin_lim import (
     GriffinLimConfig,
     KnownStart,
     PhaseSpace,
-    alternate,
     first_phases,
     join,
     recover_waveform,
@@ -58,7 +57,7 @@ def test_from_random_phases_it_is_the_front_ends_griffin_lim() -> None:
         lambda spectrum: transform.synthesise(spectrum[None])[0],
         config.hop_length, config.n_fft // 2, config.win_length // 2, np.arange(1025) / 2048, math.pi,
     )  # fmt: skip
-    wav = alternate(magnitude[0], phase[0], space, GriffinLimConfig(iterations=5))
+    wav = recover_waveform(magnitude[0], space, GriffinLimConfig(iterations=5), phase=phase[0])
     torch.testing.assert_close(wav[config.context :][: 256 * 30], griffin_lim(log_mel)[0], atol=1e-5, rtol=0)
 
 
@@ -67,7 +66,9 @@ def test_from_random_phases_it_is_that_of_librosa() -> None:
 
     magnitude = analyse(chord(HOP * 40)).abs()
     angles = 2 * math.pi * np.random.RandomState(3).random(magnitude.shape)
-    wav = alternate(magnitude, torch.from_numpy(angles).float(), SPACE, GriffinLimConfig(iterations=4, momentum=0.9))
+    wav = recover_waveform(
+        magnitude, SPACE, GriffinLimConfig(iterations=4, momentum=0.9), phase=torch.from_numpy(angles).float()
+    )
     settings = {"n_fft": N_FFT, "hop_length": HOP, "momentum": 0.9, "random_state": 3}
     expected = librosa.griffinlim(magnitude.numpy(), n_iter=4, **settings)
     torch.testing.assert_close(wav, torch.from_numpy(expected), atol=1e-4, rtol=0)
@@ -89,7 +90,7 @@ def test_sinusoids_are_a_better_start_than_chance() -> None:
     phase = 2 * math.pi * torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(0))
     for iterations, better in ((0, 0.5), (30, 0.7)):
         config = GriffinLimConfig(iterations=iterations)
-        from_chance = error(alternate(magnitude, phase, SPACE, config), magnitude)
+        from_chance = error(recover_waveform(magnitude, SPACE, config, phase=phase), magnitude)
         assert error(recover_waveform(magnitude, SPACE, config), magnitude) < better * from_chance
 
 
@@ -124,7 +125,7 @@ def test_known_samples_hold_what_is_near_them() -> None:
     magnitude, known = analyse(wav).abs(), KnownStart(wav[: HOP * 30], 0)
     config = GriffinLimConfig(iterations=30)
     held = recover_waveform(magnitude, SPACE, config, known)
-    only_begun = alternate(magnitude, first_phases(magnitude, SPACE, 0, known), SPACE, config)
+    only_begun = recover_waveform(magnitude, SPACE, config, phase=first_phases(magnitude, SPACE, 0, known))
 
     def departure(made: Tensor, first: int, last: int) -> float:
         true = wav[first * HOP : last * HOP]

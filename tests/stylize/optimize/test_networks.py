@@ -16,13 +16,13 @@ from data.mel import MEL_PRESETS, LogMel
 from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER
 from stylize.optimize.networks import (
     FeatureNetwork,
+    MelFeatures,
     RandomNetwork,
     RandomNetworkConfig,
-    SiameseFeatures,
     describe_layers,
-    load_network,
-    save_network,
+    siamese_features,
 )
+from stylize.optimize.transfer import load_network
 from travelgan import Translator
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def seeded(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def siamese() -> SiameseFeatures:
-    return SiameseFeatures.from_pretrained()
+def siamese() -> MelFeatures:
+    translator = Translator.from_pretrained(BUNDLED_TRANSLATOR)
+    return siamese_features(translator.siamese, translator.mel_config)
 
 
 @pytest.mark.parametrize(
@@ -157,14 +158,14 @@ def test_the_receptive_field_of_a_random_network(dimensions: int, layer: str) ->
 
 def test_the_receptive_field_of_a_siamese_trunk(tiny_models: TinyModels) -> None:
     translator = Translator.from_pretrained(tiny_models.translator)
-    network = SiameseFeatures(translator.siamese, translator.mel_config)
+    network = siamese_features(translator.siamese, translator.mel_config)
     for norm in ("norm_2", "norm_3"):
         network.chain[norm] = nn.Identity()  # group normalisation looks at everything
     for layer, by_hand in (("conv_1", 5), ("relu_2", 9), ("relu_3", 17)):
         assert sees(network, layer, (1, 12, 64)) == network.receptive_field(layer) == by_hand
 
 
-def test_siamese_features_are_those_of_the_trunk(siamese: SiameseFeatures) -> None:
+def test_siamese_features_are_those_of_the_trunk(siamese: MelFeatures) -> None:
     translator = Translator.from_pretrained(BUNDLED_TRANSLATOR)
     log_mel = LogMel(MEL_PRESETS["music"])(0.1 * seeded(1, 256 * 40))
     assert siamese.layer_names == (
@@ -178,7 +179,7 @@ def test_siamese_features_are_those_of_the_trunk(siamese: SiameseFeatures) -> No
     torch.testing.assert_close(features["relu_4"], translator.siamese.trunk(scale_mel(log_mel)), atol=1e-5, rtol=1e-5)
 
 
-def test_networks_are_frozen_and_let_gradients_through(siamese: SiameseFeatures) -> None:
+def test_networks_are_frozen_and_let_gradients_through(siamese: MelFeatures) -> None:
     for network in (random_network(batchnorm=True), siamese):
         assert not network.training
         assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -188,7 +189,7 @@ def test_networks_are_frozen_and_let_gradients_through(siamese: SiameseFeatures)
         assert x.grad is not None and x.grad.abs().sum() > 0
 
 
-def test_default_layers_exist(siamese: SiameseFeatures) -> None:
+def test_default_layers_exist(siamese: MelFeatures) -> None:
     for network in (random_network(layers=3), siamese):
         network.check_layers(network.default_content_layers)
         network.check_layers(network.default_style_layers)
@@ -213,7 +214,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \(B, 3, positions\)"):
         network(seeded(3, 64), ["relu_1"])
     assert network(seeded(1, 3, 64), ["pool_3"])["pool_3"].shape == (1, 4, 1)
-    with pytest.raises(UserError, match="layer pool_3 needs maps of 64 positions at least, got 63"):
+    with pytest.raises(UserError, match="layer pool_3 needs 64 positions at least, got 63"):
         network(seeded(1, 3, 63), ["pool_3", "conv_1"])
     assert network(seeded(1, 3, 63), ["conv_3"])["conv_3"].shape == (1, 4, 3)
 
@@ -224,6 +225,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_impossible_random_networks(values: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         RandomNetworkConfig(**values)  # type: ignore[arg-type]
+
+
+def test_a_random_network_that_is_too_large_is_refused_in_one_line() -> None:
+    for random in ({"width": 10**6}, {"layers": 65}):
+        with pytest.raises(UserError, match="random network"):
+            load_network("random", shape=(1, 192, 40), layout="frequency", random=random)
 
 
 def test_layers_are_described() -> None:
@@ -238,56 +245,48 @@ def test_layers_are_described() -> None:
     assert describe_layers(random_network(dimensions=2))[0] == "conv_1: 4 channels, sees 3 x 3 positions"
 
 
-@pytest.mark.parametrize(
-    ("orientation", "dimensions", "in_channels"), [("frequency", 1, 6), ("time", 1, 8), ("2d", 2, 2)]
-)
-def test_a_random_network_takes_its_shape_from_the_maps(orientation: str, dimensions: int, in_channels: int) -> None:
-    config = RandomNetworkConfig(width=5, kernel=3, seed=3)
-    network = load_network("random", map_shape=(2, 3, 4), orientation=orientation, random=config)
+@pytest.mark.parametrize(("layout", "dimensions", "in_channels"), [("frequency", 1, 6), ("time", 1, 8), ("2d", 2, 2)])
+def test_a_random_network_takes_its_shape_from_the_input(layout: str, dimensions: int, in_channels: int) -> None:
+    network = load_network("random", shape=(2, 3, 4), layout=layout, random={"width": 5, "kernel": 3, "seed": 3})
     assert isinstance(network, RandomNetwork)
     assert (network.dimensions, network.in_channels) == (dimensions, in_channels)
     assert (network.config.filters, network.config.seed) == (5, 3)
 
 
 def test_default_widths_and_kernels() -> None:
-    wide = load_network("random", map_shape=(1, 3, 40), orientation="frequency")
+    wide = load_network("random", shape=(1, 3, 40), layout="frequency")
     assert wide.chain["conv_1"].weight.shape == (2048, 3, 11)
-    assert load_network("random", map_shape=(1, 3, 40), orientation="2d").chain["conv_1"].weight.shape == (64, 1, 5, 5)
+    assert load_network("random", shape=(1, 3, 40), layout="2d").chain["conv_1"].weight.shape == (64, 1, 5, 5)
 
 
 def test_a_random_network_survives_its_folder(tmp_path: Path) -> None:
     network = random_network(layers=2, batchnorm=True, pool=2, seed=7)
     with torch.no_grad():
         network.chain["conv_1"].weight.mul_(1.5)  # the weights count, not the seed
-    save_network(network, tmp_path / "net")
+    network.save_pretrained(tmp_path / "net")
     document = json.loads((tmp_path / "net" / "config.json").read_text())
     assert document["kind"] == "random-network"
-    loaded = load_network(str(tmp_path / "net"), map_shape=(1, 3, 50), orientation="frequency", representation="stft")
+    loaded = load_network(str(tmp_path / "net"), shape=(1, 3, 50), layout="frequency", representation="stft")
     assert isinstance(loaded, RandomNetwork) and loaded.config == network.config
     x = seeded(1, 3, 50)
     for name, value in network(x, network.layer_names).items():
         assert torch.equal(loaded(x, [name])[name], value)
-    with pytest.raises(UserError, match="reads 3 channels in 1 dimensions, the maps have 4 in 1"):
-        load_network(str(tmp_path / "net"), map_shape=(1, 4, 50), orientation="frequency")
-
-
-def test_only_random_networks_are_saved(siamese: SiameseFeatures, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a random network can be saved, got SiameseFeatures"):
-        save_network(siamese, tmp_path / "net")
+    with pytest.raises(UserError, match="reads 3 channels in 1 dimensions, the input has 4 in 1"):
+        load_network(str(tmp_path / "net"), shape=(1, 4, 50), layout="frequency")
 
 
 def test_a_folder_with_foreign_weights(tmp_path: Path) -> None:
-    save_network(random_network(), tmp_path / "net")
+    random_network().save_pretrained(tmp_path / "net")
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     for change, problem in (({"width": 5}, "do not fit"), ({"depth": 5}, "unknown key 'depth'"), ({"pool": 0}, "pool")):
         changed = config | {"model": config["model"] | change}
         (tmp_path / "net" / "config.json").write_text(json.dumps(changed))
         with pytest.raises(UserError, match=problem):
-            load_network(str(tmp_path / "net"), map_shape=(1, 3, 50), orientation="frequency")
+            load_network(str(tmp_path / "net"), shape=(1, 3, 50), layout="frequency")
 
 
-def test_the_networks_of_the_project_by_name_and_by_folder(siamese: SiameseFeatures) -> None:
-    fitting = {"map_shape": (1, 192, 40), "orientation": "frequency", "representation": "mel"}
+def test_the_networks_of_the_project_by_name_and_by_folder(siamese: MelFeatures) -> None:
+    fitting = {"shape": (1, 192, 40), "layout": "frequency", "representation": "mel"}
     x = seeded(1, 192, 40).abs()
     for network in (
         load_network("siamese", **fitting),  # type: ignore[arg-type]
@@ -303,7 +302,7 @@ def test_an_autoencoder_folder_is_read_by_its_own_loader(tmp_path: Path) -> None
     autoencoder = Autoencoder(AutoencoderConfig(widths=(4, 3), kernels=(3, 3), strides=(1, 2)), MEL_PRESETS["music"])
     autoencoder.save_pretrained(tmp_path / "model", {})
     for name, model in ((str(tmp_path / "model"), None), ("autoencoder", tmp_path / "model")):
-        network = load_network(name, map_shape=(1, 192, 40), orientation="frequency", representation="mel", model=model)
+        network = load_network(name, shape=(1, 192, 40), layout="frequency", representation="mel", model=model)
         assert network.layer_names == ("conv_1", "relu_1", "conv_2", "relu_2")
         assert network(torch.zeros(1, 192, 40), ["relu_2"])["relu_2"].shape == (1, 3, 20)
         assert sees(network, "conv_2", (1, 192, 24)) == network.receptive_field("conv_2") == 5
@@ -320,8 +319,8 @@ def test_an_autoencoder_folder_is_read_by_its_own_loader(tmp_path: Path) -> None
         ("siamese", {"representation": "stft"}, "knows mel spectrograms alone, got the representation stft"),
         ("autoencoder", {"representation": None}, "knows mel spectrograms alone, got a picture"),
         (str(BUNDLED_TRANSLATOR), {"representation": "cqt"}, "siamese knows mel spectrograms alone"),
-        ("siamese", {"orientation": "2d"}, "takes mel bands as channels, got 2d"),
-        ("siamese", {"map_shape": (1, 80, 40)}, "reads 192 channels in 1 dimensions, the maps have 80 in 1"),
+        ("siamese", {"layout": "2d"}, "takes mel bands as channels, got the layout 2d"),
+        ("siamese", {"shape": (1, 80, 40)}, "reads 192 channels in 1 dimensions, the input has 80 in 1"),
         (
             str(BUNDLED_VOCODER),
             {},
@@ -335,7 +334,7 @@ def test_an_autoencoder_folder_is_read_by_its_own_loader(tmp_path: Path) -> None
     ],
 )
 def test_networks_that_cannot_be_had(name: str, changes: dict[str, Any], problem: str) -> None:
-    values = {"map_shape": (1, 192, 40), "orientation": "frequency", "representation": "mel", **changes}
+    values = {"shape": (1, 192, 40), "layout": "frequency", "representation": "mel", **changes}
     with pytest.raises(UserError, match=problem) as refusal:
         load_network(name, **values)
     assert "\n" not in str(refusal.value)
@@ -343,4 +342,6 @@ def test_networks_that_cannot_be_had(name: str, changes: dict[str, Any], problem
 
 def test_a_translator_of_another_front_end(tiny_models: TinyModels) -> None:
     with pytest.raises(UserError, match=r"another mel front-end \(wanted / its\): n_mels: 192 / 12"):
-        SiameseFeatures.from_pretrained(tiny_models.translator)
+        load_network(
+            "siamese", shape=(1, 12, 40), layout="frequency", representation="mel", model=tiny_models.translator
+        )

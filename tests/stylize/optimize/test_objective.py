@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,10 @@ from data.errors import UserError
 from stylize.optimize import losses
 from stylize.optimize.engine import optimize
 from stylize.optimize.objective import Objective, StyleTarget, measure_style
-from stylize.optimize.settings import LossWeights, OptimizerConfig
+from stylize.optimize.options import OptimizeOptions
 
-ALL = LossWeights(0.7, 1.3, 0.11, 0.5, 2.0)
+options = partial(OptimizeOptions, Path("content.wav"), Path("style.wav"), content_weight=1.0)
+ALL = options(content_weight=0.7, style_weight=1.3, tv_weight=0.11, histogram_weight=0.5, bound_weight=2.0)
 
 
 class TinyNetwork(nn.Module):
@@ -54,7 +57,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def view(map_: Tensor) -> Tensor:
+def layout(map_: Tensor) -> Tensor:
     return map_
 
 
@@ -62,12 +65,14 @@ CONTENT, STYLE = noise(1, 6, 40), noise(1, 6, 50, seed=1) ** 2
 
 
 def style_of(network: nn.Module, map_: Tensor = STYLE, histogram: bool = True, **layers: float) -> StyleTarget:
-    return measure_style(network, view, map_, layers or {"relu_1": 1.0, "relu_2": 3.0}, histogram)  # type: ignore[arg-type]
+    return measure_style(network, layout, map_, layers or {"relu_1": 1.0, "relu_2": 3.0}, histogram)  # type: ignore[arg-type]
 
 
 def make(network: nn.Module | None = None, **values: Any) -> Objective:
     network = network or TinyNetwork()
-    given = {"view": view, "content": CONTENT, "content_layers": {"relu_2": 1.0}, "weights": ALL, **values}
+    given = {"layout": layout, "content": CONTENT, "content_layers": {"relu_2": 1.0}, "options": ALL, **values}
+    if given.pop("raw", False):
+        given["options"] = replace(given["options"], raw_weights=True)
     if "style" not in given:
         given["style"] = style_of(network)
     return Objective(network, **given)  # type: ignore[arg-type]
@@ -83,7 +88,7 @@ def test_every_term_by_hand() -> None:
         content=content,
         style=style_of(network, style, map=5.0),
         content_layers={"map": 9.0},
-        weights=LossWeights(1.0, 10.0, 0.5, 2.0, 3.0),
+        options=options(style_weight=10.0, tv_weight=0.5, histogram_weight=2.0, bound_weight=3.0),
     )
     report = objective(map_)
     # Content: squares 1, 0, 0, 4, mean 1.25; variances over time 1 and 0, mean 0.5.
@@ -108,7 +113,7 @@ def test_every_term_by_hand() -> None:
 
 def test_raw_weights_take_losses_and_weights_as_they_are() -> None:
     network, map_ = TinyNetwork(), noise(1, 6, 40, seed=2) * 3 - 1
-    raw = make(network, raw_weights=True, content_layers={"relu_1": 4.0, "conv_2": 0.5})(map_)
+    raw = make(network, raw=True, content_layers={"relu_1": 4.0, "conv_2": 0.5})(map_)
     layers = ("relu_1", "conv_2", "relu_2")
     mine, theirs, style = (network(map_, layers) for map_ in (map_, CONTENT, STYLE))
     expected = {
@@ -127,7 +132,7 @@ def test_raw_weights_take_losses_and_weights_as_they_are() -> None:
     assert raw.terms.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(raw.terms[name], value)
-    total = sum(getattr(ALL, term) * raw.terms[term] for term in expected if "/" not in term)
+    total = sum(ALL.term_weights[term] * raw.terms[term] for term in expected if "/" not in term)
     torch.testing.assert_close(raw.total, total)
 
 
@@ -140,7 +145,7 @@ def test_the_content_itself_costs_nothing_in_content_and_one_in_the_rest() -> No
 
 
 def test_the_mean_column_is_one_away_from_the_content() -> None:
-    objective = make(Identity(), style=None, content_layers={"map": 1.0}, weights=LossWeights())
+    objective = make(Identity(), style=None, content_layers={"map": 1.0}, options=options())
     mean = CONTENT.mean(dim=2, keepdim=True).expand_as(CONTENT)
     assert objective(mean).terms["content"].item() == pytest.approx(1.0)
 
@@ -160,7 +165,7 @@ def test_terms_do_not_depend_on_the_scale_of_the_network(gain: float) -> None:
     terms, scaled = make()(map_).terms, make(TinyNetwork(gain=gain))(map_).terms
     for name in ("content", "style", "histogram"):
         assert scaled[name].item() == pytest.approx(terms[name].item(), rel=1e-6)
-    raw = make(raw_weights=True)(map_).terms, make(TinyNetwork(gain=gain), raw_weights=True)(map_).terms
+    raw = make(raw=True)(map_).terms, make(TinyNetwork(gain=gain), raw=True)(map_).terms
     assert not 0.1 < float(raw[1]["style"] / raw[0]["style"]) < 10
 
 
@@ -171,8 +176,8 @@ class TestLength:
         network = TinyNetwork()
         content, style = (noise(1, 6, 100, seed=seed).repeat(1, 1, repetitions) for seed in (3, 4))
         target = style_of(network, style**2)
-        weights = replace(ALL, style=5.0)
-        return make(network, content=content, style=target, weights=weights, raw_weights=raw), content
+        weighted = replace(ALL, style_weight=5.0)
+        return make(network, content=content, style=target, options=weighted, raw=raw), content
 
     def test_terms_of_a_repeated_map_are_the_same(self) -> None:
         short, _ = self.objectives(1)
@@ -199,7 +204,7 @@ class TestLength:
         ends = []
         for repetitions in (1, 2):
             objective, content = self.objectives(repetitions)
-            config = OptimizerConfig(optimizer, iterations=60, decay_iteration=50)
+            config = options(optimizer=optimizer, iterations=60, decay_iteration=50)
             ends.append(optimize(objective, content, config).history[-1].terms)
         for name in ("content", "style", "histogram"):
             assert 0 < ends[0][name] < 1
@@ -207,11 +212,11 @@ class TestLength:
 
 
 class TestWithoutContent:
-    weights = LossWeights(1.0, 1.0, 0.3, 0.5)
+    options = options(tv_weight=0.3, histogram_weight=0.5)
 
     def test_the_start_stands_in(self) -> None:
         start = noise(1, 6, 33, seed=8)
-        objective = make(content=None, weights=self.weights)
+        objective = make(content=None, options=self.options)
         objective.set_reference(start)
         terms = objective(start).terms
         assert "content" not in terms
@@ -220,10 +225,10 @@ class TestWithoutContent:
         assert other["style"].item() != pytest.approx(1.0)
 
     def test_the_first_map_is_the_start_where_none_was_named(self) -> None:
-        objective = make(content=None, weights=self.weights)
+        objective = make(content=None, options=self.options)
         start, other = noise(1, 6, 33, seed=8), noise(1, 6, 33, seed=9)
         assert objective(start).terms["style"].item() == pytest.approx(1.0)
-        named = make(content=None, weights=self.weights)
+        named = make(content=None, options=self.options)
         named.set_reference(start)
         torch.testing.assert_close(objective(other).total, named(other).total)
 
@@ -238,7 +243,7 @@ class TestWithoutContent:
 @pytest.mark.parametrize("content", [CONTENT, None])
 @pytest.mark.parametrize("raw", [False, True])
 def test_gradient_equals_finite_differences(content: Tensor | None, raw: bool) -> None:
-    objective = make(content=content, raw_weights=raw)
+    objective = make(content=content, raw=raw)
     map_ = 1.4 * noise(1, 6, 40, seed=2) - 0.2
     objective.set_reference(map_)
     columns = map_[:, :, 17:19].clone().requires_grad_()
@@ -278,13 +283,17 @@ def test_only_the_layers_that_are_needed_are_asked_for() -> None:
     network = TinyNetwork()
     style = style_of(network)
     network.asked.clear()
-    make(network, style=style, content_layers={"conv_2": 1.0}, weights=LossWeights(1.0, 0.0))(CONTENT)
-    make(network, style=style, content_layers={"conv_2": 1.0}, weights=LossWeights(0.0, 1.0))(CONTENT)
+    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(style_weight=0.0))(
+        CONTENT
+    )
+    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(content_weight=0.0, style_weight=1.0))(
+        CONTENT
+    )
     assert network.asked == [{"conv_2"}] * 2 + [{"relu_1", "relu_2"}] * 2
 
 
 def test_terms_without_weight_are_left_out() -> None:
-    terms = make(weights=LossWeights())(CONTENT).terms
+    terms = make(options=options())(CONTENT).terms
     assert list(terms) == ["content", "style", "content/relu_2", "style/relu_1", "style/relu_2"]
 
 
@@ -297,12 +306,12 @@ def test_spread_is_the_larger_one_and_never_zero() -> None:
     assert make(network, content=silence, style=style_of(network, silence)).spread == 1.0
 
 
-def test_what_cannot_be_minimised_is_refused() -> None:
+def test_what_cannot_be_minimized_is_refused() -> None:
     network = TinyNetwork()
-    with pytest.raises(ValueError, match="nothing to minimise"):
+    with pytest.raises(ValueError, match="nothing to minimize"):
         make(content=None, style=None)
-    with pytest.raises(ValueError, match="nothing to minimise"):
-        make(content=None, weights=LossWeights(1.0, 0.0))
+    with pytest.raises(ValueError, match="nothing to minimize"):
+        make(content=None, options=options(style_weight=0.0))
     with pytest.raises(ValueError, match="measured without histograms"):
         make(style=style_of(network, histogram=False))
     with pytest.raises(ValueError, match="expected equal shapes"):
@@ -318,4 +327,4 @@ def test_weights_of_layers_that_cannot_be_are_refused(layers: dict[str, float], 
     with pytest.raises(UserError, match=message):
         make(content_layers=layers)
     with pytest.raises(UserError, match=message):
-        measure_style(TinyNetwork(), view, STYLE, layers, False)  # type: ignore[arg-type]
+        measure_style(TinyNetwork(), layout, STYLE, layers, False)  # type: ignore[arg-type]

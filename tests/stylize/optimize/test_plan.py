@@ -14,9 +14,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from data.errors import UserError
 from stylize.optimize import run
-from stylize.optimize.order import OptimizeOrder, parse_layers
+from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import STYLE_SECONDS, plan_optimization, scan_recording
 
 if TYPE_CHECKING:
@@ -49,18 +48,18 @@ class TestOptions:
             (("--representation", "mfcc"), ("mfcc", "mel, stft, cqt")),
             (("--inverse", "magic"), ("magic", "auto, vocoder, griffin-lim")),
             (("--inverse", "vocoder", "--representation", "stft"), ("stft", "griffin-lim")),
-            (("--orientation", "3d"), ("3d", "frequency, time, 2d")),
+            (("--layout", "3d"), ("3d", "frequency, time, 2d")),
             (("--network", "resnet"), ("resnet", "random, autoencoder, siamese, vgg19, or a model folder")),
             (("--network", "siamese", "--representation", "stft"), ("siamese", "mel")),
-            (("--network", "siamese", "--orientation", "2d"), ("siamese", "frequency")),
+            (("--network", "siamese", "--layout", "2d"), ("siamese", "frequency")),
             (("--network", "autoencoder", "--representation", "cqt"), ("autoencoder", "mel")),
-            (("--network", "vgg19", "--orientation", "frequency"), ("vgg19", "2d")),
+            (("--network", "vgg19", "--layout", "frequency"), ("vgg19", "2d")),
             (("--network", "random", "--weights", "x.pth"), ("x.pth", "vgg19")),
             (("--model", "folder"), ("folder", "not found", "--model")),
             (("--vocoder", "folder"), ("folder", "not found", "--vocoder")),
             (("--model", ".", "--width", "8"), ("random", "siamese")),
             (("--optimizer", "sgd"), ("sgd", "lbfgs, adam")),
-            (("--start", "zeros"), ("zeros", "content, uniform, normal, truncated-normal")),
+            (("--init", "zeros"), ("zeros", "content, uniform, normal, truncated-normal")),
             (("--wandb", "yes"), ("yes", "off, offline, online")),
             (("--device", "abacus"), ("abacus",)),
             (("--content-weight", "0", "--style-weight", "0"), ("all 0",)),
@@ -69,16 +68,16 @@ class TestOptions:
             (("--content-layer", "relu_1:0"), ("'0'", "--content-layer")),
             (("--style-layer", "relu_1,relu_1"), ("twice", "--style-layer")),
             (("--style-layer", ""), ("empty",)),
-            (("--iterations", "0"), ("iterations",)),
+            (("--iterations", "0"), ("--iterations",)),
             (("--iterations", "many"), ("--iterations",)),
             (("--layers", "0"), ("--layers",)),
             (("--width", "0"), ("--width",)),
             (("--kernel", "-3"), ("--kernel",)),
             (("--threads", "0"), ("--threads",)),
             (("--seed", "-1"), ("--seed",)),
-            (("--learning-rate", "0", "--optimizer", "adam"), ("learning_rate",)),
-            (("--tolerance", "-1"), ("tolerance",)),
-            (("--start", "truncated-normal", "--start-lower", "2"), ("truncated normal",)),
+            (("--learning-rate", "0", "--optimizer", "adam"), ("--learning-rate",)),
+            (("--tolerance", "-1"), ("--tolerance",)),
+            (("--init", "truncated-normal", "--init-lower", "2"), ("--init-lower",)),
             (("--block-seconds", "1"), ("--block-seconds",)),
             (("--overlap-seconds", "10"), ("--overlap-seconds", "quarter")),
             (("--no-such-option",), ("--no-such-option",)),
@@ -94,7 +93,7 @@ class TestOptions:
         ("options", "unused"),
         [
             (("--learning-rate", "0.5"), "--learning-rate"),
-            (("--start-mean", "0.1"), "--start-mean"),
+            (("--init-mean", "0.1"), "--init-mean"),
             (("--image-size", "100"), "--image-size"),
             (("--network", "siamese", "--width", "10"), "--width"),
             (("--network", "siamese", "--batchnorm"), "--batchnorm"),
@@ -136,7 +135,7 @@ class TestFiles:
 
     def test_start_shorter_than_the_content(self, refused_optimize: RefusedOptimize) -> None:
         soundfile.write("short.wav", np.ones(2205), 22050)
-        assert "0.1 s" in refused_optimize(*GOOD, "--start", "short.wav")
+        assert "0.1 s" in refused_optimize(*GOOD, "--init", "short.wav")
 
     def test_output_exists(self, refused_optimize: RefusedOptimize, place: Path) -> None:
         for name, options in (
@@ -194,7 +193,7 @@ class TestPictures:
         [
             ("content.png", "style.wav"),
             ("content.wav", "style.jpg"),
-            ("content.wav", "style.wav", "--start", "style.jpg"),
+            ("content.wav", "style.wav", "--init", "style.jpg"),
         ],
     )
     def test_beside_a_sound(self, refused_optimize: RefusedOptimize, files: tuple[str, ...]) -> None:
@@ -205,7 +204,7 @@ class TestPictures:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (("--orientation", "time"), "2d"),
+            (("--layout", "time"), "2d"),
             (("--network", "siamese"), "siamese"),
             (("--representation", "stft"), "--representation"),
             (("--block-seconds", "10"), "--block-seconds"),
@@ -227,24 +226,24 @@ class TestPictures:
 
 @pytest.mark.usefixtures("two_songs", "pictures")
 def test_what_is_filled_in(place: Path) -> None:
-    sound = OptimizeOrder(Path("content.wav"), Path("style.wav"))
+    sound = OptimizeOptions(Path("content.wav"), Path("style.wav"))
     plan = plan_optimization(sound)
-    assert (plan.order.network, plan.order.orientation, plan.order.unit_scale) == ("autoencoder", "frequency", False)
+    assert (plan.options.network, plan.options.layout, plan.options.unit_scale) == ("autoencoder", "frequency", False)
     assert plan.output == Path("content.like-style.wav")
     assert not plan.is_picture
-    for named in ({"network": "vgg19"}, {"weights_file": Path("w.pth")}):
-        vgg = plan_optimization(dataclasses.replace(sound, **named)).order  # type: ignore[arg-type]
-        assert (vgg.network, vgg.orientation, vgg.unit_scale) == ("vgg19", "2d", True)
-    for other in ({"representation": "stft"}, {"orientation": "time"}, {"width": 8}, {"batchnorm": True}):
-        assert plan_optimization(dataclasses.replace(sound, **other)).order.network == "random"  # type: ignore[arg-type]
+    for named in ({"network": "vgg19"}, {"weights": Path("w.pth")}):
+        vgg = plan_optimization(dataclasses.replace(sound, **named)).options  # type: ignore[arg-type]
+        assert (vgg.network, vgg.layout, vgg.unit_scale) == ("vgg19", "2d", True)
+    for other in ({"representation": "stft"}, {"layout": "time"}, {"width": 8}, {"batchnorm": True}):
+        assert plan_optimization(dataclasses.replace(sound, **other)).options.network == "random"  # type: ignore[arg-type]
 
-    picture = OptimizeOrder(Path("content.png"), Path("style.jpg"))
+    picture = OptimizeOptions(Path("content.png"), Path("style.jpg"))
     plan = plan_optimization(picture)
-    assert (plan.order.network, plan.order.orientation, plan.order.unit_scale) == (None, "2d", False)
+    assert (plan.options.network, plan.options.layout, plan.options.unit_scale) == (None, "2d", False)
     assert plan.output == Path("content.like-style.png")
     assert plan.is_picture
-    assert plan_optimization(dataclasses.replace(picture, width=4)).order.network == "random"
-    assert plan_optimization(dataclasses.replace(picture, weights_file=Path("w.pth"))).order.network == "vgg19"
+    assert plan_optimization(dataclasses.replace(picture, width=4)).options.network == "random"
+    assert plan_optimization(dataclasses.replace(picture, weights=Path("w.pth"))).options.network == "vgg19"
 
 
 def test_recordings_are_scanned(place: Path) -> None:
@@ -256,23 +255,6 @@ def test_recordings_are_scanned(place: Path) -> None:
     same, other = scan_recording(Path("same.wav")), scan_recording(Path("other.wav"))
     assert (same.one_signal, same.peak, same.info.frames) == (True, 0.5, 200_000)
     assert (other.one_signal, other.info.channels) == (False, 2)
-
-
-@pytest.mark.parametrize(
-    ("text", "layers"),
-    [
-        ("relu_1", {"relu_1": 1.0}),
-        ("relu_1:2, relu_3 : 0.5,conv_2", {"relu_1": 2.0, "relu_3": 0.5, "conv_2": 1.0}),
-    ],
-)
-def test_layers_with_weights(text: str, layers: dict[str, float]) -> None:
-    assert parse_layers("--style-layer", text) == layers
-
-
-@pytest.mark.parametrize("text", ["", "a,", ":1", "a:-1", "a:inf", "a:nan", "a:b", "a,a:2"])
-def test_layers_that_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="--style-layer"):
-        parse_layers("--style-layer", text)
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path: Path) -> None:

@@ -18,10 +18,9 @@ from torch import Tensor
 from data.errors import UserError
 from stylize.optimize import transfer
 from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder
-from stylize.optimize.engine import Step
 from stylize.optimize.objective import Objective
-from stylize.optimize.order import OptimizeOrder
-from stylize.optimize.reporter import Place, Reporter
+from stylize.optimize.options import OptimizeOptions
+from stylize.optimize.reporting import Place, Reporter, Step
 from stylize.optimize.run import OptimizeResult, stylize_by_optimization
 from stylize.optimize.transfer import Transfer
 
@@ -29,7 +28,7 @@ Chord = Callable[..., Path]
 
 HOP = 512
 """Samples between frames of the representation `stft`, whose inverse is the fastest."""
-SMALL = OptimizeOrder(
+SMALL = OptimizeOptions(
     Path("content.wav"),
     Path("style.wav"),
     Path("out.wav"),
@@ -84,7 +83,7 @@ def test_length_rate_and_channels_are_those_of_the_content(
 
 
 @pytest.mark.parametrize(
-    ("representation", "inverse", "orientation"),
+    ("representation", "inverse", "layout"),
     [
         ("mel", "vocoder", "frequency"),
         ("mel", "griffin-lim", "time"),
@@ -94,8 +93,8 @@ def test_length_rate_and_channels_are_those_of_the_content(
     ],
 )
 @pytest.mark.usefixtures("two_songs")
-def test_every_representation_and_every_orientation(representation: str, inverse: str, orientation: str) -> None:
-    result = run(representation=representation, inverse=inverse, orientation=orientation)
+def test_every_representation_and_every_layout(representation: str, inverse: str, layout: str) -> None:
+    result = run(representation=representation, inverse=inverse, layout=layout)
     assert soundfile.info("out.wav").frames == soundfile.info("content.wav").frames
     totals = [row.step.total for row in result.history.rows]
     assert totals[-1] < totals[0]
@@ -105,7 +104,7 @@ def test_every_representation_and_every_orientation(representation: str, inverse
 @pytest.mark.parametrize("start", ["content", "uniform"])  # the seed is that of the network, and of the noise
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(start: str) -> None:
     for name, seed in (("a.wav", 0), ("b.wav", 0), ("c.wav", 1)):
-        run(output=Path(name), seed=seed, start=start)
+        run(output=Path(name), seed=seed, init=start)
     first, again, other = (Path(name).read_bytes() for name in ("a.wav", "b.wav", "c.wav"))
     assert first == again
     assert first != other
@@ -125,7 +124,7 @@ def test_texture_synthesis_takes_nothing_but_the_length_from_the_content(place: 
     chord(place / "style.wav", 0.6)
     for name, pitch in (("a", 200.0), ("b", 500.0)):
         chord(place / f"{name}.wav", 0.5, pitch)
-        result = run(content=Path(f"{name}.wav"), output=Path(f"{name}.out.wav"), content_weight=0.0, start="uniform")
+        result = run(content=Path(f"{name}.wav"), output=Path(f"{name}.out.wav"), content_weight=0.0, init="uniform")
         assert "content" not in result.history.terms
         assert result.history.rows[-1].step.total < result.history.rows[0].step.total
     assert Path("a.out.wav").read_bytes() == Path("b.out.wav").read_bytes()
@@ -224,7 +223,7 @@ class TestBlocks:
 
     def test_frames_as_channels(self) -> None:
         """All blocks have as many columns, or one network could not read them all."""
-        result = run(**self.CUT, orientation="time")
+        result = run(**self.CUT, layout="time")
         assert result.blocks == 3
 
     def test_noise_goes_on_where_the_last_block_ended(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,11 +241,11 @@ class TestBlocks:
 
         monkeypatch.setattr(transfer, "optimize", keep)
         monkeypatch.setattr(BlockDecoder, "push", count)
-        run(block_seconds=3.0, overlap_seconds=0.5, start="uniform", content_weight=0.0)
+        run(block_seconds=3.0, overlap_seconds=0.5, init="uniform", content_weight=0.0)
         assert len(starts) == 2
         length = starts[0].shape[-1]
         shared = 2 * length - sum(columns)
-        assert torch.equal(starts[1][..., :shared], outcomes[0].map[..., length - shared :].clamp(min=0))
+        assert torch.equal(starts[1][..., :shared], outcomes[0].result[..., length - shared :].clamp(min=0))
         assert not torch.equal(starts[1][..., shared:], starts[0][..., shared:])
 
 
@@ -258,7 +257,7 @@ class TestOptions:
 
         def look(self: Transfer, content: Tensor, **more: object) -> object:
             outcome = optimise(self, content, **more)  # type: ignore[arg-type]
-            seen.extend([content, outcome.map])
+            seen.extend([content, outcome.result])
             return outcome
 
         monkeypatch.setattr(Transfer, "run", look)
@@ -275,21 +274,21 @@ class TestOptions:
             for unit_scale in (False, True):
                 values = {"network": name, "representation": "mel", "inverse": "griffin-lim", "unit_scale": unit_scale}
                 plain = {"width": None, "kernel": None} if name == network else {}
-                result = run(**values, **plain, raw_weights=True, iterations=2, start="style.wav", force=True)
+                result = run(**values, **plain, raw_weights=True, iterations=2, init="style.wav", force=True)
                 losses[name, unit_scale] = result.history.rows[0].step.terms
         for term in ("content", "style"):
             assert losses[network, True][term] == pytest.approx(losses[network, False][term], rel=1e-3)
             assert losses["random", True][term] < 0.5 * losses["random", False][term]
 
     def test_soft_bounds_take_the_place_of_hard_ones(self) -> None:
-        result = run(bound_weight=100.0, unit_scale=True, start="normal", iterations=10)
+        result = run(bound_weight=100.0, unit_scale=True, init="normal", iterations=10)
         bound = [row.step.terms["bound"] for row in result.history.rows]
         assert bound[0] > 0.1  # a start of noise is not put inside hard bounds
         assert bound[-1] < 0.7 * bound[0]
 
     def test_start_from_a_file(self, place: Path, chord: Chord) -> None:
         chord(place / "start.wav", 0.7, 300.0, channels=2, rate=44100)
-        result = run(start="start.wav")
+        result = run(init="start.wav")
         assert soundfile.info("out.wav").frames == soundfile.info("content.wav").frames
         assert result.history.rows[0].step.terms["content"] > 0.01  # it does not start with the content
 
@@ -354,7 +353,7 @@ def two_pictures(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_pictures")
 class TestPictures:
-    ORDER = OptimizeOrder(Path("content.png"), Path("style.jpg"), iterations=5, width=8, kernel=3, device="cpu")
+    ORDER = OptimizeOptions(Path("content.png"), Path("style.jpg"), iterations=5, width=8, kernel=3, device="cpu")
 
     def test_a_picture_in_the_style_of_another(self) -> None:
         notes = Notes()
@@ -385,8 +384,8 @@ class TestPictures:
     def test_seeds_sizes_and_starts(self) -> None:
         written = []
         for seed in (0, 0, 1):
-            order = dataclasses.replace(self.ORDER, seed=seed, start="uniform", image_size=20, force=True)
+            order = dataclasses.replace(self.ORDER, seed=seed, init="uniform", image_size=20, force=True)
             written.append(stylize_by_optimization(order).path.read_bytes())
         assert written[0] == written[1] != written[2]
         assert Image.open("content.like-style.png").size == (20, 15)
-        stylize_by_optimization(dataclasses.replace(self.ORDER, start="style.jpg", force=True))
+        stylize_by_optimization(dataclasses.replace(self.ORDER, init="style.jpg", force=True))

@@ -9,9 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torchvision import transforms
+from torchvision.models import vgg
 
 from data.errors import UserError
-from stylize.optimize.networks import describe_layers, load_network
+from stylize.optimize.networks import describe_layers
+from stylize.optimize.transfer import load_network
 from stylize.optimize.vgg import VGG19Features, load_vgg19
 
 CONVOLUTIONS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256), 14: (256, 256),
@@ -56,25 +59,23 @@ def test_names_and_default_layers(network: VGG19Features) -> None:
 def test_features_are_those_of_torchvision(
     network: VGG19Features, state_dict: dict[str, Tensor], picture: Tensor
 ) -> None:
-    vgg = pytest.importorskip("torchvision.models.vgg")
-    transforms = pytest.importorskip("torchvision.transforms")
     layers = vgg.make_layers(vgg.cfgs["E"])
     layers.load_state_dict({name.removeprefix("features."): value for name, value in state_dict.items()})
-    standardise = transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    standardize = transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
     assert len(layers) == len(network.layer_names)
     features = network(picture, network.layer_names)
     with torch.no_grad():
-        expected = standardise(picture)
+        expected = standardize(picture)
         for name, layer in zip(network.layer_names, layers, strict=True):
             expected = layer(expected.clone())  # torchvision's ReLUs overwrite their input
             torch.testing.assert_close(features[name], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_one_plane_is_repeated(network: VGG19Features) -> None:
-    grey = torch.rand(1, 1, 16, 16)
+    gray = torch.rand(1, 1, 16, 16)
     layers = ["relu1_1", "relu2_1"]
-    repeated = network(grey.expand(-1, 3, -1, -1), layers)
-    for name, value in network(grey, layers).items():
+    repeated = network(gray.expand(-1, 3, -1, -1), layers)
+    for name, value in network(gray, layers).items():
         assert torch.equal(value, repeated[name])
     with pytest.raises(ValueError, match="expected"):
         network(torch.rand(1, 2, 16, 16), layers)
@@ -85,7 +86,7 @@ def test_receptive_fields_and_least_sizes(network: VGG19Features) -> None:
     by_hand = {"conv1_1": 3, "relu1_2": 5, "pool1": 6, "conv2_1": 10, "pool2": 16, "relu3_1": 24, "conv4_2": 84}
     assert {name: network.receptive_field(name) for name in by_hand} == by_hand
     assert describe_layers(network)[-1] == "pool5: 512 channels, sees 268 x 268 positions"
-    with pytest.raises(UserError, match="layer pool3 needs maps of 8 positions at least, got 7"):
+    with pytest.raises(UserError, match="layer pool3 needs 8 positions at least, got 7"):
         network(torch.rand(1, 3, 7, 30), ["pool3"])
 
 
@@ -118,7 +119,7 @@ def test_the_hub_cache_is_looked_into_and_nothing_is_fetched(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", None)
-    fitting: dict[str, Any] = {"map_shape": (3, 40, 40), "orientation": "2d"}
+    fitting: dict[str, Any] = {"shape": (3, 40, 40), "layout": "2d"}
     with pytest.raises(UserError) as refusal:
         load_network("vgg19", **fitting)
     for part in ("vgg19-dcbb9e9d.pth", str(tmp_path / "hub" / "checkpoints"), "--weights", "--network random"):
@@ -127,10 +128,10 @@ def test_the_hub_cache_is_looked_into_and_nothing_is_fetched(
     (tmp_path / "hub" / "checkpoints" / "vgg19-dcbb9e9d.pth").symlink_to(weight_file)
     found = load_network("vgg19", **fitting)
     assert torch.equal(found.chain["conv1_1"].weight, network.chain["conv1_1"].weight)
-    one_plane = load_network("vgg19", map_shape=(1, 40, 40), orientation="2d", representation="stft")
+    one_plane = load_network("vgg19", shape=(1, 40, 40), layout="2d", representation="stft")
     assert one_plane.in_channels == 3
-    with pytest.raises(UserError, match="the maps have 2 in 2"):
-        load_network("vgg19", map_shape=(2, 40, 40), orientation="2d")
+    with pytest.raises(UserError, match="the input has 2 in 2"):
+        load_network("vgg19", shape=(2, 40, 40), layout="2d")
 
 
 class Trap:

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from stylize import Stylizer
 from stylize.web.limits import Limits
 from stylize.web.server import make_app
-from stylize.web.shelf import Shelf
+from stylize.web.store import Store
 
 RATE = 22050
 SECONDS = 3
@@ -29,15 +29,15 @@ Encode = Callable[..., bytes]
 class Visitor:
     """Somebody at the page, and what the server keeps."""
 
-    def __init__(self, client: TestClient, shelf: Shelf) -> None:
-        self.client, self.shelf = client, shelf
+    def __init__(self, client: TestClient, store: Store) -> None:
+        self.client, self.store = client, store
         client.cookies.clear()
         self.cookie = client.get("/").headers["Set-Cookie"].partition(";")[0]
         client.cookies.clear()  # visitors share this client
 
     def another(self) -> Visitor:
         """Somebody else, with a browser of their own."""
-        return Visitor(self.client, self.shelf)
+        return Visitor(self.client, self.store)
 
     def ask(self, method: str, path: str, **values: Any) -> Any:
         headers = {"Cookie": self.cookie} | values.pop("headers", {})
@@ -90,11 +90,11 @@ class Visitor:
         for word in words:
             assert word in line
         assert "\n" not in line and "Traceback" not in line
-        assert str(self.shelf.root) not in line and "/tmp" not in line
+        assert str(self.store.root) not in line and "/tmp" not in line
         return line
 
     def files(self) -> list[Path]:
-        return sorted(path for path in self.shelf.root.rglob("*") if path.is_file())
+        return sorted(path for path in self.store.root.rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="session")
@@ -132,10 +132,10 @@ def open_page(bundled_stylizer: Stylizer) -> Open:
     def run(
         stylizer: Any = bundled_stylizer, clock: Callable[[], float] = time.monotonic, **limits: Any
     ) -> Iterator[Visitor]:
-        shelf = Shelf(Limits(**limits), clock)
-        with TestClient(make_app(stylizer, shelf), raise_server_exceptions=False) as client:
-            yield Visitor(client, shelf)
-        assert not shelf.root.exists()
+        store = Store(Limits(**limits), clock)
+        with TestClient(make_app(stylizer, store), raise_server_exceptions=False) as client:
+            yield Visitor(client, store)
+        assert not store.root.exists()
 
     return run
 

@@ -21,7 +21,7 @@ from stylize import Stylizer
 from stylize.local_server import bind
 from stylize.web.limits import Limits
 from stylize.web.server import make_app
-from stylize.web.shelf import Shelf
+from stylize.web.store import Store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -44,7 +44,7 @@ FOCUSED = """(() => {
     const element = document.activeElement;
     return element.ariaLabel || element.labels?.[0]?.textContent || element.textContent;
 })()"""
-SIDES = "[...studio.player.sides].map(([key, side]) => [key, side.audio.currentTime, side.gain.gain.value])"
+SIDES = "[...app.player.sides].map(([key, side]) => [key, side.audio.currentTime, side.gain.gain.value])"
 
 
 class Gated:
@@ -83,7 +83,7 @@ def port(gated: Any) -> Iterator[int]:
 
     bound: socket.socket = bind("127.0.0.1", 0)
     limits = Limits(max_seconds=20.0, max_bytes=3_000_000)
-    config = uvicorn.Config(make_app(gated, Shelf(limits)), log_level="error", ws="none")
+    config = uvicorn.Config(make_app(gated, Store(limits)), log_level="error", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
@@ -172,13 +172,13 @@ def test_a_song_is_sent_and_its_result_played(browser: Any, port: int, encode: A
         assert decoded == pytest.approx(SECONDS, abs=0.001) and loudness > 0.01
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 100)")
     visitor.click("Play")
-    visitor.until("studio.player.position", lambda position: position > 0.3)
-    assert page.evaluate("studio.player.heard") == "output"
+    visitor.until("app.player.position", lambda position: position > 0.3)
+    assert page.evaluate("app.player.heard") == "output"
     visitor.until(SIDES, lambda sides: [round(gain) for *_, gain in sides] == [0, 1])
     page.get_by_role("button", name=re.compile("^Before")).click()
     sides = visitor.until(SIDES, lambda sides: [round(gain) for *_, gain in sides] == [1, 0])
     assert abs(sides[0][1] - sides[1][1]) < 0.1  # seconds; both run on at the same place
-    visitor.until("studio.player.playing", lambda playing: not playing)  # to the end
+    visitor.until("app.player.playing", lambda playing: not playing)  # to the end
     with page.expect_download() as download:
         page.get_by_role("link", name="Download WAV").click()
     assert download.value.suggested_filename == "song.metal.wav"
@@ -201,8 +201,8 @@ def test_one_song_in_several_styles(browser: Any, port: int, gated: Gated, encod
     visitor.choose(encode(1.5), "mine.wav")
     visitor.ready()
     page.locator("#song audio").evaluate("audio => audio.play()")
-    visitor.until("studio.song.audio.currentTime", lambda position: position > 0.1)
-    assert page.evaluate("studio.song.audio.duration") == pytest.approx(1.5, abs=0.01)
+    visitor.until("app.song.audio.currentTime", lambda position: position > 0.1)
+    assert page.evaluate("app.song.audio.duration") == pytest.approx(1.5, abs=0.01)
     for style in ("jazz", "rock"):
         page.get_by_role("radio", name=style).check()
         visitor.click("Make it")
@@ -238,10 +238,10 @@ def test_one_song_in_several_styles(browser: Any, port: int, gated: Gated, encod
     assert download.value.suggested_filename == "mine.rock.flac"
     assert download.value.path().read_bytes().startswith(b"fLaC")
     visitor.click("Play")
-    visitor.until("studio.player.position", lambda position: position > 0.2)
+    visitor.until("app.player.position", lambda position: position > 0.2)
     rows.filter(has_text="rock").get_by_role("button").click()  # goes on from there
-    visitor.until("studio.player.position", lambda position: position > 0.2)
-    assert page.evaluate("studio.player.heard") == "output"
+    visitor.until("app.player.position", lambda position: position > 0.2)
+    assert page.evaluate("app.player.heard") == "output"
     page.get_by_role("radio", name="jazz").check()
     visitor.click("Make it")
     page.get_by_text("This was made already.").wait_for()
@@ -322,14 +322,14 @@ def test_everything_with_keys_only(browser: Any, port: int) -> None:
     keys.press("s")
     assert page.get_by_role("button", name=re.compile("^Before")).get_attribute("aria-pressed") == "true"
     keys.press("ArrowRight")
-    visitor.until("studio.player.position", lambda position: position == pytest.approx(5.0, abs=0.01))
+    visitor.until("app.player.position", lambda position: position == pytest.approx(5.0, abs=0.01))
     keys.press("ArrowLeft")
     keys.press("Space")  # presses the button that is focused, once
-    visitor.until("studio.player.position", lambda position: 0 < position < 4.9)
-    assert page.evaluate("studio.player.playing")
+    visitor.until("app.player.position", lambda position: 0 < position < 4.9)
+    assert page.evaluate("app.player.playing")
     tab_to("Position")
     keys.press("End")
-    visitor.until("studio.player.playing", lambda playing: not playing)
+    visitor.until("app.player.playing", lambda playing: not playing)
     tab_to("Download WAV")
     with page.expect_download() as download:
         keys.press("Enter")
@@ -453,7 +453,7 @@ def test_a_recording_that_something_else_replaces(browser: Any, port: int, encod
     page.wait_for_timeout(400)  # the clock of the recording ticks every 200 ms
     assert page.locator("#song .invitation").inner_text() == "chosen.wav"
     assert page.locator("#song").get_by_role("button", name="Record").is_visible()
-    assert page.evaluate("studio.song.recorder") is None
+    assert page.evaluate("app.song.recorder") is None
     assert visitor.problems == []
 
 

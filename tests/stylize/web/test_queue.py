@@ -17,9 +17,9 @@ import pytest
 import soundfile
 
 from data.errors import UserError
+from stylize.local_app import TROUBLE
 from stylize.pipeline import Result
-from stylize.web.temporary import remove_abandoned
-from stylize.web.work import TROUBLE
+from stylize.web.store import remove_abandoned
 
 RATE = 22050
 
@@ -34,17 +34,17 @@ def test_files_nobody_asks_for_are_removed(open_page: Any, encode: Any) -> None:
         now[0] = 90.0
         visitor.get(f"/api/jobs/{job}")
         now[0] = 180.0
-        visitor.shelf.remove_old()
+        visitor.store.remove_old()
         assert visitor.get(f"/api/jobs/{job}/output.wav").status_code == 200  # used 90 s ago
         assert len(visitor.files()) == 8  # the example, too, belongs to what is in use
         now[0] = 270.0
         visitor.get("/api/entries")  # as an open page does
         now[0] = 360.0
-        visitor.shelf.remove_old()
+        visitor.store.remove_old()
         assert len(visitor.files()) == 8
         now[0] = 471.0
-        visitor.shelf.remove_old()
-        assert list(visitor.shelf.root.iterdir()) == []
+        visitor.store.remove_old()
+        assert list(visitor.store.root.iterdir()) == []
         visitor.refused(visitor.get(f"/api/jobs/{job}"), 404, "not here any more")
         visitor.refused(visitor.order(song), 404, "choose it again")
 
@@ -85,13 +85,13 @@ class Slow:
 
 def test_the_queue_has_an_order_and_an_end(open_page: Any, bundled_stylizer: Any, encode: Any) -> None:
     slow = Slow(bundled_stylizer)
-    with open_page(slow, most_waiting=2) as visitor:
+    with open_page(slow, max_waiting=2) as visitor:
         song = visitor.add(encode(0.3))
         jobs = [visitor.start(song) for _ in range(3)]
         assert slow.began.wait(30)
         shown = [visitor.get(f"/api/jobs/{job}").json() for job in jobs]
         assert [job["ahead"] for job in shown] == [0, 1, 2]
-        each = visitor.shelf.pace.expect(0.3)
+        each = visitor.store.pace.expect(0.3)
         assert 0 <= shown[0]["progress"] < 1 and [job["progress"] for job in shown[1:]] == [0, 0]
         for place, job in enumerate(shown):  # what is left of the first, and all of those after it
             assert place * each - 0.1 <= job["seconds_left"] <= (place + 1) * each + 0.1
@@ -106,7 +106,7 @@ def test_the_queue_has_an_order_and_an_end(open_page: Any, bundled_stylizer: Any
 
 def test_one_visitor_cannot_take_all_places(open_page: Any, bundled_stylizer: Any, encode: Any) -> None:
     slow = Slow(bundled_stylizer)
-    with open_page(slow, most_waiting_each=2) as visitor:
+    with open_page(slow, max_waiting_each=2) as visitor:
         song = visitor.add(encode(0.3))
         jobs = [visitor.start(song) for _ in range(2)]
         visitor.refused(visitor.order(song), 503, "2 songs of yours are waiting")
@@ -168,14 +168,14 @@ def test_a_silent_example_is_refused_by_name(open_page: Any, encode: Any) -> Non
 
 
 def test_what_is_kept_has_an_end(open_page: Any, encode: Any) -> None:
-    with open_page(most_entries=2) as visitor:
+    with open_page(max_entries=2) as visitor:
         visitor.add(encode(0.1))
         visitor.add(encode(0.1))
         visitor.refused(visitor.send(encode(0.1)), 503, "try again in some minutes")
-    with open_page(most_stored_bytes=1000) as visitor:
+    with open_page(max_stored_bytes=1000) as visitor:
         song = visitor.add(encode(0.1))
         visitor.refused(visitor.order(song), 503, "try again in some minutes")
-    with open_page(least_free_bytes=10**18) as visitor:
+    with open_page(min_free_bytes=10**18) as visitor:
         visitor.refused(visitor.send(encode(0.1)), 503, "try again in some minutes")
 
 
@@ -185,9 +185,9 @@ def test_a_disk_that_cannot_be_written_to(open_page: Any, encode: Any, monkeypat
 
     with open_page() as visitor:
         with monkeypatch.context() as broken:
-            broken.setattr("stylize.web.server.receive", fail)
+            broken.setattr("stylize.web.server.receive_file", fail)
             visitor.refused(visitor.send(encode(0.1)), 503, "cannot write at the moment")
-        assert list(visitor.shelf.root.iterdir()) == []
+        assert list(visitor.store.root.iterdir()) == []
         assert visitor.send(encode(0.1)).status_code == 201
 
 
@@ -195,8 +195,8 @@ def test_files_of_a_run_that_was_killed_are_removed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import time; from stylize.web.temporary import RunFolder; "
-        "run = RunFolder(); print(run.files, flush=True); time.sleep(60)"
+        "import time; from stylize.web.limits import Limits; from stylize.web.store import Store; "
+        "run = Store(Limits()); print(run.root, flush=True); time.sleep(60)"
     )
     runs = [
         subprocess.Popen(

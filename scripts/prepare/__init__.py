@@ -1,0 +1,1 @@
+"""Preparing training data: one command with a sub-command for each kind."""

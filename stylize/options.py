@@ -1,0 +1,159 @@
+"""Options said once: the fields of a frozen dataclass carry what commands, messages and pages say about them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import UserError
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be.
+
+    Args:
+        holds: whether a value is that.
+        expected: the same in words, for the message.
+    """
+
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+POSITIVE = Check(lambda count: count >= 1, "a whole number of at least 1")
+WEIGHT = Check(lambda weight: 0 <= weight < float("inf"), "a number of at least 0")
+
+
+def between(low: float, high: float) -> Check:
+    """A number in a range that includes its ends."""
+    return Check(lambda value: low <= value <= high, f"{low:g} to {high:g}")
+
+
+def option(
+    default: Any,
+    help: str,
+    group: str | None = None,
+    *,
+    check: Check | None = None,
+    choices: tuple[str, ...] = (),
+    flags: tuple[str, ...] = (),
+    shown: str | bool = True,
+) -> Any:
+    """A field of a dataclass that is an option.
+
+    Args:
+        default: of the option; `MISSING` for an argument that is always given.
+        help: one short line.
+        group: heading of the help below which it stands; None for the options that everyone meets first.
+        check: of every value but None.
+        choices: all that a string can be.
+        flags: on the command line, the long one last; by default the name of the field with dashes.
+        shown: how the help shows the default.
+    """
+    metadata = {"help": help, "group": group, "check": check, "choices": choices, "flags": flags, "shown": shown}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def fields_of(options: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass, or of one of its instances, that are options."""
+    return [field for field in dataclasses.fields(options) if "help" in field.metadata]
+
+
+def flag(name: str, options: Any) -> str:
+    """How a field is given on the command line.
+
+    Args:
+        name: of the field.
+        options: the dataclass or one of its instances.
+    """
+    flags = {field.name: field.metadata["flags"] for field in fields_of(options)}[name]
+    return flags[-1] if flags else "--" + name.replace("_", "-")
+
+
+def check_options(options: Any) -> None:
+    """Refuse a value that its field does not allow.
+
+    Raises:
+        UserError: what was got and what is expected.
+    """
+    for field in fields_of(options):
+        value, check, choices = getattr(options, field.name), field.metadata["check"], field.metadata["choices"]
+        if value is not None and choices:
+            check_choice(field.name.replace("_", " "), value, choices)
+        if value is not None and check is not None and not check.holds(value):
+            shown = f"{value:g}" if isinstance(value, float) else value
+            raise UserError(f"got {flag(field.name, options)} {shown}; expected {check.expected}")
+
+
+def check_choice(what: str, value: str, known: tuple[str, ...], others: str = "") -> None:
+    """Refuse a name that is not among the known ones.
+
+    Args:
+        what: is named, for the message.
+        value: the name.
+        known: what it can be.
+        others: what else it could have been, for the message: `, or an existing file`.
+
+    Raises:
+        UserError: the known names are listed.
+    """
+    if value not in known:
+        close = difflib.get_close_matches(value.lower(), known, n=1)
+        advice = f"did you mean {close[0]}? " if close else ""
+        raise UserError(f"unknown {what} {value!r}; {advice}known: {', '.join(known)}{others}")
+
+
+def one_of(names: tuple[str, ...]) -> str:
+    """The names as a phrase: `mel, stft or cqt`."""
+    return ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def with_options(options: type) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Make a Typer command of a function whose first parameter takes the values of all options by name.
+
+    Options without a default become arguments, and None where they are not given. The function's other parameters are
+    options of the command as usual.
+    """
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        hints = typing.get_type_hints(options)
+        given = [_parameter(field, hints[field.name], options) for field in fields_of(options)]
+
+        def command(**values: Any) -> int:
+            extra = {parameter.name: values.pop(parameter.name) for parameter in own}
+            return function(values, **extra)
+
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*given, *own)]
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
+
+
+def _parameter(field: dataclasses.Field[Any], hint: Any, options: type) -> inspect.Parameter:
+    """A field as a parameter of a command."""
+    meta = field.metadata
+    text = f"{meta['help'].rstrip('.')}: {one_of(meta['choices'])}." if meta["choices"] else meta["help"]
+    if field.default is MISSING:
+        info, default = typer.Argument(metavar=field.name.upper(), help=text), None
+        hint = hint | None
+    else:
+        flags = meta["flags"] or (flag(field.name, options),)
+        info, default = (
+            typer.Option(*flags, help=text, rich_help_panel=meta["group"], show_default=meta["shown"]),
+            field.default,
+        )
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, info]
+    )
