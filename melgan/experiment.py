@@ -82,7 +82,6 @@ class VocoderExperiment(Experiment):
             sample_rate=mel.sample_rate,
             segment_samples=data.segment_frames * mel.hop_length,
             seed=seed,
-            train=True,
             gain_db=data.gain_db,
         )
         self.validation_wavs = read_clips(
