@@ -203,7 +203,7 @@ def test_the_baseline_gets_the_excerpts(
         ({"sample_rate": 1}, "got --sample-rate 1"),
         ({"method": "mushra"}, "use --reference ground-truth"),
         ({"method": "mushra", "to": (), "systems": ("x=OTHER",), "sample_rate": 8000}, "anchor needs at least"),
-        ({"reference": "nothing"}, "got --reference nothing"),
+        ({"reference": "nothing"}, "unknown reference 'nothing'"),
         ({"device": "abacus"}, "got device 'abacus'"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from data.errors import UserError
-from stylize.listening.plan import BuildOrder
+from stylize.listening.plan import BuildOptions
 from stylize.optimize.compare import CompareOrder
 from stylize.optimize.options import OptimizeOptions, check_network, check_representation, parse_layers
 
@@ -107,7 +107,7 @@ def test_a_single_weight_is_enough() -> None:
 def test_every_baseline_has_the_same_defaults() -> None:
     assert OptimizeOptions.content_weight == 0.003
     for name in ("content_weight", "iterations"):
-        assert getattr(OptimizeOptions, name) == getattr(BuildOrder, name) == getattr(CompareOrder, name)
+        assert getattr(OptimizeOptions, name) == getattr(BuildOptions, name) == getattr(CompareOrder, name)
 
 
 @pytest.mark.parametrize(
