@@ -1,7 +1,7 @@
 # Every target makes and uses the environment in .venv/; a second run installs nothing.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo translator test test-portable lint types unit-tests system-packages clean
+.PHONY: help setup demo data classifier autoencoder translator vocoder test test-portable lint types unit-tests system-packages clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -12,15 +12,27 @@ setup: ## make .venv/ and install the project into it, with the stylize command
 demo: setup ## stylize the bundled song into demo/
 	$(PYTHON) -m scripts.demo
 
-translator: setup ## train the translator from nothing: data, four parts, over four hours on two cores; goes on where it stopped
+# A recipe trains a model like the bundled one from nothing into runs/NAME, and resumes where it stopped.
+RENDER := $(PYTHON) -m scripts.prepare corpus
+TRAIN := $(PYTHON) -m scripts.train
+
+data: setup ## render the corpus and fetch the recordings that the recipes learn from
 	$(PYTHON) -m scripts.prepare vocoder-data
-	$(PYTHON) -m scripts.prepare corpus -o more_songs --songs 0 --test-songs 0 --training-songs 160
-	$(PYTHON) -m scripts.prepare corpus -o further --songs 0 --test-songs 0 --extra-songs 40
-	$(PYTHON) -m scripts.train_travelgan configs/translator.yaml --run runs/translator
-	$(PYTHON) -m scripts.train_travelgan configs/translator_finish.yaml --run runs/translator_finish
-	$(PYTHON) -m scripts.train_travelgan configs/translator_examples.yaml --run runs/translator_examples
-	$(PYTHON) -m scripts.train_travelgan configs/translator_generator.yaml --run runs/translator_generator
-	test -d runs/translator_mixed || $(PYTHON) -m scripts.mix_models runs/translator_generator/best runs/translator_examples/best --share 0.5 -o runs/translator_mixed
+
+classifier: data ## train the genre classifier
+	$(TRAIN) configs/classifier.yaml
+
+autoencoder: data ## train the autoencoder of the baseline
+	$(TRAIN) configs/autoencoder.yaml
+
+translator: data ## train the translator, about four hours on two cores
+	$(RENDER) -o more_songs --songs 0 --test-songs 0 --training-songs 160
+	$(RENDER) -o further --songs 0 --test-songs 0 --extra-songs 40
+	$(TRAIN) configs/translator.yaml
+
+vocoder: data ## train the vocoder, about an hour on one core, on mels of the bundled translator too
+	$(PYTHON) -m scripts.prepare translations corpus recordings
+	$(TRAIN) configs/vocoder.yaml
 
 test: lint types unit-tests ## environment, Debian packages, linter, types, tests
 

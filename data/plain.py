@@ -12,7 +12,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -168,7 +168,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build a dataclass from plain values, closed on both sides: an unknown key and a missing key are errors.
 
     Args:
-        cls: a dataclass, whose fields may be dataclasses, tuples, mappings, optional and plain values.
+        cls: a dataclass, whose fields may be dataclasses, unions of them that `kind` tells apart, tuples, mappings,
+            optional and plain values.
         values: keys and values, nested.
         where: what to call the place in error messages.
 
@@ -201,7 +202,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in arguments:
             return None
         kinds = [argument for argument in arguments if argument is not type(None)]
-        return _convert(kinds[0], value, where)
+        return _convert(kinds[0] if len(kinds) == 1 else _tagged(kinds, value, where), value, where)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, where)
     if origin is tuple:
@@ -216,6 +217,15 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         items = _mapping(value, where).items()
         return {str(key): _convert(arguments[1], item, f"{where}.{str(key)[:100]}") for key, item in items}
     return _convert_plain(kind, value, where)
+
+
+def _tagged(kinds: Sequence[Any], value: Any, where: str) -> Any:
+    """Which of several dataclasses plain values are of: each has a field `kind` with a value of its own as default."""
+    by_name = {kind.kind: kind for kind in kinds}
+    name = _mapping(value, where).get("kind")
+    if not isinstance(name, str) or name not in by_name:
+        raise UserError(f"{where}: kind must be one of {', '.join(by_name)}, got {show(name)}")
+    return by_name[name]
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

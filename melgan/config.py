@@ -3,12 +3,112 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from data.plain import check_range
 
-LAST_FACTORS = {"waveform": None, "istft": "istft_hop_length", "carriers": "istft_hop_length", "subbands": "subbands"}
-"""What a generator can end in, and what that multiplies the rate by after the upsampling stages."""
+MAX_TRANSFORM = 1 << 12
+"""Largest transform of a head, samples."""
+
+
+@dataclass(frozen=True)
+class WaveformHeadConfig:
+    """The paper's last layer, which writes samples: :class:`melgan.heads.WaveformHead`."""
+
+    kind: Literal["waveform"] = "waveform"
+
+    def upsampling(self, hop_length: int) -> tuple[int, str]:
+        """Samples that the head makes of one step of its input, and how to call the factor in an error."""
+        return 1, ""
+
+
+@dataclass(frozen=True)
+class InverseSTFTHeadConfig:
+    """The frames of a short inverse STFT (iSTFTNet): :class:`melgan.heads.InverseSTFTHead`.
+
+    Args:
+        n_fft: length of the transform, samples.
+        hop_length: its hop, samples.
+    """
+
+    kind: Literal["istft"] = "istft"
+    n_fft: int = 128
+    hop_length: int = 32
+
+    def __post_init__(self) -> None:
+        check_range(1, MAX_TRANSFORM, n_fft=self.n_fft, hop_length=self.hop_length)
+        _check_overlap(self.n_fft, self.hop_length)
+
+    def upsampling(self, hop_length: int) -> tuple[int, str]:
+        """See :meth:`WaveformHeadConfig.upsampling`."""
+        return self.hop_length, f" x head.hop_length {self.hop_length}"
+
+
+@dataclass(frozen=True)
+class SubbandHeadConfig:
+    """Sub-bands that a filter bank adds up (Multi-band MelGAN): :class:`melgan.heads.SubbandHead`.
+
+    Args:
+        subbands: how many, an even number.
+    """
+
+    kind: Literal["subbands"] = "subbands"
+    subbands: int = 4
+
+    def __post_init__(self) -> None:
+        check_range(2, 64, subbands=self.subbands)
+        if self.subbands % 2:
+            raise ValueError(f"subbands must be even, got {self.subbands}")
+
+    def upsampling(self, hop_length: int) -> tuple[int, str]:
+        """See :meth:`WaveformHeadConfig.upsampling`."""
+        return self.subbands, f" x head.subbands {self.subbands}"
+
+
+@dataclass(frozen=True)
+class OscillatorHeadConfig:
+    """An inverse STFT that turns and scales :class:`melgan.oscillators.OscillatorBank`; it works at the frame rate.
+
+    Args:
+        n_fft: length of the inverse transform, samples.
+        min_hz: lowest oscillator, Hz.
+        spacing_hz: least distance between two oscillators, Hz.
+        spacing_cents: least distance between two oscillators, hundredths of a semitone.
+        sharpness: how much an oscillator whose tone fits the mel better outweighs its neighbors.
+        drift: how fast the phases of high oscillators drift, relative to their distance; 0 for pure tones.
+        drift_hz: from here on phases drift, and from twice as high fully, Hz.
+    """
+
+    kind: Literal["oscillators"] = "oscillators"
+    n_fft: int = 1024
+    min_hz: float = 25.0
+    spacing_hz: float = 1.0
+    spacing_cents: float = 12.0
+    sharpness: float = 40.0
+    drift: float = 0.0
+    drift_hz: float = 1500.0
+
+    def __post_init__(self) -> None:
+        check_range(1, MAX_TRANSFORM, n_fft=self.n_fft)
+        check_range(1, 1e5, min_hz=self.min_hz, drift_hz=self.drift_hz)
+        check_range(0.1, 1e4, spacing_hz=self.spacing_hz)
+        check_range(1, 1200, spacing_cents=self.spacing_cents)
+        check_range(0, 1e4, sharpness=self.sharpness)
+        check_range(0, 100, drift=self.drift)
+
+    def upsampling(self, hop_length: int) -> tuple[int, str]:
+        """See :meth:`WaveformHeadConfig.upsampling`."""
+        _check_overlap(self.n_fft, hop_length)
+        return hop_length, " x the hop"
+
+
+HeadConfig = WaveformHeadConfig | InverseSTFTHeadConfig | SubbandHeadConfig | OscillatorHeadConfig
+
+
+def _check_overlap(n_fft: int, hop_length: int) -> None:
+    if n_fft % (2 * hop_length):
+        raise ValueError(f"head.n_fft {n_fft} must be a multiple of twice its hop_length {hop_length}")
 
 
 @dataclass(frozen=True)
@@ -17,24 +117,12 @@ class GeneratorConfig:
 
     Args:
         n_mels: mel bands of the input.
-        hop_length: samples in one frame; the upsampling ratios (times the inverse STFT's hop or the number of
-            sub-bands) must multiply to it.
+        hop_length: samples in one frame; the upsampling ratios and the head's factor must multiply to it.
         width: channels after the first convolution; every upsampling stage halves them.
         ratios: upsampling factors, first to last.
         frame_layers: residual layers before the first upsampling stage, at the frame rate, where they are cheap.
-        residual_layers: residual layers in each stage, with dilations 1, 3, 9, ...
-        head: `waveform` ends in samples (the paper); `istft` ends in the frames of a short inverse STFT;
-            `carriers` in those of an inverse STFT that turns and scales :class:`melgan.carriers.Carriers`;
-            `subbands` in sub-bands that :class:`melgan.filter_bank.FilterBank` adds up (Multi-band MelGAN).
-        istft_n_fft: length of the inverse transform, samples (heads `istft` and `carriers`).
-        istft_hop_length: its hop, samples (heads `istft` and `carriers`).
-        subbands: how many, an even number (head `subbands`).
-        carrier_lowest: lowest line of the bank of oscillators, Hz (head `carriers`, as all that begin so).
-        carrier_hz: least distance between two lines, Hz.
-        carrier_cents: least distance between two lines, hundredths of a semitone.
-        carrier_sharpness: how much a line whose tone fits the mel better outweighs those beside it.
-        carrier_wander: how fast the phases of high lines wander, relative to the distance of lines; 0 for pure tones.
-        carrier_wander_hz: from here on lines wander, and from twice as high fully, Hz.
+        residual_layers: residual layers in each upsampling stage, with dilations 1, 3, 9, ...
+        head: what the network ends in.
         scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
             the original repository were trained without.
         refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
@@ -48,16 +136,7 @@ class GeneratorConfig:
     ratios: tuple[int, ...] = (8, 8, 2, 2)
     frame_layers: int = 0
     residual_layers: int = 3
-    head: str = "waveform"
-    istft_n_fft: int = 128
-    istft_hop_length: int = 32
-    subbands: int = 4
-    carrier_lowest: float = 25.0
-    carrier_hz: float = 1.0
-    carrier_cents: float = 12.0
-    carrier_sharpness: float = 40.0
-    carrier_wander: float = 0.0
-    carrier_wander_hz: float = 1500.0
+    head: HeadConfig = field(default_factory=WaveformHeadConfig)
     scale_input: bool = False
     refine_iterations: int = 0
     low_bands: tuple[tuple[int, ...], ...] = ()
@@ -71,32 +150,17 @@ class GeneratorConfig:
             )
         if self.low_bands and not self.refine_iterations:
             raise ValueError("low_bands need refine_iterations of at least 1, which join them to the rest; got 0")
-        if self.head not in LAST_FACTORS:
-            raise ValueError(f"head must be one of {', '.join(LAST_FACTORS)}, got {self.head!r}")
-        if self.head == "carriers" and self.ratios:
+        if self.residual_layers and not self.ratios:
+            raise ValueError(f"residual_layers must be 0 without ratios, got {self.residual_layers}")
+        if isinstance(self.head, OscillatorHeadConfig) and self.ratios:
+            raise ValueError(f"ratios must be [] for the head oscillators, got {list(self.ratios)}")
+        factor, called = self.head.upsampling(self.hop_length)
+        if (samples := math.prod(self.ratios) * factor) != self.hop_length:
             raise ValueError(
-                f"ratios must be [] for the carriers, which work at the frame rate, got {list(self.ratios)}"
+                f"ratios {list(self.ratios)}{called} make {samples} samples a frame; hop_length is {self.hop_length}"
             )
-        if self.head == "subbands" and (self.subbands < 2 or self.subbands % 2):
-            raise ValueError(f"subbands must be even and at least 2, got {self.subbands}")
-        if self.carrier_wander < 0 or self.carrier_wander_hz <= 0:
-            raise ValueError(
-                "carrier_wander must be at least 0 and carrier_wander_hz positive, "
-                f"got {self.carrier_wander} and {self.carrier_wander_hz}"
-            )
-        samples, factors = math.prod(self.ratios), f"ratios {list(self.ratios)}"
-        last_factor = LAST_FACTORS[self.head]
-        if last_factor is not None:
-            samples *= getattr(self, last_factor)
-            factors += f" x {last_factor} {getattr(self, last_factor)}"
-        if samples != self.hop_length:
-            raise ValueError(f"{factors} make {samples} samples a frame; hop_length is {self.hop_length}")
         if self.width % 2 ** len(self.ratios):
             raise ValueError(f"width {self.width} cannot be halved {len(self.ratios)} times")
-        if last_factor == "istft_hop_length" and self.istft_n_fft % (2 * self.istft_hop_length):
-            raise ValueError(
-                f"istft_n_fft {self.istft_n_fft} must be a multiple of twice istft_hop_length {self.istft_hop_length}"
-            )
 
     def _check_ranges(self) -> None:
         """Bounds of what a network of this family is built and run with, generous, so that none takes gigabytes."""
@@ -106,14 +170,8 @@ class GeneratorConfig:
         check_range(1, 1 << 15, hop_length=self.hop_length)
         check_range(1, 1 << 13, width=self.width)
         check_range(1, 64, ratios=self.ratios)
-        check_range(0, 64, frame_layers=self.frame_layers, subbands=self.subbands)
+        check_range(0, 64, frame_layers=self.frame_layers)
         check_range(0, 8, residual_layers=self.residual_layers)
-        check_range(1, 1 << 12, istft_n_fft=self.istft_n_fft, istft_hop_length=self.istft_hop_length)
-        check_range(1, 1e5, carrier_lowest=self.carrier_lowest, carrier_wander_hz=self.carrier_wander_hz)
-        check_range(0.1, 1e4, carrier_hz=self.carrier_hz)
-        check_range(1, 1200, carrier_cents=self.carrier_cents)
-        check_range(0, 1e4, carrier_sharpness=self.carrier_sharpness)
-        check_range(0, 100, carrier_wander=self.carrier_wander)
         iterations = {f"low_bands {index}": pair for index, pair in enumerate(self.low_bands)}
         check_range(0, 1000, refine_iterations=self.refine_iterations, **iterations)
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from data.layers import NEGATIVE_SLOPE
 from melgan.config import DiscriminatorConfig
-from melgan.layers import NEGATIVE_SLOPE
+from training.gan import Verdict
 
 
 class ScaleDiscriminator(nn.Module):
-    """Window-based discriminator of one scale: strided, grouped convolutions; every score judges one window.
+    """Window-based discriminator of one scale: strided, grouped convolutions; every score is of one window.
 
-    Shape: wav (B, 1, samples) -> list of feature maps (B, channels, steps), the last one the scores (B, 1, steps).
+    Shape: wav (B, 1, samples) -> scores (B, 1, steps) and feature maps (B, channels, steps).
     """
 
     def __init__(self, config: DiscriminatorConfig) -> None:
@@ -44,19 +45,19 @@ class ScaleDiscriminator(nn.Module):
         layers.append(nn.Conv1d(wider, 1, 3, padding=1))
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, wav: Tensor) -> list[Tensor]:
-        """All feature maps, scores last."""
+    def forward(self, wav: Tensor) -> Verdict:
+        """Score every window."""
         maps = []
         for layer in self.layers:
             wav = layer(wav)
             maps.append(wav)
-        return maps
+        return Verdict(scores=maps.pop(), features=maps)
 
 
 class MultiScaleDiscriminator(nn.Module):
     """Discriminators of the same form on the waveform at rates 1, 1/2, 1/4, ...
 
-    Shape: wav (B, 1, samples) -> per scale a list of feature maps, the last one the scores.
+    Shape: wav (B, 1, samples) -> one :class:`training.gan.Verdict` per scale.
     """
 
     def __init__(self, config: DiscriminatorConfig) -> None:
@@ -65,8 +66,8 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(ScaleDiscriminator(config) for _ in range(config.scales))
         self.downsample = nn.AvgPool1d(4, stride=2, padding=1, count_include_pad=False)
 
-    def forward(self, wav: Tensor) -> list[list[Tensor]]:
-        """Judge the waveform at every scale."""
+    def forward(self, wav: Tensor) -> list[Verdict]:
+        """Score the waveform at every scale."""
         outputs = []
         for index, scale in enumerate(self.scales):
             if index:

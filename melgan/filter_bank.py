@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from melgan.layers import reflect_pad
+from data.layers import reflect_pad
 
 KAISER_BETA = 8.6
 """Shape of the prototype's window: of all shapes, near the one that lets waveforms come back best (-64 dB)."""
@@ -47,7 +47,7 @@ class FilterBank(nn.Module):
         # Fixed by the number of sub-bands: no part of a model's weights.
         self.register_buffer("filters", filters[:, None].float(), persistent=False)
 
-    def analyse(self, wav: Tensor) -> Tensor:
+    def analyze(self, wav: Tensor) -> Tensor:
         """Split: wav (B, 1, samples) -> (B, subbands, samples / subbands), lowest band first.
 
         Raises:
@@ -58,12 +58,13 @@ class FilterBank(nn.Module):
                 f"the filter bank expects (B, 1, a multiple of {self.subbands} samples), got {tuple(wav.shape)}"
             )
         with torch.autocast(wav.device.type, enabled=False):
-            return nn.functional.conv1d(reflect_pad(wav.float(), self.padding), self.filters, stride=self.subbands)
+            padded = reflect_pad(wav.float(), self.padding, self.padding)
+            return nn.functional.conv1d(padded, self.filters, stride=self.subbands)
 
-    def synthesise(self, bands: Tensor) -> Tensor:
+    def synthesize(self, bands: Tensor) -> Tensor:
         """Add up: bands (B, subbands, T) -> (B, 1, T * subbands)."""
         with torch.autocast(bands.device.type, enabled=False):
-            padded = reflect_pad(bands.float(), self.overlap)
+            padded = reflect_pad(bands.float(), self.overlap, self.overlap)
             wav = nn.functional.conv_transpose1d(padded, self.filters * self.subbands, stride=self.subbands)
             start = self.padding + self.overlap * self.subbands
             return wav[..., start : start + bands.shape[-1] * self.subbands]
@@ -82,12 +83,12 @@ def filter_overlap(subbands: int) -> int:
 def modulated_filters(subbands: int) -> np.ndarray:
     """The filters of all bands: the prototype times cosines in the middles of the bands; (subbands, taps), double.
 
-    The phases, a quarter of pi to and fro, make the aliases of neighbouring bands cancel each other.
+    The phases, a quarter of pi to and fro, make the aliases of neighboring bands cancel each other.
     """
     band = np.arange(subbands)[:, None]
     time = np.arange(filter_taps(subbands)) - (filter_taps(subbands) - 1) / 2
-    carriers = np.cos((2 * band + 1) * np.pi / (2 * subbands) * time + (-1.0) ** band * np.pi / 4)
-    filters = 2 * _prototype(subbands) * carriers
+    cosines = np.cos((2 * band + 1) * np.pi / (2 * subbands) * time + (-1.0) ** band * np.pi / 4)
+    filters = 2 * _prototype(subbands) * cosines
     # So that analysis and synthesis together neither amplify nor weaken.
     return filters / math.sqrt((filters**2).sum())
 
@@ -96,7 +97,7 @@ def _prototype(subbands: int) -> np.ndarray:
     """Low-pass filter whose modulated copies have a flat sum of squares.
 
     That sum is flat where the prototype's autocorrelation is zero at all multiples of `2 * subbands` but zero; the
-    cut-off frequency that comes nearest is found by scalar minimisation.
+    cut-off frequency that comes nearest is found by scalar minimization.
     """
     # Here, because only members of the family with sub-bands should have to wait for these imports.
     from scipy.optimize import minimize_scalar

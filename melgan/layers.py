@@ -5,28 +5,11 @@ Paper: MelGAN, arXiv 1910.06711, section 2.1 and appendix A.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-NEGATIVE_SLOPE = 0.2
-"""Slope of every leaky ReLU, as in the paper's code."""
-
-
-def reflect_pad(x: Tensor, padding: int) -> Tensor:
-    """Continue a signal at both ends by its mirror image, to and fro where it is shorter than the padding.
-
-    Shape: (B, channels, T > 1) -> (B, channels, padding + T + padding).
-    """
-    if padding == 0:
-        return x
-    length = x.shape[-1]
-    if padding < length:
-        return nn.functional.pad(x, (padding, padding), mode="reflect")
-    period = 2 * (length - 1)
-    positions = torch.arange(-padding, length + padding, device=x.device) % period
-    return x[..., torch.minimum(positions, period - positions)]
+from data.layers import NEGATIVE_SLOPE, reflect_pad
 
 
 class ReflectedConv(nn.Module):
@@ -42,7 +25,7 @@ class ReflectedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reflect, then convolve."""
-        return self.conv(reflect_pad(x, self.padding))
+        return self.conv(reflect_pad(x, self.padding, self.padding))
 
 
 class ResidualLayer(nn.Module):
@@ -88,7 +71,7 @@ class Upsample(nn.Module):
 
 
 def add_weight_norm(module: nn.Module) -> nn.Module:
-    """Reparametrise every convolution below `module` by direction and length (Salimans and Kingma, 2016), in place."""
+    """Reparametrize every convolution below `module` by direction and length (Salimans and Kingma, 2016), in place."""
     for child in module.modules():
         if isinstance(child, nn.Conv1d | nn.ConvTranspose1d) and not parametrize.is_parametrized(child):
             weight_norm(child)
@@ -96,7 +79,7 @@ def add_weight_norm(module: nn.Module) -> nn.Module:
 
 
 def plain_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """The state of `module` with every reparametrised weight folded into a plain one, ready for inference."""
+    """The state of `module` with every reparametrized weight folded into a plain one, ready for inference."""
     folded = {}
     for name, value in module.state_dict().items():
         if ".parametrizations." not in name:

@@ -1,9 +1,9 @@
-"""Refinement of a synthesised waveform: its mel spectrogram is made the one that was asked for.
+"""Refinement of a synthesized waveform: its mel spectrogram is made the one that was asked for.
 
 A generator gets phases and fine structure right and magnitudes nearly so. One iteration measures the waveform's own mel
 spectrogram, multiplies each bin of its spectrum by what its mel bands lack, and makes a signal of it again: Griffin and
 Lim's alternation (1984), accelerated as by Nenov et al. (arXiv 2306.12504, algorithm 2), but with the network's phases
-and magnitudes as start instead of noise. Each iteration looks no further than two windows.
+and magnitudes as init instead of noise. Each iteration looks no further than two windows.
 
 Harmony lives in the lowest bins, where tones are nearest to each other and take the most iterations to come apart. A
 low band is a waveform of its own at a fraction of the rate, and an iteration on it costs that fraction.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from data.mel import MelConfig, mel_filterbank, overlap_add
 
-LARGEST_STEP = 100.0
+MAX_STEP = 100.0
 """No bin is multiplied or divided by more in one iteration: 40 dB."""
 
 BLOCK_BINS = 256
@@ -179,7 +179,7 @@ class MelAlternation(nn.Module):
         present = magnitude.new_zeros(wanted.shape)
         for bins, bands in self.blocks:
             present[:, bands] += magnitude[:, bins] @ self.filters[bins, bands]
-        ratio = (wanted / present.clamp(min=self.config.floor)).clamp(1 / LARGEST_STEP, LARGEST_STEP)
+        ratio = (wanted / present.clamp(min=self.config.floor)).clamp(1 / MAX_STEP, MAX_STEP)
         gains = [
             torch.addmm(self.uncovered[bins], ratio[:, bands], self.shares[bands, bins]) for bins, bands in self.blocks
         ]

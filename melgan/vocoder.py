@@ -50,7 +50,7 @@ class Vocoder(nn.Module):
         return self.generator.context_frames + self.refinement.context_frames(self.refine_iterations)
 
     def forward(self, mel: Tensor, first_frame: Tensor | int = 0) -> Tensor:
-        """Synthesise a batch of mels: the network, then the refinement that its configuration asks for."""
+        """Synthesize a batch of mels: the network, then the refinement that its configuration asks for."""
         wav = self.generator(mel, first_frame)
         return self.refinement(wav[:, 0], mel, self.refine_iterations)[:, None]
 

@@ -1,43 +1,42 @@
-"""What the commands that train a network from a YAML file have in common."""
+"""Train a model from a recipe, or resume where it stopped.
+
+python -m scripts.train configs/vocoder.yaml --run runs/vocoder [name=value ...]
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-ConfigPath = Annotated[Path, typer.Argument(help="YAML configuration, see configs/.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Values to change, such as loop.steps=100.")]
-RunFolder = Annotated[Path, typer.Option(help="Run folder; an existing one is gone on with.")]
-MaxMinutes = Annotated[float | None, typer.Option(help="Stop after this many minutes.")]
-Device = Annotated[str, typer.Option(help="auto or cpu.")]
+from scripts.command_line import run_command
+
+EXPERIMENTS = {
+    "vocoder": "melgan.experiment:VocoderExperiment",
+    "translator": "travelgan.experiment:TranslatorExperiment",
+    "classifier": "training.genre_experiment:ClassifierExperiment",
+    "autoencoder": "stylize.optimize.training.autoencoder:AutoencoderExperiment",
+}
+"""Where the class of each experiment that a recipe can name is."""
 
 
 def train(
-    config: Path,
-    config_class: type[Any],
-    experiment_class: Callable[[Any], Any],
-    overrides: Sequence[str] | None,
-    run: Path,
-    max_minutes: float | None,
-    device: str,
+    config: Annotated[Path, typer.Argument(help="YAML file, see configs/.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Values to change, such as loop.steps=100.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder, by default runs/NAME; an existing one resumes.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes.")] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
 ) -> None:
-    """Train in a run folder, or go on there, with the folder locked.
+    """Train a vocoder, translator, classifier or autoencoder.
 
-    Raises:
-        UserError: the configuration, its data or the run folder is of no use, or another process trains there.
-        SystemExit: a signal stopped the run; see :meth:`training.loop.Trainer.run`.
+    Checkpoints, metrics, samples and the best model are left in the run folder.
     """
-    from training.config import load_config, to_plain
-    from training.loop import Trainer, make_accelerator
-    from training.run_folder import locked
+    from training.recipe import read_recipe, run_recipe
 
-    resolved = load_config(config, config_class, overrides or [])
-    accelerator = make_accelerator(resolved.loop, device)
-    with locked(run, accelerator):
-        experiment = experiment_class(resolved)
-        trainer = Trainer(experiment, resolved.loop, run, accelerator, to_plain(experiment.config))
-        measures = trainer.run(max_minutes)
-    typer.echo(f"{run}: step {trainer.state.step}, {measures}; best model in {run / 'best'}")
+    recipe = read_recipe(config, EXPERIMENTS, overrides or [])
+    typer.echo(run_recipe(recipe, run or Path("runs") / config.stem, max_minutes, device))
+
+
+if __name__ == "__main__":
+    run_command(train)

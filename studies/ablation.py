@@ -2,7 +2,7 @@
 
 python -m studies.ablation --output studies/ablation.md
 
-Without known pairs unless the row says so. Every run has as many steps and hears as much music in each. A stopped study
+Without paired data unless the row says so. Every run has as many steps and hears as much music in each. A stopped study
 goes on.
 """
 
@@ -21,34 +21,35 @@ import typer
 from data.errors import UserError
 from data.plain import read_json
 from scripts.command_line import run_command
+from scripts.train import EXPERIMENTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from travelgan.training_config import TranslatorData
 
-REFERENCE = ("data.paired=true", "weights.adversarial=2")
-"""Known pairs are there to be measured, their losses weigh nothing; the adversary has its first weight."""
+REFERENCE = ("data.paired=true", "method.adversary.adversarial=2")
+"""Paired data is there to be measured, their losses weigh nothing; the adversary has its first weight."""
 VARIANTS: dict[str, tuple[str, ...]] = {
     "the reference": (),
     "the reference, another seed": ("loop.seed=1",),
-    "without the TraVeL loss and its margin": ("weights.travel=0", "weights.margin=0"),
-    "without contrastive style loss and pull": ("weights.style=0", "weights.pull=0"),
-    "without identity": ("weights.identity=0",),
-    "without the adversary": ("weights.adversarial=0", "pretrain_steps={steps}"),
-    "adversary half as strong": ("weights.adversarial=1",),
-    "adversary does not mind wrong names": ("mismatch=0",),
+    "without the TraVeL loss and its margin": ("method.weights.travel=0", "method.weights.margin=0"),
+    "without contrastive and cosine style losses": ("method.weights.style=0", "method.weights.style_cosine=0"),
+    "without identity": ("method.weights.identity=0",),
+    "without the adversary": ("method.adversary=null",),
+    "adversary half as strong": ("method.adversary.adversarial=1",),
+    "no mismatched-label loss": ("method.adversary.mismatched_label=0",),
     "segments of 0.9 s, twice as many": ("data.segment_frames=80", "loop.batch_size={double}"),
     "segments of 3.7 s, half as many": ("data.segment_frames=320", "loop.batch_size={half}"),
     "a receptive field of 0.9 s, not 3.2 s": ("generator.dilations=[1,1,1,1,1,1,1,1]",),
-    "with known pairs": ("weights.pair=10", "weights.feature_matching=2"),
-    "known pairs, then the adversary too": (
-        "weights.pair=10", "weights.feature_matching=2", "pretrain_steps={third}",
+    "with paired data": ("method.weights.paired=10", "method.adversary.feature_matching=2"),
+    "paired data, then the adversary too": (
+        "method.weights.paired=10", "method.adversary.feature_matching=2", "method.adversary.first_step={third}",
     ),
-    "known pairs alone": ("weights.pair=10", "weights.adversarial=0", "pretrain_steps={steps}"),
-    "with the harmony loss": ("weights.harmony=2",),
+    "paired data alone": ("method.weights.paired=10", "method.adversary=null"),
+    "with the harmony loss": ("method.weights.harmony=2",),
     "styles heard as they are": ("augment_style=false",),
-    "last weights, not their moving average": ("loop.average_decay=0",),
+    "last weights, not their EMA": ("loop.ema_decay=0",),
 }  # fmt: skip
 """What is changed in each run."""
 COLUMNS = {
@@ -84,8 +85,8 @@ def study(
         raise UserError(f"no run has {' or '.join(only or ())} in its name; there are: {', '.join(VARIANTS)}")
     torch.set_num_threads(threads)
     common = [f"loop.{name}={steps}" for name in ("steps", "decay_steps", "validate_every")]
-    common += [f"loop.batch_size={batch_size}", "loop.average_decay=0.99", "loop.workers=0", "loop.wandb=off"]
-    common += [*REFERENCE, *(value or ())]
+    common += [f"loop.batch_size={batch_size}", "loop.ema_decay=0.99", "loop.workers=0", "loop.wandb=off"]
+    common += ["loop.final_lr_scale=0.05", *REFERENCE, *(value or ())]
     sizes = {"steps": steps, "third": steps // 3, "double": 2 * batch_size, "half": batch_size // 2}
     lines = [
         f"`{shlex.join(['python', '-m', 'studies.ablation', *sys.argv[1:]])}`",
@@ -106,14 +107,14 @@ def study(
 
 def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, dict[str, float]]:
     """Train one run to its end, or go on with it, and measure what came out."""
-    from training.config import load_config, to_plain
+    from training.config import to_plain
     from training.loop import Trainer, make_accelerator
+    from training.recipe import read_recipe
     from training.run_folder import locked
     from travelgan.experiment import TranslatorExperiment, with_styles
-    from travelgan.training_config import TranslatorTraining
 
     found = folder / "measured.json"
-    resolved = with_styles(load_config(config, TranslatorTraining, overrides))
+    resolved = with_styles(read_recipe(config, EXPERIMENTS, overrides).stages[0].config)
     if not found.is_file():
         accelerator = make_accelerator(resolved.loop, "cpu")
         with locked(folder, accelerator):

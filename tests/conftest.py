@@ -135,7 +135,7 @@ def tone_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _tiny_loop() -> dict[str, Any]:
-    return {"steps": 2, "batch_size": 4, "workers": 0, "wandb": "off", "log_every": 1, "average_decay": 0.5}
+    return {"steps": 2, "batch_size": 4, "workers": 0, "wandb": "off", "log_every": 1, "ema_decay": 0.5}
 
 
 def _tiny_mel() -> dict[str, Any]:
@@ -160,12 +160,11 @@ def vocoder_values(tone_corpus: Path) -> dict[str, Any]:
             "ratios": [4],
             "frame_layers": 1,
             "residual_layers": 2,
-            "head": "istft",
+            "head": {"kind": "istft"},
             "scale_input": True,
         },
-        "discriminator": {"scales": 2, "width": 4, "layers": 2},
+        "adversary": {"discriminator": {"scales": 2, "width": 4, "layers": 2}, "first_step": 1},
         "mel": _tiny_mel(),
-        "pretrain_steps": 1,
         "stft_sizes": [128, 512],
     }
 
@@ -185,9 +184,12 @@ def translator_values(tone_corpus: Path) -> dict[str, Any]:
         },
         "generator": {"widths": [6, 8], "dilations": [1]},
         "siamese": {"widths": [6, 8], "content_size": 5, "style_size": 4, "style_hidden": 8},
-        "discriminator": {"scales": [1, 2], "widths": [6, 8]},
         "mel": _tiny_mel(),
-        "weights": {"pair": 10.0, "feature_matching": 2.0},
+        "method": {
+            "kind": "joint",
+            "weights": {"paired": 10.0},
+            "adversary": {"discriminator": {"scales": [1, 2], "widths": [6, 8]}, "feature_matching": 2.0},
+        },
     }
 
 

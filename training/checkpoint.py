@@ -1,6 +1,6 @@
-"""Checkpoints to go on from: every tensor in one safetensors file, everything else in JSON, both or neither.
+"""Checkpoints to resume from: every tensor in one safetensors file, everything else in JSON, both or neither.
 
-    RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, moving average
+    RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, EMA
     RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value, rollbacks
 """
 
@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.plain import build, check_range, one_line, read_json, show
 from data.tensor_files import read_header
-from training.average import MovingAverage
+from training.ema import EMA
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STATE_NAME, TENSORS_NAME = "state.json", "tensors.safetensors"
 
 
@@ -43,7 +43,7 @@ class TrainingState:
     """Everything that a run owns and a resumed run needs.
 
     Attributes:
-        modules, optimizers, average: as in the experiment.
+        modules, optimizers, ema: as in the experiment.
         config: the resolved configuration, to be compared at resume.
         step: finished steps.
         best: best validation value so far.
@@ -54,7 +54,7 @@ class TrainingState:
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
-    average: MovingAverage
+    ema: EMA
     config: dict[str, Any]
     step: int = 0
     best: float | None = None
@@ -79,7 +79,7 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
         "minutes": state.minutes,
         "rollbacks": state.rollbacks,
         "rolled_back_to": state.rolled_back_to,
-        "average_updates": state.average.updates,
+        "ema_updates": state.ema.updates,
         "config": state.config,
         "optimizers": {},
     }
@@ -145,11 +145,11 @@ def load_newest(folders: Sequence[Path], state: TrainingState) -> Path:
 
 @dataclass(frozen=True)
 class _Document:
-    """What `state.json` says; checkpoints of the first versions do not name rollbacks."""
+    """What `state.json` says."""
 
     step: int
     minutes: float
-    average_updates: int
+    ema_updates: int
     config: dict[str, Any]
     optimizers: dict[str, Any]
     best: float | None
@@ -158,7 +158,7 @@ class _Document:
 
     def __post_init__(self) -> None:
         check_range(0, 1e15, step=self.step, minutes=self.minutes)
-        check_range(0, 1e15, average_updates=self.average_updates, rollbacks=self.rollbacks)
+        check_range(0, 1e15, ema_updates=self.ema_updates, rollbacks=self.rollbacks)
         if not all(
             isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
             for groups in self.optimizers.values()
@@ -167,7 +167,7 @@ class _Document:
 
 
 def load_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Put a checkpoint into `state`: networks, optimizers, average, step, best value, minutes.
+    """Put a checkpoint into `state`: networks, optimizers, EMA, step, best value, minutes.
 
     All of it is checked before any of it is changed. Settings of the optimizers stay those of the run's configuration.
 
@@ -192,9 +192,9 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
     for name, optimizer in state.optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": entries[name], "param_groups": groups})
-    average = _below(tensors, "average/")
-    state.average.weights = {key: average[key].to(value.device) for key, value in state.average.weights.items()}
-    state.average.updates = document.average_updates
+    ema = _below(tensors, "ema/")
+    state.ema.weights = {key: ema[key].to(value.device) for key, value in state.ema.weights.items()}
+    state.ema.updates = document.ema_updates
     state.step, state.best, state.minutes = document.step, document.best, document.minutes
     state.rollbacks, state.rolled_back_to = document.rollbacks, document.rolled_back_to
 
@@ -221,13 +221,13 @@ def _read_document(folder: Path) -> _Document:
 
 
 def _named_weights(state: TrainingState) -> dict[str, Tensor]:
-    """Networks and their average under the names of a checkpoint."""
+    """Networks and their EMA under the names of a checkpoint."""
     weights = {
         f"module/{name}/{key}": value
         for name, module in state.modules.items()
         for key, value in module.state_dict().items()
     }
-    return weights | {f"average/{key}": value for key, value in state.average.weights.items()}
+    return weights | {f"ema/{key}": value for key, value in state.ema.weights.items()}
 
 
 def _read_tensors(folder: Path, state: TrainingState) -> dict[str, Tensor]:

@@ -19,10 +19,10 @@ __all__ = ["build", "load_config", "read_yaml", "to_plain"]
 
 T = TypeVar("T")
 
-MOST_BYTES = 64 << 10
+MAX_BYTES = 64 << 10
 """Of a file; a configuration takes a tenth of it."""
 
-MOST_VALUES = 10_000
+MAX_VALUES = 10_000
 """In a document, those that an alias repeats counted each time: aliases of aliases can make billions."""
 
 
@@ -45,14 +45,22 @@ def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -
     """Read a YAML file into a dataclass.
 
     Args:
-        path: the file; its optional key `base` names another file, relative to it, that it overrides.
-        cls: a frozen dataclass, whose fields may be dataclasses, tuples, mappings, optional and plain values.
-        overrides: `a.b=value` from the command line, the value in YAML's notation.
+        path: see :func:`read_config`.
+        cls: see :func:`build`.
+        overrides: see :func:`override_values`.
 
     Raises:
         UserError: the file is missing or no YAML; a key is unknown or missing; a value has the wrong type.
     """
-    values = _read(Path(path))
+    return build(cls, override_values(read_config(Path(path)), overrides), str(path))
+
+
+def override_values(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Set values in place, each by `a.b=value` from the command line, the value in YAML's notation.
+
+    Raises:
+        UserError: an override is not of this form, or goes below a plain value.
+    """
     for override in overrides:
         name, separator, text = override.partition("=")
         if not separator or not name:
@@ -67,21 +75,21 @@ def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -
             node[last] = _parse_yaml(text)
         except ValueError as error:
             raise UserError(f"override {override!r} is not valid YAML: {error}") from None
-    return build(cls, values, str(path))
+    return values
 
 
 def _parse_yaml(text: str) -> Any:
     """A YAML document of plain values.
 
     Raises:
-        ValueError: it is no YAML, larger than `MOST_VALUES`, too deep, or refers to itself; in one line.
+        ValueError: it is no YAML, larger than `MAX_VALUES`, too deep, or refers to itself; in one line.
     """
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        check_bounds(node, _parts, MOST_VALUES)
+        check_bounds(node, _parts, MAX_VALUES)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(one_line(error, 500)) from None
@@ -107,10 +115,15 @@ def read_yaml(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is no YAML of plain values, too large, too deep, or refers to itself; in one line.
     """
-    return _parse_yaml(read_text(path, MOST_BYTES))
+    return _parse_yaml(read_text(path, MAX_BYTES))
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_config(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a YAML file; its optional key `base` names another file, relative to it, that it overrides.
+
+    Raises:
+        UserError: a file is missing or no YAML, or base files name each other in a circle.
+    """
     try:
         values = read_yaml(path)
     except OSError as error:
@@ -125,14 +138,15 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = values.pop("base", None)
     if base is None:
         return values
-    return _merge(_read(path.parent / str(base), (*seen, path.resolve())), values)
+    return merge_values(read_config(path.parent / str(base), (*seen, path.resolve())), values)
 
 
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with those of `over` in place; values of another `kind` replace all that they are in place of."""
+    if "kind" in over and over["kind"] != base.get("kind", over["kind"]):
+        return dict(over)
     merged = dict(base)
     for name, value in over.items():
-        if isinstance(value, dict) and isinstance(merged.get(name), dict):
-            merged[name] = _merge(merged[name], value)
-        else:
-            merged[name] = value
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = merge_values(merged[name], value) if both else value
     return merged

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data.errors import UserError
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, step_of
+from training.sampler import derive_seed
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class DivergedError(Exception):
 
 def seed_after(seed: int, rollbacks: int) -> int:
     """The seed of a run that went back so many times: its own as long as it never did."""
-    return hash((seed, rollbacks)) % 2**31 if rollbacks else seed
+    return derive_seed("rollback", seed, rollbacks) % 2**31 if rollbacks else seed
 
 
 def require_finite(tensors: Sequence[Tensor]) -> None:
@@ -41,7 +42,7 @@ def require_finite(tensors: Sequence[Tensor]) -> None:
 
 
 def roll_back(
-    run_folder: Path, state: TrainingState, reason: str, most_rollbacks: int, accelerator: Accelerator
+    run_folder: Path, state: TrainingState, reason: str, max_rollbacks: int, accelerator: Accelerator
 ) -> None:
     """Put the last good state into `state`, with its number of rollbacks one higher, for the caller to save.
 
@@ -52,16 +53,16 @@ def roll_back(
         run_folder: of the run.
         state: of the run.
         reason: what went wrong.
-        most_rollbacks: so many are allowed in a run.
+        max_rollbacks: so many are allowed in a run.
         accelerator: all processes take part.
 
     Raises:
-        UserError: the run went back `most_rollbacks` times already, or no checkpoint can be read.
+        UserError: the run went back `max_rollbacks` times already, or no checkpoint can be read.
     """
-    if state.rollbacks >= most_rollbacks:
+    if state.rollbacks >= max_rollbacks:
         raise UserError(
             f"{reason} at step {state.step}, after going back {state.rollbacks} times to an earlier state; start again "
-            "with a smaller learning rate or gradient clip, or allow more with loop.most_rollbacks"
+            "with a smaller learning rate or gradient clip, or allow more with loop.max_rollbacks"
         )
     checkpoints = [folder for folder in list_checkpoints(run_folder) if step_of(folder) <= state.step]
     accelerator.wait_for_everyone()  # before one process changes what another one is listing
@@ -71,7 +72,7 @@ def roll_back(
         raise UserError(f"{reason} at step {state.step}, and {run_folder} has no checkpoint to go back to")
     good = load_newest(checkpoints[:-1] if again else checkpoints, state)
     state.rollbacks, state.best, state.minutes, state.rolled_back_to = rollbacks + 1, best, minutes, good.name
-    logger.warning("step %d: %s; went back to %s (%d of %d times)", step, reason, good, state.rollbacks, most_rollbacks)
+    logger.warning("step %d: %s; went back to %s (%d of %d times)", step, reason, good, state.rollbacks, max_rollbacks)
     accelerator.wait_for_everyone()  # nobody may change a checkpoint while another one reads it
     if again and accelerator.is_main_process:
         shutil.rmtree(checkpoints[-1], ignore_errors=True)

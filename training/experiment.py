@@ -22,7 +22,7 @@ class Update(Protocol):
     """One optimizer step, given by the loop: zero gradients, backward, average over processes, clip, step."""
 
     def __call__(self, optimizer: str, loss: Tensor) -> Tensor:
-        """Minimise `loss` with the named optimizer; returns the norm of the gradients before clipping."""
+        """Minimize `loss` with the named optimizer; returns the norm of the gradients before clipping."""
         ...
 
 
@@ -49,21 +49,23 @@ class Experiment(ABC):
     """A model under training.
 
     Attributes:
+        config_class: dataclass of the configuration that an experiment is made of.
         modules: the networks by name; the loop moves, saves and restores them.
         optimizers: by name; the loop steps, saves and restores them.
-        averaged: names of the modules of which an exponential moving average is kept and exported.
+        averaged: names of the modules of which an exponential moving average (EMA) is kept and exported.
         best_measure: name of the validation measure that picks the best state; lower is better where
             `lower_is_better`.
-        least_share: items of a batch that every process needs at least.
+        min_share: items of a batch that every process needs at least.
         free_settings: names in the configuration that a resumed run may change, beside the loop's own.
     """
 
+    config_class: type[Any]
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     averaged: tuple[str, ...]
     best_measure: str
     lower_is_better: bool = True
-    least_share: int = 1
+    min_share: int = 1
     free_settings: frozenset[str] = frozenset()
 
     @property
@@ -86,6 +88,21 @@ class Experiment(ABC):
     @abstractmethod
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the model folder for inference, with the averaged weights in place."""
+
+
+def minimize(
+    update: Update, optimizer: str, losses: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Minimize the weighted sum of losses with one optimizer.
+
+    Returns:
+        the losses, detached, and the norm of the gradients.
+
+    Raises:
+        ValueError: see :func:`weighted_sum`.
+    """
+    norm = update(optimizer, weighted_sum(losses, weights))
+    return {name: loss.detach() for name, loss in losses.items()} | {"gradient_norm": norm}
 
 
 @contextmanager

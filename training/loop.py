@@ -22,18 +22,19 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from data.atomic import atomic_write
 from data.errors import UserError
 from data.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
-from training.average import MovingAverage
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
+from training.ema import EMA
 from training.experiment import Experiment
 from training.loop_config import FREE_SETTINGS, LoopConfig, learning_rate_scale
 from training.precision import choose_precision
 from training.pretrained import read_training_record
 from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
-from training.sampler import StepSampler
+from training.sampler import StepSampler, derive_seed
 from training.tracking import Tracker
 
 __all__ = ["FREE_SETTINGS", "LoopConfig", "Trainer", "learning_rate_scale", "make_accelerator"]
@@ -69,7 +70,7 @@ def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
 
 
 class Trainer:
-    """Runs an experiment in a run folder, and goes on from the newest checkpoint there.
+    """Runs an experiment in a run folder, and resumes from the newest checkpoint there.
 
     Args:
         experiment: networks, step, validation.
@@ -98,9 +99,7 @@ class Trainer:
         self.state = TrainingState(
             modules=experiment.modules,
             optimizers=experiment.optimizers,
-            average=MovingAverage(
-                {name: experiment.modules[name] for name in experiment.averaged}, config.average_decay
-            ),
+            ema=EMA({name: experiment.modules[name] for name in experiment.averaged}, config.ema_decay),
             config=resolved,
         )
         self.base_rates = {
@@ -116,8 +115,8 @@ class Trainer:
             for tensor in (*module.parameters(), *module.buffers())
             if tensor.is_floating_point()
         ]
-        start = resolved.get("start_from")
-        self.start = {} if start is None else {"start": read_training_record(start)}
+        init = resolved.get("init_from")
+        self.init = {} if init is None else {"init": read_training_record(init)}
         self._check_shares()
         self._write_or_check_config(resolved)
         checkpoints = list_checkpoints(run_folder)
@@ -128,11 +127,11 @@ class Trainer:
         accelerator.wait_for_everyone()  # all have looked before the first one writes
 
     def _check_shares(self) -> None:
-        processes, least = self.accelerator.num_processes, self.experiment.least_share
-        if self.config.batch_size % processes or self.config.batch_size // processes < least:
+        processes, needed = self.accelerator.num_processes, self.experiment.min_share
+        if self.config.batch_size % processes or self.config.batch_size // processes < needed:
             raise UserError(
                 f"a batch of {self.config.batch_size} cannot be shared out to {processes} processes, equally and at "
-                f"least {least} each; change loop.batch_size or the number of processes"
+                f"least {needed} each; change loop.batch_size or the number of processes"
             )
 
     def _write_or_check_config(self, resolved: dict[str, Any]) -> None:
@@ -143,9 +142,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()  # nobody may read the file while it is written
         if self.accelerator.is_main_process:
             self.run_folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".writing")
-            temporary.write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
-            os.replace(temporary, path)
+            with atomic_write(path) as stream:
+                stream.write(yaml.safe_dump(resolved, sort_keys=False).encode())
         self.accelerator.wait_for_everyone()
 
     def run(self, max_minutes: float | None = None) -> dict[str, float]:
@@ -176,7 +174,7 @@ class Trainer:
         if stopped_by is not None:
             if main:
                 name, number = stopped_by.name, self.state.step
-                message = f"stopped by {name} at step {number}, checkpoint written; the same command goes on from there"
+                message = f"stopped by {name} at step {number}, checkpoint written; the same command resumes from there"
                 print(message, file=sys.stderr, flush=True)
             raise SystemExit(128 + stopped_by)
         return self.measures
@@ -222,7 +220,7 @@ class Trainer:
         Raises:
             DivergedError: the weights are not finite, or too many updates in a row were left out.
         """
-        torch.manual_seed(hash((self._seed, self.state.step, self.accelerator.process_index)) % 2**63)
+        torch.manual_seed(derive_seed("step", self._seed, self.state.step, self.accelerator.process_index))
         scale = learning_rate_scale(self.config, self.state.step)
         scale *= self.config.rollback_lr_scale**self.state.rollbacks
         for name, optimizer in self.experiment.optimizers.items():
@@ -232,12 +230,12 @@ class Trainer:
         with self.accelerator.autocast():
             losses = self.experiment.training_step(batch, self.state.step, self.update)
         require_finite(self.watched)  # before the average takes them in
-        self.state.average.update()
+        self.state.ema.update()
         self.state.step += 1
         return losses
 
     def update(self, optimizer: str, loss: Tensor) -> Tensor:
-        """Minimise a loss with one optimizer; see :class:`training.experiment.Update`.
+        """Minimize a loss with one optimizer; see :class:`training.experiment.Update`.
 
         An update whose gradients are not finite is left out; after too many in a row the run goes back.
 
@@ -296,7 +294,7 @@ class Trainer:
 
     def _roll_back(self, reason: str, tracker: Tracker) -> None:
         """Go back to the last good state, and save at once that the run did."""
-        roll_back(self.run_folder, self.state, reason, self.config.most_rollbacks, self.accelerator)
+        roll_back(self.run_folder, self.state, reason, self.config.max_rollbacks, self.accelerator)
         self.skipped = dict.fromkeys(self.experiment.optimizers, 0)
         tracker.metrics(self.state.step, {"rollbacks": self.state.rollbacks})
         self._checkpoint()
@@ -323,7 +321,7 @@ class Trainer:
         """Measure, sample and, where it is the best so far, export; all with the averaged weights, on one process."""
         begun, self.validated_at = time.monotonic(), self.state.step
         if self.accelerator.is_main_process:
-            with self.state.average.swapped_in():
+            with self.state.ema.swapped_in():
                 self.measures = measures = self.experiment.validate()
                 tracker.metrics(self.state.step, measures)
                 tracker.samples(self.state.step, self.experiment.samples())
@@ -336,7 +334,7 @@ class Trainer:
                             "minutes": round(self.state.minutes, 1),
                             "measures": {name: float(f"{value:.5g}") for name, value in measures.items()},
                             "config": self.state.config,
-                            **self.start,
+                            **self.init,
                         },
                     )
             progress.validated(self.state.step, measures, self._validation_share(begun))

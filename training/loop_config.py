@@ -9,7 +9,7 @@ from training.precision import PRECISIONS
 
 FREE_SETTINGS = (
     "steps", "log_every", "validate_every", "checkpoint_minutes", "keep_checkpoints", "wandb", "workers",
-    "most_rollbacks", "mixed_precision",
+    "max_rollbacks", "mixed_precision",
 )  # fmt: skip
 """Of the loop: how long, how often, where to report and in which precision may change between resumes; what is trained
 may not."""
@@ -27,9 +27,9 @@ class LoopConfig:
         workers: processes that read data.
         warmup_steps: over which the learning rates grow from 0.
         decay_steps: over which they then fall along a cosine; 0 for never.
-        final_lr_scale: what they fall to, relative to the configured ones.
+        final_lr_scale: what they fall to, relative to the configured ones; 1 for never.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no limit.
-        average_decay: of the moving average of weights.
+        ema_decay: of the exponential moving average of weights.
         log_every: steps between two lines of metrics.
         validate_every: steps between two validations.
         checkpoint_minutes: minutes between two checkpoints.
@@ -38,7 +38,7 @@ class LoopConfig:
         rollback_after: updates of an optimizer that were left out in a row, because their gradients were not finite,
             after which the run goes back to its newest checkpoint. It does so at once where weights are not finite.
         rollback_lr_scale: what each going back multiplies the learning rates by, for the rest of the run.
-        most_rollbacks: how often a run may go back; what goes wrong after that ends it.
+        max_rollbacks: how often a run may go back; what goes wrong after that ends it.
     """
 
     steps: int
@@ -48,9 +48,9 @@ class LoopConfig:
     workers: int = 1
     warmup_steps: int = 0
     decay_steps: int = 0
-    final_lr_scale: float = 0.1
+    final_lr_scale: float = 1.0
     gradient_clip: float = 0.0
-    average_decay: float = 0.999
+    ema_decay: float = 0.999
     log_every: int = 20
     validate_every: int = 1000
     checkpoint_minutes: float = 5.0
@@ -58,7 +58,7 @@ class LoopConfig:
     wandb: str = "auto"
     rollback_after: int = 20
     rollback_lr_scale: float = 0.5
-    most_rollbacks: int = 4
+    max_rollbacks: int = 4
 
     def __post_init__(self) -> None:
         if self.mixed_precision not in PRECISIONS:
@@ -66,8 +66,14 @@ class LoopConfig:
         for name in ("steps", "batch_size", "log_every", "validate_every", "keep_checkpoints", "rollback_after"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.most_rollbacks < 0:
-            raise ValueError(f"most_rollbacks must be at least 0, got {self.most_rollbacks}")
+        for name in ("seed", "max_rollbacks"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if (self.decay_steps > 0) != (self.final_lr_scale != 1):
+            raise ValueError(
+                f"decay_steps {self.decay_steps} and final_lr_scale {self.final_lr_scale:g} mean nothing without each "
+                "other; set both or neither"
+            )
         if not 0 < self.rollback_lr_scale <= 1:
             raise ValueError(f"rollback_lr_scale must be above 0 and at most 1, got {self.rollback_lr_scale}")
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 PRECISIONS = ("auto", "no", "bf16")
-LEAST_GAIN = 1.2
+MIN_GAIN = 1.2
 """Where no instructions are known, bfloat16 must be so many times as fast in a measurement."""
 
 
@@ -33,7 +33,7 @@ def choose_precision(wanted: str, device: torch.device | str) -> tuple[str, str]
     if platform.machine().lower() in ("x86_64", "amd64"):
         return _of_x86()
     gain = _measured_gain()
-    return ("bf16" if gain >= LEAST_GAIN else "no"), f"bf16 is {gain:.1f} times as fast as float32 on this CPU"
+    return ("bf16" if gain >= MIN_GAIN else "no"), f"bf16 is {gain:.1f} times as fast as float32 on this CPU"
 
 
 def _of_x86() -> tuple[str, str]:

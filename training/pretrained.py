@@ -32,7 +32,7 @@ WEIGHTS_NAME = "weights.safetensors"
 KINDS = ("vocoder", "translator", "classifier", "autoencoder", "random-network")
 """Of models."""
 
-MOST_VALUES = 100_000_000
+MAX_VALUES = 100_000_000
 """In a weights file; the largest networks of the project have a twentieth."""
 
 SPARE_VALUES = 1 << 20
@@ -150,7 +150,7 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
 
 
 class _Bounded(TorchFunctionMode):
-    """Within it, layers can be made of so many weights, which are not initialised: they will be read.
+    """Within it, layers can be made of so many weights, which are not initialized: they will be read.
 
     Args:
         most: values in all that `torch.empty` and `torch.randn` make, as layers do for their weights.
@@ -188,9 +188,19 @@ def _read_weights_header(folder: str | Path) -> TensorFile:
         header = read_header(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is corrupted ({one_line(error)}); fetch or export the model again") from None
-    if header.values > MOST_VALUES:
-        raise UserError(f"{path} has {header.values} values, expected at most {MOST_VALUES}")
+    if header.values > MAX_VALUES:
+        raise UserError(f"{path} has {header.values} values, expected at most {MAX_VALUES}")
     return header
+
+
+def read_weights(folder: str | Path) -> dict[str, Tensor]:
+    """The weights of a folder as they are named there, floating point ones as float32.
+
+    Raises:
+        UserError: they are missing, corrupted, a pickle, or not finite.
+    """
+    _read_weights_header(folder)
+    return _load_weights(folder)
 
 
 def _read_weights(folder: str | Path, header: TensorFile, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -202,6 +212,10 @@ def _read_weights(folder: str | Path, header: TensorFile, own: Mapping[str, Tens
             f"{foreign[0]} in {folder}/{WEIGHTS_NAME} is of type {header.dtypes[foreign[0]]}, expected "
             f"{' or '.join(_stored_as(own[foreign[0]]))}; export the model again"
         )
+    return _load_weights(folder)
+
+
+def _load_weights(folder: str | Path) -> dict[str, Tensor]:
     path = Path(folder) / WEIGHTS_NAME
     try:
         stored = load_file(path, device="cpu")
@@ -256,7 +270,7 @@ def _check_finite(weights: Mapping[str, Tensor], folder: str | Path) -> None:
         )
 
 
-def load_start(module: nn.Module, folder: str | Path, kind: str, mel_config: MelConfig) -> None:
+def load_init(module: nn.Module, folder: str | Path, kind: str, mel_config: MelConfig) -> None:
     """Put the weights of a model folder into a module that is to be fine-tuned.
 
     Raises:
@@ -264,13 +278,13 @@ def load_start(module: nn.Module, folder: str | Path, kind: str, mel_config: Mel
     """
     config, header = read_model_config(folder, kind), _read_weights_header(folder)
     if difference := mel_config.describe_difference(read_mel_config(config)):
-        raise UserError(f"the model to start from, {folder}, has another mel front-end (wanted / its: {difference})")
+        raise UserError(f"the model to fine-tune, {folder}, has another mel front-end (wanted / its: {difference})")
     module.load_state_dict(_read_weights(folder, header, module.state_dict()))
 
 
 def read_training_record(folder: str | Path) -> dict[str, Any]:
-    """What a model folder records of its training: step, minutes, measures and configuration; `start` is the same of
-    the model that it started from. Empty where nothing is recorded.
+    """What a model folder records of its training: step, minutes, measures and configuration; `init` is the same of
+    the model that the initial weights are from. Empty where nothing is recorded.
 
     Raises:
         UserError: as :func:`read_model_config`.

@@ -1,11 +1,20 @@
-"""Which items make up which batch, as a pure function of (seed, step): the reason why a resumed run is exact."""
+"""Everything random as a pure function of (seed, step): the reason why a resumed run is exact."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
+
+
+def derive_seed(use: str, *numbers: int) -> int:
+    """A seed of 63 bits for one use of random numbers, which depends on whole numbers, none below 0."""
+    # The count too, as trailing zeros change nothing by themselves.
+    entropy = (zlib.crc32(use.encode()), len(numbers), *numbers)
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from data.atomic import atomic_write
 from data.plain import parse_json
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
@@ -32,7 +33,7 @@ class Tracker:
         config: plain values, stored with the W&B run.
         wandb_mode: `auto`, `online`, `offline` or `off`.
         active: False on all processes but the first: nothing is written.
-        first_step: where a resumed run goes on; metrics of later steps, left by a stop between two checkpoints, are
+        first_step: where a resumed run begins; metrics of later steps, left by a stop between two checkpoints, are
             dropped.
     """
 
@@ -70,9 +71,8 @@ class Tracker:
                 continue
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            temporary = path.with_name(f".{path.name}")
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            os.replace(temporary, path)
+            with atomic_write(path) as stream:
+                stream.write("".join(line + "\n" for line in kept).encode())
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record named numbers of a step."""
@@ -193,7 +193,7 @@ def _step_of(line: str) -> float:
 
 
 def plot_mels(mels: Mapping[str, np.ndarray], path: Path) -> None:
-    """Draw log-mels side by side on one colour scale."""
+    """Draw log-mels side by side on one color scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

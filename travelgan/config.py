@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 from data.plain import check_names, check_range
 
-LARGEST_SIZE, LONGEST_KERNEL, MOST_LAYERS = 1 << 16, 63, 32
+MAX_SIZE, MAX_KERNEL, MAX_LAYERS = 1 << 16, 63, 32
 """Bounds of what a network is built of: far more than any needs, and too little for one to take hours or gigabytes."""
 
-GENERATOR_NORMALISATIONS = ("frame", "weight", "spectral", "none")
+GENERATOR_NORMALIZATIONS = ("frame", "weight", "spectral", "none")
 """What the generator allows: nothing that looks along time, or block-wise output would differ from whole."""
 
-NORMALISATIONS = (*GENERATOR_NORMALISATIONS, "group")
+NORMALIZATIONS = (*GENERATOR_NORMALIZATIONS, "group")
 """What networks of fixed input length allow too: one group over all channels and frames."""
 
 
-def _check_normalisation(owner: str, value: str, allowed: tuple[str, ...]) -> None:
+def _check_normalization(owner: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{owner}.normalisation is one of {', '.join(allowed)}; got {value!r}")
+        raise ValueError(f"{owner}.normalization is one of {', '.join(allowed)}; got {value!r}")
 
 
 def _check_positive(owner: str, **values: int | tuple[int, ...]) -> None:
@@ -26,16 +26,16 @@ def _check_positive(owner: str, **values: int | tuple[int, ...]) -> None:
         numbers = value if isinstance(value, tuple) else (value,)
         if not numbers or min(numbers) < 1:
             raise ValueError(f"{owner}.{name} must be positive, got {value}")
-        if len(numbers) > MOST_LAYERS:
-            raise ValueError(f"{owner}.{name} has {len(numbers)} entries, expected at most {MOST_LAYERS}")
-        check_range(1, LARGEST_SIZE, **{f"{owner}.{name}": numbers})
+        if len(numbers) > MAX_LAYERS:
+            raise ValueError(f"{owner}.{name} has {len(numbers)} entries, expected at most {MAX_LAYERS}")
+        check_range(1, MAX_SIZE, **{f"{owner}.{name}": numbers})
 
 
 def _check_odd(owner: str, **values: int) -> None:
     for name, value in values.items():
         if value < 1 or value % 2 == 0:
             raise ValueError(f"{owner}.{name} must be odd, to see as far ahead as back; got {value}")
-        check_range(1, LONGEST_KERNEL, **{f"{owner}.{name}": value})
+        check_range(1, MAX_KERNEL, **{f"{owner}.{name}": value})
 
 
 def _check_stride(owner: str, kernel: int, stride: int) -> None:
@@ -57,7 +57,7 @@ class GeneratorConfig:
         down_kernel: frames seen by each convolution that halves the rate, even.
         up_kernel: frames seen by the convolution after each doubling of the rate, odd.
         block_kernel: taps of the dilated convolution of a residual block, odd.
-        normalisation: `frame` (layer norm over the channels of one frame), `weight`, `spectral` or `none`;
+        normalization: `frame` (layer norm over the channels of one frame), `weight`, `spectral` or `none`;
             the last convolution of a residual path, which starts small, is free of weight and spectral norm.
         residual_output: add the input to the output, so that training starts from the unchanged song.
     """
@@ -68,7 +68,7 @@ class GeneratorConfig:
     down_kernel: int = 4
     up_kernel: int = 5
     block_kernel: int = 3
-    normalisation: str = "frame"
+    normalization: str = "frame"
     residual_output: bool = True
 
     def __post_init__(self) -> None:
@@ -81,10 +81,10 @@ class GeneratorConfig:
         )
         if self.down_kernel < 2 or self.down_kernel % 2:
             raise ValueError(f"generator.down_kernel must be even and at least 2, got {self.down_kernel}")
-        check_range(2, LONGEST_KERNEL + 1, **{"generator.down_kernel": self.down_kernel})
+        check_range(2, MAX_KERNEL + 1, **{"generator.down_kernel": self.down_kernel})
         check_range(1, 12, **{"the number of generator.widths": len(self.widths)})
         check_range(1, 256, **{"generator.dilations": self.dilations})
-        _check_normalisation("generator", self.normalisation, GENERATOR_NORMALISATIONS)
+        _check_normalization("generator", self.normalization, GENERATOR_NORMALIZATIONS)
 
     @property
     def frame_multiple(self) -> int:
@@ -94,15 +94,15 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Several judges of the same build, each at its own time scale.
+    """Several discriminators of the same build, each at its own time scale.
 
     Args:
-        scales: how many frames are averaged into one for each judge.
+        scales: how many frames are averaged into one for each of them.
         widths: channels after the first convolution and after each strided one.
         first_kernel: frames seen by the first convolution, odd.
         kernel: frames seen by each strided convolution, odd.
         stride: of all convolutions but the first and the last.
-        normalisation: `group` (learns fastest), `frame`, `weight`, `spectral` or `none`.
+        normalization: `group` (learns fastest), `frame`, `weight`, `spectral` or `none`.
     """
 
     scales: tuple[int, ...] = (1, 2, 4)
@@ -110,17 +110,17 @@ class DiscriminatorConfig:
     first_kernel: int = 7
     kernel: int = 5
     stride: int = 2
-    normalisation: str = "group"
+    normalization: str = "group"
 
     def __post_init__(self) -> None:
         _check_positive("discriminator", scales=self.scales, widths=self.widths, stride=self.stride)
         _check_odd("discriminator", first_kernel=self.first_kernel, kernel=self.kernel)
         _check_stride("discriminator", self.kernel, self.stride)
-        _check_normalisation("discriminator", self.normalisation, NORMALISATIONS)
+        _check_normalization("discriminator", self.normalization, NORMALIZATIONS)
 
     @property
-    def least_frames(self) -> int:
-        """Frames of which the coarsest judge makes one score."""
+    def min_frames(self) -> int:
+        """Frames of which the coarsest scale makes one score."""
         return int(max(self.scales) * self.stride ** (len(self.widths) - 1))
 
 
@@ -137,9 +137,9 @@ class SiameseConfig:
         content_size: components of the content vector.
         style_size: components of a style embedding, a prototype and the generator's style vector.
         style_hidden: width of the hidden layer of the style head.
-        normalisation: `group`, `frame`, `weight`, `spectral` or `none`.
-        tone_colour_removed: part of each band's mean over time that is taken off before anything is heard, in [0, 1];
-            with 0.7 styles of bands that were not in training are recognised a little more often.
+        normalization: `group`, `frame`, `weight`, `spectral` or `none`.
+        band_mean_subtraction: part of each band's mean over time that is subtracted first, in [0, 1]; with 0.7, styles
+            of bands that were not in training are classified a little better.
     """
 
     widths: tuple[int, ...] = (192, 256, 256, 256)
@@ -150,12 +150,12 @@ class SiameseConfig:
     content_size: int = 128
     style_size: int = 64
     style_hidden: int = 256
-    normalisation: str = "group"
-    tone_colour_removed: float = 0.0
+    normalization: str = "group"
+    band_mean_subtraction: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tone_colour_removed <= 1:
-            raise ValueError(f"siamese.tone_colour_removed must be in [0, 1], got {self.tone_colour_removed}")
+        if not 0 <= self.band_mean_subtraction <= 1:
+            raise ValueError(f"siamese.band_mean_subtraction must be in [0, 1], got {self.band_mean_subtraction}")
         _check_positive(
             "siamese",
             widths=self.widths,
@@ -167,10 +167,10 @@ class SiameseConfig:
         )
         _check_odd("siamese", first_kernel=self.first_kernel, kernel=self.kernel)
         _check_stride("siamese", self.kernel, self.stride)
-        _check_normalisation("siamese", self.normalisation, NORMALISATIONS)
+        _check_normalization("siamese", self.normalization, NORMALIZATIONS)
 
     @property
-    def least_frames(self) -> int:
+    def min_frames(self) -> int:
         """Frames of which the trunk makes one."""
         return int(self.stride ** (len(self.widths) - 1))
 

@@ -1,4 +1,4 @@
-"""TraVelGAN generator: log-mel spectrogram to the log-mel spectrogram of the same music in another style.
+"""TraVeLGAN generator: log-mel spectrogram to the log-mel spectrogram of the same music in another style.
 
 A U-Net (arXiv 1505.04597, section 2) of 1-D convolutions over time with the mel bins as channels, conditioned
 on a style vector. The paper's generator (arXiv 1902.09631) is a 2-D U-Net for images; in a spectrogram a
@@ -12,8 +12,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from data.layers import reflect_pad, scale_mel, unscale_mel
 from travelgan.config import GeneratorConfig
-from travelgan.layers import ColumnConv, StyleBlock, StyleLayer, reflect_pad, scale_mel, unscale_mel
+from travelgan.layers import ColumnConv, StyleBlock, StyleLayer
 
 
 class Generator(nn.Module):
@@ -22,7 +23,7 @@ class Generator(nn.Module):
     Every output frame depends on at most :attr:`context_frames` frames on either side, and on nothing else.
 
     Args:
-        config: widths, kernels, normalisation.
+        config: widths, kernels, normalization.
         n_mels: mel bins.
         style_size: components of the style vector.
 
@@ -33,8 +34,8 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, n_mels: int, style_size: int) -> None:
         super().__init__()
         self.config, self.n_mels, self.style_size = config, n_mels, style_size
-        widths, norm = config.widths, config.normalisation
-        self.entry = ColumnConv(n_mels, widths[0], config.edge_kernel, normalisation=norm)
+        widths, norm = config.widths, config.normalization
+        self.entry = ColumnConv(n_mels, widths[0], config.edge_kernel, normalization=norm)
         self.downs = nn.ModuleList(
             StyleLayer(wide, deep, config.down_kernel, style_size, norm, stride=2)
             for wide, deep in pairwise(widths)
@@ -91,7 +92,7 @@ class Generator(nn.Module):
         for block in self.blocks:
             signal = block(signal, style)
         for up in self.ups:
-            # Nearest neighbour and a convolution, not a transposed convolution, which leaves a checkerboard.
+            # Nearest neighbor and a convolution, not a transposed convolution, which leaves a checkerboard.
             signal = nn.functional.interpolate(signal, scale_factor=2.0, mode="nearest")
             signal = up(torch.cat([signal, skips.pop()], dim=1), style)
         output = self.exit(signal).to(mel.dtype)

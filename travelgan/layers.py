@@ -10,51 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-LEAK = 0.2
-"""Slope of every leaky ReLU below zero."""
-
-MEL_CENTRE = -2.0
-MEL_HALF_RANGE = 3.0
-
-
-def scale_mel(mel: Tensor) -> Tensor:
-    """Log10 mel values from [-5, 1] to [-1, 1], the range in which the networks work."""
-    return (mel - MEL_CENTRE) / MEL_HALF_RANGE
-
-
-def unscale_mel(scaled: Tensor) -> Tensor:
-    """The inverse of :func:`scale_mel`."""
-    return scaled * MEL_HALF_RANGE + MEL_CENTRE
-
-
-def reflect_pad(signal: Tensor, left: int, right: int) -> Tensor:
-    """Continue a signal in time by its mirror image, to and fro where it is shorter than the padding.
-
-    Args:
-        signal: at least one frame; a single frame is repeated.
-        left: frames to add before it.
-        right: frames to add after it.
-
-    Shape:
-        (B, C, T) -> (B, C, left + T + right).
-    """
-    if left == 0 and right == 0:
-        return signal
-    frames = signal.shape[-1]
-    if max(left, right) < frames:
-        return nn.functional.pad(signal, (left, right), mode="reflect")
-    if frames == 0:
-        raise ValueError("got a mel of 0 frames, expected at least 1")
-    if frames == 1:
-        return signal.expand(*signal.shape[:-1], left + 1 + right)
-    positions = torch.arange(-left, frames + right, device=signal.device)
-    period = 2 * (frames - 1)
-    positions = positions.remainder(period)
-    return signal[..., torch.minimum(positions, period - positions)]
+from data.layers import NEGATIVE_SLOPE, reflect_pad
 
 
 class ColumnConv(nn.Module):
-    """A convolution over time, padded by reflection, whose weights may be normalised.
+    """A convolution over time, padded by reflection, whose weights may be normalized.
 
     Weight norm: arXiv 1602.07868, section 2. Spectral norm: arXiv 1802.05957, section 2.1.
 
@@ -64,7 +24,7 @@ class ColumnConv(nn.Module):
         kernel: taps.
         stride: frames in for each frame out.
         dilation: frames between taps.
-        normalisation: `weight` and `spectral` normalise the kernel, anything else leaves it alone.
+        normalization: `weight` and `spectral` normalize the kernel, anything else leaves it alone.
 
     Shape:
         (B, inputs, T) -> (B, outputs, T // stride) for T >= stride.
@@ -77,15 +37,15 @@ class ColumnConv(nn.Module):
         kernel: int,
         stride: int = 1,
         dilation: int = 1,
-        normalisation: str = "none",
+        normalization: str = "none",
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, dilation=dilation)
-        nn.init.kaiming_normal_(self.convolution.weight, a=LEAK)
+        nn.init.kaiming_normal_(self.convolution.weight, a=NEGATIVE_SLOPE)
         nn.init.constant_(self.convolution.get_parameter("bias"), 0.0)
-        if normalisation == "weight":
+        if normalization == "weight":
             weight_norm(self.convolution)
-        elif normalisation == "spectral":
+        elif normalization == "spectral":
             spectral_norm(self.convolution)
         padding = dilation * (kernel - 1) - (stride - 1)
         if padding < 0:
@@ -113,22 +73,22 @@ class FrameNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, elementwise_affine=affine)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Normalise."""
+        """Normalize."""
         return self.norm(signal.transpose(1, 2)).to(signal.dtype).transpose(1, 2).contiguous()
 
 
-def make_norm(normalisation: str, channels: int, affine: bool = True) -> nn.Module:
-    """The layer that normalises activations, or one that does nothing where weights are normalised instead.
+def make_norm(normalization: str, channels: int, affine: bool = True) -> nn.Module:
+    """The layer that normalizes activations, or one that does nothing where weights are normalized instead.
 
     Args:
-        normalisation: `frame`, `group` (arXiv 1803.08494, section 3, with one group), or another, which says
+        normalization: `frame`, `group` (arXiv 1803.08494, section 3, with one group), or another, which says
             nothing here.
         channels: of the signal.
         affine: learn a scale and a shift for each channel.
     """
-    if normalisation == "frame":
+    if normalization == "frame":
         return FrameNorm(channels, affine)
-    if normalisation == "group":
+    if normalization == "group":
         return nn.GroupNorm(1, channels, affine=affine)
     return nn.Identity()
 
@@ -160,47 +120,45 @@ class StyleModulation(nn.Module):
 
 
 class StyleLayer(nn.Module):
-    """Convolution, normalisation, style modulation, leaky ReLU: what stands at each change of the frame rate.
+    """Convolution, normalization, style modulation, leaky ReLU: what stands at each change of the frame rate.
 
     Shape:
         signal (B, inputs, T), style (B, style_size) -> (B, outputs, T // stride).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, style_size: int, normalisation: str, stride: int = 1
+        self, inputs: int, outputs: int, kernel: int, style_size: int, normalization: str, stride: int = 1
     ) -> None:
         super().__init__()
-        self.convolution = ColumnConv(inputs, outputs, kernel, stride=stride, normalisation=normalisation)
-        self.norm = make_norm(normalisation, outputs, affine=False)
+        self.convolution = ColumnConv(inputs, outputs, kernel, stride=stride, normalization=normalization)
+        self.norm = make_norm(normalization, outputs, affine=False)
         self.modulation = StyleModulation(style_size, outputs)
 
     def forward(self, signal: Tensor, style: Tensor) -> Tensor:
         """Apply."""
         signal = self.modulation(self.norm(self.convolution(signal)), style)
-        return nn.functional.leaky_relu(signal, LEAK)
+        return nn.functional.leaky_relu(signal, NEGATIVE_SLOPE)
 
 
 class StyleBlock(nn.Module):
     """Style-modulated residual block, dilated, pre-activation (arXiv 1603.05027, section 3).
 
-    Its last convolution starts small, so that a deep stack starts near the identity.
+    Its last convolution is small at first, so that a deep stack begins near the identity.
 
     Shape:
         signal (B, channels, T), style (B, style_size) -> (B, channels, T).
     """
 
-    def __init__(
-        self, channels: int, kernel: int, dilation: int, style_size: int, normalisation: str
-    ) -> None:
+    def __init__(self, channels: int, kernel: int, dilation: int, style_size: int, normalization: str) -> None:
         super().__init__()
-        self.norm = make_norm(normalisation, channels, affine=False)
+        self.norm = make_norm(normalization, channels, affine=False)
         self.modulation = StyleModulation(style_size, channels)
-        self.dilated = ColumnConv(channels, channels, kernel, dilation=dilation, normalisation=normalisation)
+        self.dilated = ColumnConv(channels, channels, kernel, dilation=dilation, normalization=normalization)
         self.mixing = ColumnConv(channels, channels, 1)
         nn.init.normal_(self.mixing.convolution.weight, std=0.3 * channels**-0.5)
 
     def forward(self, signal: Tensor, style: Tensor) -> Tensor:
-        """Add what the block has to say to the signal."""
-        change = nn.functional.leaky_relu(self.modulation(self.norm(signal), style), LEAK)
-        change = nn.functional.leaky_relu(self.dilated(change), LEAK)
+        """Add the change to the signal."""
+        change = nn.functional.leaky_relu(self.modulation(self.norm(signal), style), NEGATIVE_SLOPE)
+        change = nn.functional.leaky_relu(self.dilated(change), NEGATIVE_SLOPE)
         return signal + self.mixing(change)

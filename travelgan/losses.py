@@ -5,12 +5,11 @@ All are means, so that a weight keeps its meaning when the batch or the networks
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from data.mel import MelConfig, mel_filterbank
+from training.gan import masked_l1
 
 TINY = 1e-12
 """Added under square roots, whose slope at zero is infinite."""
@@ -23,53 +22,6 @@ HARMONY_FRAMES = 8
 
 SILENT_CHROMA = 1e-6
 """Pitch classes of less energy have no harmony."""
-
-
-def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Hinge loss of the discriminator, mean over scales: 2 where it knows nothing, 0 where it knows all.
-
-    Geometric GAN, arXiv 1705.02894, section 3; as used by MelGAN, arXiv 1910.06711, section 2.3, equation 1.
-
-    Args:
-        real: scores of real mels, one tensor for each scale.
-        fake: scores of translated mels; detached from the generator by the caller.
-    """
-    losses = [
-        torch.relu(1 - on_real.float()).mean() + torch.relu(1 + on_fake.float()).mean()
-        for on_real, on_fake in zip(real, fake, strict=True)
-    ]
-    return torch.stack(losses).mean()
-
-
-def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
-    """Hinge loss of the generator, mean over scales: minus the score of what it made.
-
-    arXiv 1705.02894, section 3.
-
-    Args:
-        fake: scores of translated mels, one tensor for each scale.
-    """
-    return torch.stack([-scores.float().mean() for scores in fake]).mean()
-
-
-def feature_matching(
-    real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]], has_pair: Tensor | None = None
-) -> Tensor:
-    """Mean absolute difference of the discriminator's features, frame by frame.
-
-    MelGAN, arXiv 1910.06711, section 2.3, equation 3. It compares frames, so it means something only between
-    a translation and the known version of the same music.
-
-    Args:
-        real: features of real mels, by scale and layer, each (B, C, T); no gradient goes into them.
-        fake: features of the translations, alike.
-        has_pair: (B,) bool, which of the batch count; None for all.
-    """
-    losses = []
-    for real_layers, fake_layers in zip(real, fake, strict=True):
-        for wanted, made in zip(real_layers, fake_layers, strict=True):
-            losses.append(_masked_l1(made, wanted.detach(), has_pair))
-    return torch.stack(losses).mean()
 
 
 def travel_loss(source: Tensor, translated: Tensor, distance_weight: float = 1.0, angle_weight: float = 1.0) -> Tensor:
@@ -114,12 +66,12 @@ def siamese_margin(content: Tensor, margin: float) -> Tensor:
     return torch.relu(margin - _length(_pair_vectors(content.float()))).mean()
 
 
-def held_content(content: Tensor, before: Tensor) -> Tensor:
+def content_distillation(content: Tensor, before: Tensor) -> Tensor:
     """Content vectors stay where they were: mean squared distance, in squared standard deviations of the batch.
 
     Args:
         content: content vectors now.
-        before: of the same songs, from the network that they are held to.
+        before: of the same songs, from the network that is distilled.
 
     Shape:
         (B, D), (B, D) -> scalar; 1 for content vectors that are all at the mean.
@@ -155,8 +107,8 @@ def contrastive_style(style: Tensor, labels: Tensor, prototypes: Tensor, margin:
     return together + apart
 
 
-def style_pull(style: Tensor, target: Tensor) -> Tensor:
-    """Draw translations to their target style: mean of 1 - cosine between embedding and style vector.
+def style_cosine(style: Tensor, target: Tensor) -> Tensor:
+    """Style cosine loss: mean of 1 - cosine between a translation's embedding and its target style.
 
     Args:
         style: style embeddings of the translations.
@@ -189,14 +141,14 @@ def pitch_class_folding(mel_config: MelConfig) -> Tensor:
     """
     filters = mel_filterbank(mel_config).double()
     hertz = torch.linspace(0, mel_config.sample_rate / 2, len(filters), dtype=torch.float64)
-    centre = (hertz @ filters) / filters.sum(dim=0).clamp(min=1e-12)
+    center = (hertz @ filters) / filters.sum(dim=0).clamp(min=1e-12)
     lowest, highest = HARMONY_HERTZ
-    counts = ((centre >= lowest) & (centre <= highest)).double()
-    pitch = 12 * torch.log2(centre.clamp(min=1.0) / 440.0) + 9  # 0 is C
+    counts = ((center >= lowest) & (center <= highest)).double()
+    pitch = 12 * torch.log2(center.clamp(min=1.0) / 440.0) + 9  # 0 is C
     below = pitch.floor()
     upper = (pitch - below) * counts
-    folding = torch.zeros(12, len(centre), dtype=torch.float64)
-    bands = torch.arange(len(centre))
+    folding = torch.zeros(12, len(center), dtype=torch.float64)
+    bands = torch.arange(len(center))
     folding[(below.long() % 12), bands] += counts - upper
     folding[((below.long() + 1) % 12), bands] += upper
     return folding.float()
@@ -228,26 +180,15 @@ def harmony_loss(output: Tensor, mel: Tensor, folding: Tensor) -> Tensor:
     return difference.mean()
 
 
-def pair_loss(output: Tensor, target: Tensor, has_pair: Tensor) -> Tensor:
-    """Mean absolute difference from the known version of a song in the target style, where there is one.
+def paired_loss(output: Tensor, target: Tensor, has_pair: Tensor) -> Tensor:
+    """Mean absolute difference from the ground truth, the song in the target style, where there is one.
 
     Args:
         output: translations, (B, n_mels, T) log10.
-        target: the known versions; whatever stands where there is none is not read.
+        target: the ground truth; whatever stands where there is none is not read.
         has_pair: (B,) bool. Zero when none has one.
     """
-    return _masked_l1(output, target, has_pair)
-
-
-def _masked_l1(output: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean absolute difference over those of a batch that the mask names; zero when it names none."""
-    if mask is None:
-        return (output.float() - target.float()).abs().mean()
-    chosen = mask.bool()
-    # Replaced, not multiplied by zero: zero times NaN is NaN.
-    target = torch.where(chosen[:, None, None], target, output.detach())
-    each = (output.float() - target.float()).abs().mean(dim=(1, 2))
-    return each.sum() / chosen.sum().clamp(min=1)
+    return masked_l1(output, target, has_pair)
 
 
 def _pair_vectors(points: Tensor) -> Tensor:

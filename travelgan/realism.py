@@ -1,7 +1,7 @@
 """How far translations are from real songs of their style, by the embeddings of a genre classifier.
 
-A rate of styles heard does not see whether a translation sounds like music or like the mean of much music; a distance
-between sets does.
+A rate of classified styles does not see whether a translation sounds like music or like the mean of much music; a
+distance between sets does.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class RealSongs:
 
     def __init__(self, classifier: GenreClassifier, mels: Sequence[Tensor], styles: Sequence[int]) -> None:
         self.classifier = classifier
-        heard = {style: np.unique(vectors, axis=0) for style, vectors in self._embed(mels, styles).items()}
-        self.embeddings = {style: vectors for style, vectors in heard.items() if len(vectors) >= MIN_CLIPS}
+        distinct = {style: np.unique(vectors, axis=0) for style, vectors in self._embed(mels, styles).items()}
+        self.embeddings = {style: vectors for style, vectors in distinct.items() if len(vectors) >= MIN_CLIPS}
         self.bandwidth = common_bandwidth(self.embeddings.values())
 
     def distance(self, mels: Sequence[Tensor], styles: Sequence[int]) -> float | None:
@@ -42,10 +42,10 @@ class RealSongs:
         Returns:
             about 0 for real songs, up to 200; None where no style has two sounds and two real songs.
         """
-        judged = self._embed(mels, styles)
+        embedded = self._embed(mels, styles)
         distances = [
             kernel_audio_distance(sounds, self.embeddings[style], self.bandwidth)
-            for style, sounds in judged.items()
+            for style, sounds in embedded.items()
             if style in self.embeddings and len(sounds) >= MIN_CLIPS
         ]
         return statistics.fmean(distances) if distances else None

@@ -1,6 +1,6 @@
 """Siamese network with two heads: where a segment stands by its content, and where by its style.
 
-The content head is the siamese network of TraVelGAN (arXiv 1902.09631, section 3); the style head is ours,
+The content head is the siamese network of TraVeLGAN (arXiv 1902.09631, section 3); the style head is ours,
 trained by a contrastive loss, and its space is the one in which the generator is told the target style.
 """
 
@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from data.layers import NEGATIVE_SLOPE, scale_mel
 from travelgan.config import SiameseConfig
-from travelgan.layers import LEAK, ColumnConv, make_norm, scale_mel
+from travelgan.layers import ColumnConv, make_norm
 
 
 class Embedding(NamedTuple):
@@ -27,40 +28,40 @@ class Siamese(nn.Module):
     """Mel to content vector and style embedding, any length; holds a prototype of every named style.
 
     Args:
-        config: widths, sizes of the two spaces, normalisation.
+        config: widths, sizes of the two spaces, normalization.
         n_mels: mel bins.
         styles: how many styles there are.
 
     Shape:
-        mel (B, n_mels, T) log10, T of at least :attr:`least_frames` -> :class:`Embedding`.
+        mel (B, n_mels, T) log10, T of at least :attr:`min_frames` -> :class:`Embedding`.
     """
 
     def __init__(self, config: SiameseConfig, n_mels: int, styles: int) -> None:
         super().__init__()
         self.config, self.n_mels = config, n_mels
-        widths, norm = config.widths, config.normalisation
+        widths, norm = config.widths, config.normalization
         layers: list[nn.Module] = [
-            ColumnConv(n_mels, widths[0], config.first_kernel, normalisation=norm),
-            nn.LeakyReLU(LEAK),
+            ColumnConv(n_mels, widths[0], config.first_kernel, normalization=norm),
+            nn.LeakyReLU(NEGATIVE_SLOPE),
         ]
         for before, after in pairwise(widths):
-            layers.append(ColumnConv(before, after, config.kernel, stride=config.stride, normalisation=norm))
+            layers.append(ColumnConv(before, after, config.kernel, stride=config.stride, normalization=norm))
             layers.append(make_norm(norm, after))
-            layers.append(nn.LeakyReLU(LEAK))
+            layers.append(nn.LeakyReLU(NEGATIVE_SLOPE))
         self.trunk = nn.Sequential(*layers)
         self.content_head = nn.Linear(widths[-1] * config.content_bins, config.content_size)
         self.style_head = nn.Sequential(
             nn.Linear(2 * widths[-1], config.style_hidden),
-            nn.LeakyReLU(LEAK),
+            nn.LeakyReLU(NEGATIVE_SLOPE),
             nn.Linear(config.style_hidden, config.style_size),
         )
         self.prototypes = nn.Parameter(torch.empty(styles, config.style_size))
         nn.init.orthogonal_(self.prototypes)
 
     @property
-    def least_frames(self) -> int:
+    def min_frames(self) -> int:
         """Frames of which the trunk makes one."""
-        return self.config.least_frames
+        return self.config.min_frames
 
     def forward(self, mel: Tensor) -> Embedding:
         """Embed a batch.
@@ -68,14 +69,14 @@ class Siamese(nn.Module):
         Raises:
             ValueError: shape that does not fit, or too few frames.
         """
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.least_frames:
+        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.min_frames:
             raise ValueError(
-                f"the siamese network expects (B, {self.n_mels}, T >= {self.least_frames}), "
+                f"the siamese network expects (B, {self.n_mels}, T >= {self.min_frames}), "
                 f"got {tuple(mel.shape)}"
             )
-        colour = mel.mean(dim=-1, keepdim=True)
-        colour = colour - colour.mean(dim=1, keepdim=True)  # how loud it is stays
-        mel = mel - self.config.tone_colour_removed * colour
+        timbre = mel.mean(dim=-1, keepdim=True)
+        timbre = timbre - timbre.mean(dim=1, keepdim=True)  # the loudness stays
+        mel = mel - self.config.band_mean_subtraction * timbre
         # The heads are small and end in distances: full precision costs nothing here and saves digits.
         features = self.trunk(scale_mel(mel))
         with torch.autocast(features.device.type, enabled=False):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 from data.mel import MelConfig
-from training.loop import LoopConfig
+from training.gan import AdversaryConfig
+from training.loop_config import LoopConfig
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
 
 
@@ -22,13 +24,13 @@ class TranslatorData:
         paired: songs of equal number are the same song in every style (a rendered corpus); GTZAN has no pairs.
         gain_db: random gain of a segment, at most this, decibels.
         validation_clips: how many clips a validation translates, spread over the styles; at least one of each. Where
-            there are fewer songs, further stretches of them are taken.
+            there are fewer songs, more segments of them are taken.
         validation_frames: length of a validation clip, mel frames.
-        unlabelled: folders of recordings, as prepared ones; their training part is music without a style's name.
-        unlabelled_share: share of the sources that are taken from there; they meet the losses that need no name, and
+        unlabeled: folders of recordings, as prepared ones; their training part is music without a style's name.
+        unlabeled_share: share of the sources that are taken from there; they meet the losses that need no name, and
             for identity their own embedding is their style.
-        classifier: model folder of a genre classifier for validation; without one the siamese network judges itself.
-        further: more folders of the form of `folder`; their training part is learnt from beside its.
+        classifier: model folder of a genre classifier for validation; without one the siamese network classifies.
+        extra: more folders of the form of `folder`, whose training part is added.
     """
 
     folder: str
@@ -40,49 +42,128 @@ class TranslatorData:
     gain_db: float = 3.0
     validation_clips: int = 40
     validation_frames: int = 512
-    unlabelled: tuple[str, ...] = ()
-    unlabelled_share: float = 0.0
+    unlabeled: tuple[str, ...] = ()
+    unlabeled_share: float = 0.0
     classifier: str | None = None
-    further: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.unlabelled_share < 1:
-            raise ValueError(f"unlabelled_share must be in [0, 1), got {self.unlabelled_share}")
+        if not 0 <= self.unlabeled_share < 1:
+            raise ValueError(f"unlabeled_share must be in [0, 1), got {self.unlabeled_share}")
         if self.validation_clips < 1:
             raise ValueError(f"validation_clips must be at least 1, got {self.validation_clips}")
-        if self.unlabelled_share and not self.unlabelled:
-            raise ValueError(f"unlabelled_share is {self.unlabelled_share}, but unlabelled names no folder")
+        if bool(self.unlabeled) != bool(self.unlabeled_share):
+            raise ValueError(
+                f"unlabeled {list(self.unlabeled)} and unlabeled_share {self.unlabeled_share} mean nothing without "
+                "each other; set both or neither"
+            )
 
 
-SIAMESE_ALONE = ("margin", "style")
-"""Losses that say nothing to the generator."""
+@dataclass(frozen=True, kw_only=True)
+class TranslatorAdversary(AdversaryConfig):
+    """The discriminator's part.
+
+    Args:
+        discriminator: the network.
+        learning_rate, first_step, adversarial: see :class:`training.gan.AdversaryConfig`.
+        feature_matching: weight of the L1 of feature maps between a translation and its ground truth.
+        mismatched_label: weight of real mels under another style's name among the discriminator's fakes.
+    """
+
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    mismatched_label: float = 0.5
 
 
 @dataclass(frozen=True)
-class TranslatorWeights:
-    """Weights of the losses of generator and siamese network; a term of weight 0 is not computed.
+class GeneratorWeights:
+    """Weights of the losses that teach the generator, beside the discriminator's; a term of weight 0 is not computed.
 
     Args:
-        adversarial: hinge loss against the discriminator.
         travel: TraVeL loss.
-        margin: siamese margin on content vectors.
-        style: contrastive loss of the style head.
-        pull: translations drawn to their target style.
+        style_cosine: 1 - cosine between a translation's style embedding and its target style.
         identity: L1 where source and target style are the same.
-        pair: L1 to the known version, where there is one.
-        feature_matching: L1 of the discriminator's features between translation and known version.
+        paired: L1 to the ground truth, where there is one.
         harmony: pitch classes of the song and of its translation.
     """
 
-    adversarial: float = 1.0
     travel: float = 10.0
+    style_cosine: float = 1.0
+    identity: float = 5.0
+    paired: float = 0.0
+    harmony: float = 0.0
+
+    @property
+    def positive(self) -> dict[str, float]:
+        """The weights above 0, by name."""
+        return {name: weight for name, weight in asdict(self).items() if weight > 0}
+
+
+@dataclass(frozen=True)
+class JointWeights(GeneratorWeights):
+    """Those of the siamese network too.
+
+    Args:
+        travel, style_cosine, identity, paired, harmony: see :class:`GeneratorWeights`.
+        margin: siamese margin on content vectors.
+        style: contrastive loss of the style head.
+    """
+
     margin: float = 10.0
     style: float = 1.0
-    pull: float = 1.0
-    identity: float = 5.0
-    pair: float = 0.0
-    feature_matching: float = 0.0
-    harmony: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorMethod:
+    """Train the generator and its adversary; the siamese network and all style vectors stay as they are.
+
+    Args:
+        weights: of the losses.
+        adversary: the discriminator's part; null to train without one.
+        example_share: share of translations whose style is given by example instead of by name.
+        identity_share: share of the batch that is also translated to its own style.
+    """
+
+    kind: Literal["generator"] = "generator"
+    weights: GeneratorWeights = field(default_factory=GeneratorWeights)
+    adversary: TranslatorAdversary | None = field(default_factory=TranslatorAdversary)
+    example_share: float = 0.5
+    identity_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not self.weights.positive and self.adversary is None:
+            raise ValueError("all weights are 0 and there is no adversary; at least one loss must count")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointMethod(GeneratorMethod):
+    """Train generator, siamese network and discriminator together: TraVeLGAN.
+
+    Args:
+        weights, adversary, example_share, identity_share: see :class:`GeneratorMethod`.
+        content_margin: distance that content vectors keep (10 in the published code).
+        style_margin: distance that style embeddings of two styles keep; they have length 1.
+    """
+
+    kind: Literal["joint"] = "joint"  # type: ignore[assignment]
+    weights: JointWeights = field(default_factory=JointWeights)
+    content_margin: float = 10.0
+    style_margin: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleHeadMethod:
+    """Train the style head towards prototypes that stay as they are, so that examples of a style are classified better.
+
+    What the generator makes of a named style stays as it is, too.
+
+    Args:
+        style_margin: see :class:`JointMethod`.
+        content_distillation: weight of content vectors staying where they are.
+    """
+
+    kind: Literal["style_head"] = "style_head"
+    style_margin: float = 1.0
+    content_distillation: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,66 +173,49 @@ class TranslatorTraining:
     Args:
         loop: steps, batch, precision.
         data: folder, styles, segments.
-        generator, siamese, discriminator: the networks.
+        method: what is trained, and by which losses.
+        generator, siamese: the networks.
         mel: the front-end.
-        weights: of the losses.
-        generator_lr, discriminator_lr: learning rates of Adam; the siamese network has the generator's.
-        beta1, beta2: of Adam.
-        content_margin: distance that content vectors keep (10 in the published code).
-        style_margin: distance that style embeddings of two styles keep; they have length 1.
-        mismatch: weight of real mels under a wrong style's name among the discriminator's fakes.
-        example_share: share of translations whose style is given by example instead of by name.
-        identity_share: share of the batch that is also translated to its own style.
-        augment_style: the style head, and examples of a style, are heard in other tone colours, pitches and rooms (see
-            :func:`training.genre.augment`), so that a style is more than the instruments of the training songs.
-        pretrain_steps: steps without the discriminator before it joins; useful where there are known pairs.
-        start_from: model folder whose weights are the start, to fine-tune.
-        style_head_only: train nothing but how the siamese network hears styles, towards prototypes that stay where
-            they are: what the generator makes of a named style stays as it is, examples are recognised better.
-        held_content: then, weight of content vectors staying where they are.
-        generator_only: train nothing but the generator and its adversary: the siamese network stays as it is, and so do
-            the style vectors of names and examples.
+        learning_rate: of generator and siamese network.
+        betas: of every Adam.
+        augment_style: the style head, and examples of a style, are given other timbres, pitches and rooms (see
+            :func:`training.style_augmentation.augment`), so that a style is more than the instruments of the training
+            songs.
+        init_from: model folder with the initial weights, to fine-tune.
     """
 
     loop: LoopConfig
     data: TranslatorData
+    method: JointMethod | GeneratorMethod | StyleHeadMethod = field(default_factory=JointMethod)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     siamese: SiameseConfig = field(default_factory=SiameseConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     mel: MelConfig = field(default_factory=MelConfig)
-    weights: TranslatorWeights = field(default_factory=TranslatorWeights)
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
-    beta1: float = 0.5
-    beta2: float = 0.9
-    content_margin: float = 10.0
-    style_margin: float = 1.0
-    mismatch: float = 0.5
-    example_share: float = 0.5
-    identity_share: float = 0.25
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.9)
     augment_style: bool = False
-    pretrain_steps: int = 0
-    start_from: str | None = None
-    style_head_only: bool = False
-    held_content: float = 1.0
-    generator_only: bool = False
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:
             raise ValueError(f"the TraVeL loss needs batches of at least 2 songs, got {self.loop.batch_size}")
-        if not self.counted_weights:
-            raise ValueError("all weights are 0; at least one loss must count")
-        if self.style_head_only and self.generator_only:
-            raise ValueError("style_head_only and generator_only are both true; nothing would be left to train")
         styles = self.data.styles if len(self.data.styles) > 1 else ("found", "in the folder")
         TranslatorConfig(styles, self.data.segment_frames, self.generator, self.siamese)
-        least = max(network.least_frames for network in (self.discriminator, self.siamese))
+        needed = self.siamese.min_frames
+        if isinstance(self.method, GeneratorMethod):
+            self._check_pairs(self.method)
+            if adversary := self.method.adversary:
+                adversary.check_steps(self.loop.steps)
+                needed = max(needed, adversary.discriminator.min_frames)
         for name in ("segment_frames", "validation_frames"):
-            if getattr(self.data, name) < least:
-                raise ValueError(f"{name} is {getattr(self.data, name)}; the networks need at least {least} frames")
+            if getattr(self.data, name) < needed:
+                raise ValueError(f"{name} is {getattr(self.data, name)}; the networks need at least {needed} frames")
 
-    @property
-    def counted_weights(self) -> dict[str, float]:
-        """Weights of the losses that count: above 0, and not of the siamese network alone where that stays as it is."""
-        left_out = SIAMESE_ALONE if self.generator_only else ()
-        return {name: weight for name, weight in asdict(self.weights).items() if weight > 0 and name not in left_out}
+    def _check_pairs(self, method: GeneratorMethod) -> None:
+        adversary = method.adversary
+        weights = {
+            "weights.paired": method.weights.paired,
+            "adversary.feature_matching": adversary.feature_matching if adversary else 0.0,
+        }
+        for name, weight in weights.items():
+            if weight and not self.data.paired:
+                raise ValueError(f"method.{name} is {weight:g}, but without data.paired there is no ground truth")

@@ -37,7 +37,7 @@ class ExampleStyle(NamedTuple):
 
     Args:
         vector: (style_size,), of length 1.
-        weights: how much of each named style was heard in it; they add up to 1.
+        weights: how near it is to each named style; they add up to 1.
     """
 
     vector: Tensor
@@ -134,8 +134,8 @@ class Translator(nn.Module):
             UserError: fewer frames than the siamese network needs.
         """
         frames, window = mel.shape[-1], self.config.segment_frames
-        if frames < self.siamese.least_frames:
-            seconds = self.siamese.least_frames / self.mel_config.frames_per_second
+        if frames < self.siamese.min_frames:
+            seconds = self.siamese.min_frames / self.mel_config.frames_per_second
             raise UserError(
                 f"the style reference has {frames} mel frames; it must be at least {seconds:.2f} s long"
             )
@@ -152,8 +152,8 @@ class Translator(nn.Module):
         """The style to make a song sound like a recording: its embedding, drawn to the named styles it is near.
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
-        learnt little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
-        enough to take one where one is clearly nearest, the target style was heard more often (docs/examples.md).
+        learned little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
+        enough to take one where one is clearly nearest, the target style was classified more often (docs/examples.md).
 
         Args:
             mel: see :meth:`style_of`; shapes and errors too.

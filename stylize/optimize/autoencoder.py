@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from data.layers import NEGATIVE_SLOPE, reflect_pad, scale_mel, unscale_mel
 from data.mel import MelConfig
 from data.plain import check_range
 from stylize.optimize.networks import MelFeatures
 from training.config import build, to_plain
 from training.pretrained import load_module, read_mel_config, save_pretrained
-from travelgan.layers import LEAK, ColumnConv, reflect_pad, scale_mel, unscale_mel
+from travelgan.layers import ColumnConv
 
 KIND = "autoencoder"
 BUNDLED_AUTOENCODER = Path(__file__).parents[1] / "models" / "autoencoder"
@@ -110,7 +111,7 @@ class Autoencoder(nn.Module):
             )
         x = scale_mel(mel)
         for layer in self.encoder:
-            x = leaky_relu(layer(x), LEAK)
+            x = leaky_relu(layer(x), NEGATIVE_SLOPE)
         return x
 
     def decode(self, code: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class Autoencoder(nn.Module):
         """
         x = code
         for index, (layer, stride) in enumerate(zip(self.decoder, reversed(self.config.strides), strict=True)):
-            x = layer((x if index == 0 else leaky_relu(x, LEAK)).repeat_interleave(stride, dim=2))
+            x = layer((x if index == 0 else leaky_relu(x, NEGATIVE_SLOPE)).repeat_interleave(stride, dim=2))
         return unscale_mel(x)
 
     @torch.no_grad()
@@ -136,10 +137,10 @@ class Autoencoder(nn.Module):
         """
         x = scale_mel(mel)
         for layer in self.encoder:
-            x = leaky_relu(_standardize(layer, x), LEAK)
+            x = leaky_relu(_standardize(layer, x), NEGATIVE_SLOPE)
         *inner, last = zip(self.decoder, reversed(self.config.strides), strict=True)
         for layer, stride in inner:
-            x = leaky_relu(_standardize(layer, x.repeat_interleave(stride, dim=2)), LEAK)
+            x = leaky_relu(_standardize(layer, x.repeat_interleave(stride, dim=2)), NEGATIVE_SLOPE)
         last[0].get_parameter("convolution.weight").mul_(LAST_LAYER_SCALE)
         last[0].get_parameter("convolution.bias").copy_(scale_mel(mel).mean(dim=(0, 2)))
 
@@ -181,5 +182,5 @@ def autoencoder_features(autoencoder: Autoencoder) -> MelFeatures:
     """A copy of the encoder of a trained autoencoder: conv_1, relu_1, conv_2, relu_2, ..."""
     chain: dict[str, nn.Module] = {}
     for number, layer in enumerate(autoencoder.encoder, start=1):
-        chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(LEAK)
+        chain[f"conv_{number}"], chain[f"relu_{number}"] = copy.deepcopy(layer), nn.LeakyReLU(NEGATIVE_SLOPE)
     return MelFeatures(chain, len(autoencoder.encoder), autoencoder.mel_config)

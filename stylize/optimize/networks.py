@@ -12,12 +12,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from data.errors import UserError
+from data.layers import reflect_pad, scale_mel
 from data.mel import MelConfig
 from data.plain import check_range
 from training.config import build, to_plain
 from training.pretrained import load_module, save_pretrained
 from travelgan import Siamese
-from travelgan.layers import reflect_pad, scale_mel
 
 RANDOM_KIND = "random-network"
 MAX_WEIGHTS = 1 << 28

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.mel import MelConfig
 from melgan.config import GeneratorConfig as VocoderConfig
+from melgan.config import InverseSTFTHeadConfig, OscillatorHeadConfig, SubbandHeadConfig
 from melgan.vocoder import Vocoder
 from stylize.models import read_styles
 from stylize.optimize.autoencoder import Autoencoder, AutoencoderConfig
@@ -43,8 +44,8 @@ _MEL = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_m
 _BUNDLED = Path(__file__).parents[2] / "stylize" / "models"
 
 
-def _translator(normalisation: str) -> Callable[[Path], None]:
-    generator = GeneratorConfig(widths=(6, 8), dilations=(1, 2), normalisation=normalisation)
+def _translator(normalization: str) -> Callable[[Path], None]:
+    generator = GeneratorConfig(widths=(6, 8), dilations=(1, 2), normalization=normalization)
     siamese = SiameseConfig(widths=(6, 8), content_size=5, style_size=4, style_hidden=8)
     config = TranslatorConfig(("jazz", "metal"), 32, generator, siamese)
     training = {"step": 3, "config": {"loop": {"steps": 3}}}
@@ -52,7 +53,7 @@ def _translator(normalisation: str) -> Callable[[Path], None]:
 
 
 def _vocoder(**values: Any) -> Callable[[Path], None]:
-    config = VocoderConfig(n_mels=8, hop_length=64, width=16, residual_layers=1, **values)
+    config = VocoderConfig(**{"n_mels": 8, "hop_length": 64, "width": 16, "residual_layers": 1} | values)
     return lambda folder: Vocoder(config, _MEL).save_pretrained(folder, {"step": 3})
 
 
@@ -60,9 +61,11 @@ _TINY: dict[str, Callable[[Path], None]] = {
     "translator": _translator("frame"),
     "translator-norm": _translator("weight"),
     "vocoder": _vocoder(ratios=(8, 8), frame_layers=1),
-    "vocoder-istft": _vocoder(ratios=(4,), head="istft", istft_n_fft=64, istft_hop_length=16),
-    "vocoder-bands": _vocoder(ratios=(4, 4), head="subbands", refine_iterations=2, low_bands=((2, 2),)),
-    "vocoder-lines": _vocoder(ratios=(), head="carriers", istft_n_fft=256, istft_hop_length=64, carrier_wander=0.2),
+    "vocoder-istft": _vocoder(ratios=(4,), head=InverseSTFTHeadConfig(n_fft=64, hop_length=16)),
+    "vocoder-bands": _vocoder(ratios=(4, 4), head=SubbandHeadConfig(), refine_iterations=2, low_bands=((2, 2),)),
+    "vocoder-lines": _vocoder(
+        ratios=(), residual_layers=0, head=OscillatorHeadConfig(n_fft=256, drift=0.2)
+    ),
     "classifier": lambda folder: GenreClassifier(("jazz", "metal"), _MEL, 8, 8).save(folder),
     "autoencoder": lambda folder: Autoencoder(AutoencoderConfig((8, 4), (3, 3), (1, 2)), _MEL).save_pretrained(
         folder, {}
@@ -76,7 +79,7 @@ _VALUES: tuple[Any, ...] = (
     "8", "x" * 100_000, "\ud800", "\x1b[2J\n", [], [[]], {}, {"a": 1}, [1] * 1000, [10**9], [10**9] * 40, [True, "x"],
     [1.5, 2], float("nan"), float("inf"), float("-inf"), ["jazz"], ["jazz", "jazz"],
 )  # fmt: skip
-_STRINGS = ("frame", "weight", "spectral", "none", "group", "waveform", "istft", "subbands", "carriers", "jazz")
+_STRINGS = ("frame", "weight", "spectral", "none", "group", "waveform", "istft", "subbands", "oscillators", "jazz")
 _LITERALS = ("1" * 6000, "-1e999", "1e-999", "[" * 50_000, "[" * 200 + "]" * 200, '{"a":' * 150 + "1" + "}" * 150,
              "nul", "'x'", "01", "[1,]", "// x", '"\\u12"', '"\\udc80\\ud800"', '{"a": 1, "a": 2}')  # fmt: skip
 

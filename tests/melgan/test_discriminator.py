@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from melgan import DiscriminatorConfig
+from melgan.config import DiscriminatorConfig
 from melgan.discriminator import MultiScaleDiscriminator, ScaleDiscriminator
 
 
@@ -29,13 +29,13 @@ def test_layers_are_the_papers() -> None:
 def test_each_scale_sees_half_the_rate() -> None:
     discriminator = MultiScaleDiscriminator(DiscriminatorConfig(width=4, max_width=32))
     outputs = discriminator(torch.randn(2, 1, 8192))
-    lengths = [[maps.shape[-1] for maps in scale] for scale in outputs]
+    lengths = [[maps.shape[-1] for maps in (*scale.features, scale.scores)] for scale in outputs]
     assert lengths == [
         [8192, 2048, 512, 128, 32, 32, 32],
         [4096, 1024, 256, 64, 16, 16, 16],
         [2048, 512, 128, 32, 8, 8, 8],
     ]
-    assert all(scale[-1].shape[:2] == (2, 1) for scale in outputs)
+    assert all(scale.scores.shape[:2] == (2, 1) for scale in outputs)
 
 
 def test_downsampling_averages_without_darkening_the_ends() -> None:
@@ -51,12 +51,12 @@ def test_scales_have_weights_of_their_own() -> None:
     assert not torch.equal(first["layers.0.1.weight"], second["layers.0.1.weight"])
 
 
-def test_a_score_judges_a_window() -> None:
+def test_a_score_is_of_a_window() -> None:
     torch.manual_seed(0)
     scale = ScaleDiscriminator(DiscriminatorConfig(width=4, layers=2, max_width=16)).double()
     wav = torch.randn(1, 1, 4096, dtype=torch.float64)
     other = wav.clone()
     other[..., :1000] += 1.0
-    before, after = scale(wav)[-1], scale(other)[-1]
+    before, after = scale(wav).scores, scale(other).scores
     assert not torch.allclose(before[..., :60], after[..., :60])
     torch.testing.assert_close(before[..., 90:], after[..., 90:])

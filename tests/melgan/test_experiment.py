@@ -18,9 +18,8 @@ from data.sources import list_split
 from data.translated import TranslatedFolder
 from melgan import Vocoder
 from melgan.experiment import VocoderExperiment, VocoderTraining
-from melgan.filter_bank import FilterBank
-from melgan.losses import make_subband_loss
-from training.config import build, to_plain
+from melgan.losses import SubbandSTFTLoss
+from training.config import build, merge_values, to_plain
 from training.loop import Trainer, make_accelerator
 from training.measures import mel_l1, multi_resolution_stft_distance
 
@@ -41,8 +40,9 @@ Make = Callable[..., tuple[Trainer, VocoderExperiment]]
 @pytest.fixture
 def make(vocoder_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
     def make(loop: dict[str, Any] | None = None, run: str = "run", **changes: Any) -> tuple[Trainer, VocoderExperiment]:
-        values = vocoder_values | changes
-        values["loop"] = values["loop"] | (loop or {})
+        values = merge_values(vocoder_values, changes | {"loop": loop or {}})
+        if changes.get("adversary", {}) is None:
+            values["adversary"] = None
         config = build(VocoderTraining, values, "test")
         experiment = VocoderExperiment(config)
         accelerator = make_accelerator(config.loop, "cpu")
@@ -66,7 +66,7 @@ def moved(module: nn.Module, before: list[Tensor]) -> float:
 
 
 def test_pretraining_leaves_the_discriminators_alone(make: Make) -> None:
-    trainer, experiment = make(pretrain_steps=3)
+    trainer, experiment = make(loop={"steps": 9}, adversary={"first_step": 3})
     before = weights(experiment.discriminator), weights(experiment.vocoder)
     losses = trainer.step(batch_of(experiment))
     assert losses.keys() == {"stft", "mel", "gradient_norm"}
@@ -84,11 +84,11 @@ def test_each_step_moves_its_own_networks(make: Make) -> None:
     batch = batch_of(experiment)
     real, mel = batch[:, None], experiment.log_mel(batch)
     before = weights(experiment.discriminator), weights(experiment.vocoder)
-    experiment.discriminator_step(real=real, heard=mel, update=trainer.update)
+    experiment.discriminator_step(real=real, conditioning=mel, update=trainer.update)
     assert moved(experiment.vocoder, before[1]) == 0
     assert moved(experiment.discriminator, before[0]) > 0.8
     between = weights(experiment.discriminator)
-    experiment.generator_step(real=real, mel=mel, heard=mel, update=trainer.update, adversarial=True)
+    experiment.generator_step(real=real, mel=mel, conditioning=mel, update=trainer.update, adversarial=True)
     assert moved(experiment.discriminator, between) == 0
     assert moved(experiment.vocoder, before[1]) > 0.9
     parameters = [*experiment.discriminator.parameters(), *experiment.vocoder.parameters()]
@@ -97,7 +97,7 @@ def test_each_step_moves_its_own_networks(make: Make) -> None:
 
 def test_losses_are_what_the_networks_say(make: Make) -> None:
     """Every term worked out again, and the generator's update follows their weighted sum."""
-    _, experiment = make(weights={"stft": 0.5, "mel": 2.0, "adversarial": 3.0, "feature_matching": 4.0})
+    _, experiment = make(weights={"stft": 0.5, "mel": 2.0}, adversary={"adversarial": 3.0, "feature_matching": 4.0})
     batch = batch_of(experiment)
     real, mel = batch[:, None], experiment.log_mel(batch)
     totals: dict[str, float] = {}
@@ -111,18 +111,18 @@ def test_losses_are_what_the_networks_say(make: Make) -> None:
         fake = experiment.vocoder(mel)
         on_real, on_fake = experiment.discriminator(real), experiment.discriminator(fake)
         hinge = sum(
-            (1 - r[-1]).clamp(min=0).mean() + (1 + f[-1]).clamp(min=0).mean()
+            (1 - r.scores).clamp(min=0).mean() + (1 + f.scores).clamp(min=0).mean()
             for r, f in zip(on_real, on_fake, strict=True)
         )
         distances = [
             (a - b).abs().mean()
             for r, f in zip(on_real, on_fake, strict=True)
-            for a, b in zip(r[:-1], f[:-1], strict=True)
+            for a, b in zip(r.features, f.features, strict=True)
         ]
         expected = {
             "discriminator": hinge,
             "mel": (experiment.log_mel(fake[:, 0]) - mel).abs().mean(),
-            "adversarial": -sum(f[-1].mean() for f in on_fake),
+            "adversarial": -sum(f.scores.mean() for f in on_fake),
             "feature_matching": sum(distances) / len(distances),
         }
     for name, value in expected.items():
@@ -133,7 +133,7 @@ def test_losses_are_what_the_networks_say(make: Make) -> None:
 
 
 def test_it_learns(make: Make) -> None:
-    trainer, experiment = make(pretrain_steps=100, generator_lr=3e-3)
+    trainer, experiment = make(adversary=None, learning_rate=3e-3)
     batch = batch_of(experiment)
     losses = [trainer.step(batch) for _ in range(25)]
     assert losses[-1]["stft"] < 0.8 * losses[0]["stft"]
@@ -141,7 +141,7 @@ def test_it_learns(make: Make) -> None:
 
 
 def test_mixed_precision_trains_and_keeps_the_mel_exact(make: Make) -> None:
-    trainer, experiment = make(loop={"mixed_precision": "bf16"}, pretrain_steps=0)
+    trainer, experiment = make(loop={"mixed_precision": "bf16"}, adversary={"first_step": 0})
     before = weights(experiment.vocoder)
     losses = trainer.step(batch_of(experiment))
     assert all(torch.isfinite(value) and value.dtype == torch.float32 for value in losses.values())
@@ -152,15 +152,15 @@ def test_validation_measures_the_averaged_weights_and_puts_everything_back(make:
     trainer, experiment = make()
     experiment.discriminator.eval()
     trainer.step(batch_of(experiment))
-    average = {key: value.clone() for key, value in trainer.state.average.weights.items()}
+    average = {key: value.clone() for key, value in trainer.state.ema.weights.items()}
     own = weights(experiment.vocoder)
     measures = trainer.run(max_minutes=0)
     assert moved(experiment.vocoder, own) == 0
     assert experiment.vocoder.training and not experiment.discriminator.training
-    assert all(torch.equal(average[key], value) for key, value in trainer.state.average.weights.items())
+    assert all(torch.equal(average[key], value) for key, value in trainer.state.ema.weights.items())
 
     best = Vocoder.from_pretrained(trainer.run_folder / "best")
-    with trainer.state.average.swapped_in(), torch.no_grad():
+    with trainer.state.ema.swapped_in(), torch.no_grad():
         mel = experiment.log_mel(experiment.validation_wavs[0][None])
         torch.testing.assert_close(best(mel), experiment.vocoder(mel), atol=2e-2, rtol=0)
         expected = [
@@ -197,8 +197,8 @@ def test_samples_are_the_clips_before_and_after(make: Make) -> None:
     ]
     original, made = samples[:2]
     torch.testing.assert_close(torch.from_numpy(original.wav), experiment.validation_wavs[0])
-    torch.testing.assert_close(torch.from_numpy(made.wav), experiment.synthesised[0])
-    assert made.mels.keys() == {"original", "synthesised"} and made.mels["original"].shape == (8, 172)
+    torch.testing.assert_close(torch.from_numpy(made.wav), experiment.synthesized[0])
+    assert made.mels.keys() == {"original", "synthesized"} and made.mels["original"].shape == (8, 172)
 
 
 def test_the_seed_decides_the_first_weights(make: Make) -> None:
@@ -208,9 +208,9 @@ def test_the_seed_decides_the_first_weights(make: Make) -> None:
 
 
 def test_the_refinement_takes_part_and_gradients_go_through_it(make: Make) -> None:
-    trainer, experiment = make(refine_iterations=2, weights={"stft": 1.0, "raw_stft": 0.0, "mel": 0.0})
+    trainer, experiment = make(refine_iterations=2, weights={"stft": 1.0, "raw_stft": 1e-9, "mel": 0.0})
     batch = batch_of(experiment)
-    raw, refined = experiment.synthesise(experiment.log_mel(batch))
+    raw, refined = experiment.synthesize(experiment.log_mel(batch))
     assert raw.shape == refined.shape and not torch.allclose(raw, refined, atol=1e-3)
     before = weights(experiment.vocoder)
     trainer.state.step = 0
@@ -221,16 +221,16 @@ def test_the_refinement_takes_part_and_gradients_go_through_it(make: Make) -> No
     assert moved(experiment.vocoder, before) > 0.9
 
 
-def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, vocoder_values: dict[str, Any]) -> None:
+def test_a_run_can_init_from_a_model(make: Make, tmp_path: Path, vocoder_values: dict[str, Any]) -> None:
     _, first = make(loop={"seed": 3}, run="first")
     first.vocoder.save_pretrained(tmp_path / "model", {}, half=False)
     mel = torch.randn(1, 8, 20) - 2
-    _, tuned = make(run="tuned", start_from=str(tmp_path / "model"))
+    _, tuned = make(run="tuned", init_from=str(tmp_path / "model"))
     _, fresh = make(run="fresh")
     torch.testing.assert_close(tuned.vocoder(mel), first.vocoder(mel))
     assert not torch.allclose(fresh.vocoder(mel), first.vocoder(mel), atol=1e-4)
     with pytest.raises(UserError, match=r"another mel front-end \(wanted / its: f_max: 8000.0 / 11025.0\)"):
-        make(run="other", start_from=str(tmp_path / "model"), mel=vocoder_values["mel"] | {"f_max": 8000.0})
+        make(run="other", init_from=str(tmp_path / "model"), mel=vocoder_values["mel"] | {"f_max": 8000.0})
 
 
 def test_folders_without_audio_are_said(vocoder_values: dict[str, Any], tmp_path: Path) -> None:
@@ -249,7 +249,9 @@ def augmented(experiment: VocoderExperiment, **strengths: float) -> dict[str, An
 
 def test_the_generator_hears_the_augmented_mel_and_is_compared_with_the_recording(make: Make, monkeypatch) -> None:
     _, plain = make()
-    _, experiment = make(run="augmented", refine_iterations=1, pretrain_steps=9, data=augmented(plain, **STRONG))
+    _, experiment = make(
+        run="augmented", refine_iterations=1, weights={"raw_stft": 0.5}, adversary=None, data=augmented(plain, **STRONG)
+    )
     heard: list[tuple[Tensor, Tensor]] = []
     refine = experiment.vocoder.refinement.forward
 
@@ -317,8 +319,9 @@ def translated(tone_corpus: Path, vocoder_values: dict[str, Any], tmp_path: Path
 
 def test_translated_mels_are_heard_as_they_are_and_compared_with_their_recordings(make: Make, translated: Path) -> None:
     _, plain = make()
-    values = to_plain(plain.config)["data"] | {"translated": [str(translated)], "augmentation": {"noise": 0.2}}
-    trainer, experiment = make(run="mixed", data=values, pretrain_steps=5)
+    values = to_plain(plain.config)["data"] | {"translated": [str(translated)], "translated_share": 0.5}
+    values |= {"augmentation": {"noise": 0.2}}
+    trainer, experiment = make(run="mixed", data=values, adversary=None)
     items = [experiment.dataset[epoch, index] for epoch in range(4) for index in range(len(experiment.segments))]
     chosen = [next(item for item in items if bool(item["has_mel"]) == wanted) for wanted in (True, False)]
     batch = default_collate(chosen)
@@ -361,13 +364,15 @@ def test_translated_share_is_checked(make: Make) -> None:
     with pytest.raises(UserError, match=r"translated_share must be in \[0, 1\], got 2"):
         make(run="bad", data=to_plain(plain.config)["data"] | {"translated_share": 2.0})
     with pytest.raises(UserError, match="no translated mels in nowhere"):
-        make(run="gone", data=to_plain(plain.config)["data"] | {"translated": ["nowhere"]})
+        make(run="gone", data=to_plain(plain.config)["data"] | {"translated": ["nowhere"], "translated_share": 0.5})
 
 
 def test_the_subband_loss_takes_part_where_it_has_a_weight(make: Make, vocoder_values: dict[str, Any]) -> None:
     _, plain = make()
     frames = {"data": to_plain(plain.config)["data"] | {"segment_frames": 32}}
-    _, experiment = make(run="subbands", pretrain_steps=9, weights={"stft": 0.5, "subband_stft": 0.25}, **frames)
+    weights, head = {"stft": 0.5, "subband_stft": 0.25}, {"kind": "subbands", "subbands": 4}
+    bands = {"generator": {"head": head, "ratios": [8, 4], "width": 8}}
+    _, experiment = make(run="subbands", adversary=None, weights=weights, **bands, **frames)
     batch = default_collate([experiment.segments[0, index] for index in range(2)])
     totals: dict[str, float] = {}
 
@@ -378,11 +383,13 @@ def test_the_subband_loss_takes_part_where_it_has_a_weight(make: Make, vocoder_v
     losses = experiment.training_step(batch, step=1, update=update)
     assert losses.keys() == {"stft", "mel", "subband_stft", "gradient_norm"}
     raw = experiment.vocoder.generator(experiment.log_mel(batch), experiment.first_frame)
-    bank = FilterBank(4)
-    expected = make_subband_loss()(bank.analyse(raw), bank.analyse(batch[:, None]))
+    expected = SubbandSTFTLoss(4)(raw, batch[:, None])
     torch.testing.assert_close(losses["subband_stft"], expected.detach())
     weighted = 0.5 * losses["stft"] + 2.0 * losses["mel"] + 0.25 * losses["subband_stft"]
     assert totals["generator"] == pytest.approx(float(weighted), rel=1e-5)
     assert not any(key.startswith("filter_bank") for key in experiment.vocoder.state_dict())
     with pytest.raises(UserError, match=r"too short for 4 sub-bands"):
-        make(run="short", weights={"subband_stft": 1.0}, data=frames["data"] | {"segment_frames": 10})
+        make(run="short", weights=weights, **bands, data=frames["data"] | {"segment_frames": 10})
+    with pytest.raises(UserError, match="subband_stft is for the head subbands, got the head istft"):
+        make(run="istft", weights=weights)
+

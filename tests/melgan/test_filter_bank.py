@@ -26,9 +26,9 @@ def decibels(error: Tensor, signal: Tensor) -> float:
 def test_a_waveform_comes_back_in_place(subbands: int) -> None:
     """Noise has all frequencies, and any delay of it would be an error as large as itself."""
     bank, wav = FilterBank(subbands), noise(8192, batch=2)
-    bands = bank.analyse(wav)
+    bands = bank.analyze(wav)
     assert bands.shape == (2, subbands, 8192 // subbands)
-    rebuilt = bank.synthesise(bands)
+    rebuilt = bank.synthesize(bands)
     assert rebuilt.shape == wav.shape
     inner = slice(200, -200)
     assert decibels((rebuilt - wav)[..., inner], wav[..., inner]) < -62
@@ -41,15 +41,15 @@ def test_no_frequency_comes_back_louder_or_weaker(subbands: int) -> None:
     for place in range(subbands):
         impulse = torch.zeros(1, 1, 1024)
         impulse[..., 512 + place] = 1.0
-        spectrum = torch.fft.rfft(torch.roll(bank.synthesise(bank.analyse(impulse)), -(512 + place), -1))
+        spectrum = torch.fft.rfft(torch.roll(bank.synthesize(bank.analyze(impulse)), -(512 + place), -1))
         assert float((spectrum - 1).abs().max()) < 0.004  # 0.03 dB
 
 
 @pytest.mark.parametrize("subbands", COUNTS)
 def test_sub_bands_come_back_in_place(subbands: int) -> None:
-    """So a loss may analyse a waveform that a network made of sub-bands."""
+    """So a loss may analyze a waveform that a network made of sub-bands."""
     bank, bands = FilterBank(subbands), noise(2048, channels=subbands)
-    again = bank.analyse(bank.synthesise(bands))
+    again = bank.analyze(bank.synthesize(bands))
     assert decibels((again - bands)[..., 50:-50], bands) < -60
 
 
@@ -57,7 +57,7 @@ def test_sub_bands_come_back_in_place(subbands: int) -> None:
 def test_a_tone_is_in_its_band_at_its_amplitude(band: int) -> None:
     frequency = (band + 0.5) / 8  # the middle of the band, in cycles a sample
     wav = torch.sin(2 * math.pi * frequency * torch.arange(4096.0) + 0.3)[None, None]
-    bands = FilterBank(4).analyse(wav)[0, :, 50:-50]
+    bands = FilterBank(4).analyze(wav)[0, :, 50:-50]
     peaks = bands.abs().amax(dim=1)
     assert bands[band].square().mean().sqrt() * math.sqrt(2) == pytest.approx(1.0, abs=0.01)
     assert float(peaks[[other for other in range(4) if other != band]].max()) < 1e-3
@@ -87,7 +87,7 @@ def test_synthesis_is_zero_stuffing_and_filtering(subbands: int) -> None:
     start = (filter_taps(subbands) - subbands) // 2
     expected = torch.from_numpy(np.asarray(full))[start : start + 64 * subbands].float()
     inner = slice(filter_taps(subbands), -filter_taps(subbands))
-    torch.testing.assert_close(bank.synthesise(bands)[0, 0, inner], expected[inner], atol=1e-5, rtol=0)
+    torch.testing.assert_close(bank.synthesize(bands)[0, 0, inner], expected[inner], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("subbands", COUNTS)
@@ -95,17 +95,17 @@ def test_the_overlap_is_what_a_sample_is_made_of(subbands: int) -> None:
     bank, overlap = FilterBank(subbands), filter_overlap(subbands)
     impulse = torch.zeros(1, subbands, 64)
     impulse[..., 32] = 1.0
-    reached = torch.nonzero(bank.synthesise(impulse)[0, 0].abs() > 1e-9)[:, 0] // subbands
+    reached = torch.nonzero(bank.synthesize(impulse)[0, 0].abs() > 1e-9)[:, 0] // subbands
     assert (int(reached.min()), int(reached.max())) == (32 - overlap, 32 + overlap)
 
 
 @pytest.mark.parametrize("subbands", COUNTS)
 def test_blocks_with_context_equal_the_whole(subbands: int) -> None:
     bank, bands = FilterBank(subbands), noise(100, channels=subbands)
-    whole, parts = bank.synthesise(bands), []
+    whole, parts = bank.synthesize(bands), []
     for start in range(0, 100, 20):
         left, right = max(0, start - bank.overlap), min(100, start + 20 + bank.overlap)
-        wav = bank.synthesise(bands[..., left:right])
+        wav = bank.synthesize(bands[..., left:right])
         parts.append(wav[..., (start - left) * subbands : (start + 20 - left) * subbands])
     torch.testing.assert_close(torch.cat(parts, dim=-1), whole, atol=1e-6, rtol=0)
 
@@ -118,9 +118,9 @@ def test_nothing_is_stored_and_nothing_is_learned() -> None:
 def test_it_stays_in_single_precision_under_mixed_precision() -> None:
     bank, wav = FilterBank(4), noise(1024)
     with torch.autocast("cpu", torch.bfloat16):
-        rebuilt = bank.synthesise(bank.analyse(wav))
+        rebuilt = bank.synthesize(bank.analyze(wav))
     assert rebuilt.dtype == torch.float32
-    torch.testing.assert_close(rebuilt, bank.synthesise(bank.analyse(wav)))
+    torch.testing.assert_close(rebuilt, bank.synthesize(bank.analyze(wav)))
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -129,4 +129,4 @@ def test_what_does_not_fit_is_refused() -> None:
             FilterBank(subbands)
     for shape in ((1, 1, 1022), (1, 2, 1024), (1, 1024)):
         with pytest.raises(ValueError, match=r"expects \(B, 1, a multiple of 4 samples\), got"):
-            FilterBank(4).analyse(torch.zeros(shape))
+            FilterBank(4).analyze(torch.zeros(shape))

@@ -12,26 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from melgan import Generator, GeneratorConfig
-from melgan.experiment import VocoderTraining
-from melgan.generator import InverseTransformHead, SubbandHead, WaveformHead
+from melgan.config import InverseSTFTHeadConfig, SubbandHeadConfig
+from melgan.heads import InverseSTFTHead, SubbandHead, WaveformHead
 from melgan.layers import add_weight_norm, plain_state_dict
-from training.config import load_config
+from scripts.train import EXPERIMENTS
+from training.recipe import read_recipe
 
 WAVEFORM = GeneratorConfig(n_mels=6, hop_length=32, width=16, ratios=(4, 4, 2), residual_layers=2)
 ODD = GeneratorConfig(n_mels=6, hop_length=30, width=16, ratios=(5, 3, 2), residual_layers=1)
 FRAMES = GeneratorConfig(n_mels=6, hop_length=32, width=16, ratios=(8, 4), frame_layers=2, scale_input=True)
 ISTFT = GeneratorConfig(
     n_mels=6, hop_length=64, width=8, ratios=(4,), frame_layers=1, residual_layers=2,
-    head="istft", istft_n_fft=64, istft_hop_length=16, scale_input=True,
+    head=InverseSTFTHeadConfig(n_fft=64, hop_length=16), scale_input=True,
 )  # fmt: skip
 DEFAULT = GeneratorConfig(
-    n_mels=6, width=8, ratios=(8,), frame_layers=3, residual_layers=3, head="istft", scale_input=True
+    n_mels=6, width=8, ratios=(8,), frame_layers=3, residual_layers=3, head=InverseSTFTHeadConfig(), scale_input=True
 )
 SUBBANDS = GeneratorConfig(
-    n_mels=6, hop_length=32, width=16, ratios=(4, 2), residual_layers=2, head="subbands", scale_input=True
+    n_mels=6, hop_length=32, width=16, ratios=(4, 2), residual_layers=2, head=SubbandHeadConfig(), scale_input=True
 )
 TWO_BANDS = GeneratorConfig(
-    n_mels=6, hop_length=32, width=16, ratios=(4, 4), residual_layers=1, head="subbands", subbands=2
+    n_mels=6, hop_length=32, width=16, ratios=(4, 4), residual_layers=1, head=SubbandHeadConfig(subbands=2)
 )
 FAMILY = {
     "waveform": WAVEFORM, "odd": ODD, "frames": FRAMES, "istft": ISTFT, "default": DEFAULT,
@@ -145,9 +146,9 @@ class Fixed(nn.Module):
 
 def test_known_sub_bands_make_their_waveform() -> None:
     """The head adds up what its convolution makes: here a tone of amplitude 0.5 in the second of four bands."""
-    head = SubbandHead(4, 4)
+    head = SubbandHead(4, SubbandHeadConfig())
     wav = 0.5 * torch.sin(2 * math.pi * 0.19 * torch.arange(2048.0))[None, None]
-    bands = head.filter_bank.analyse(wav)
+    bands = head.filter_bank.analyze(wav)
     assert int(bands.square().sum(dim=-1).argmax()) == 1
     head.last = Fixed(torch.atanh(bands))  # type: ignore[assignment]
     made = head(torch.zeros(1, 4, 512))
@@ -161,15 +162,16 @@ def test_the_filter_bank_is_no_part_of_the_weights() -> None:
 
 def test_the_multi_band_configuration_is_the_recipes_size() -> None:
     """2.59 million parameters in the guide, where three stages end in four bands at a quarter of the rate."""
-    config = load_config(Path(__file__).parents[2] / "configs" / "vocoder_multiband.yaml", VocoderTraining).generator
-    assert (config.width, config.ratios, config.subbands) == (384, (8, 4, 2), 4)
+    recipe = read_recipe(Path(__file__).parents[2] / "configs" / "vocoder_multiband.yaml", EXPERIMENTS)
+    config = recipe.stages[0].config.generator
+    assert (config.width, config.ratios, config.head) == (384, (8, 4, 2), SubbandHeadConfig(subbands=4))
     generator = Generator(config)
     assert generator(torch.zeros(1, 192, 4)).shape == (1, 1, 1024)
     assert sum(p.numel() for p in generator.parameters()) == pytest.approx(2.59e6, rel=0.01)
 
 
 @pytest.mark.parametrize(("n_fft", "hop", "frames"), [(128, 32, 40), (64, 16, 33), (96, 16, 21)])
-def test_a_known_spectrum_is_synthesised_in_place(n_fft: int, hop: int, frames: int) -> None:
+def test_a_known_spectrum_is_synthesized_in_place(n_fft: int, hop: int, frames: int) -> None:
     """Frames are centred on the middle of their hop; magnitudes count in units of n_fft / 2."""
     wav = torch.randn(1, frames * hop, generator=torch.Generator().manual_seed(2))
     padded = nn.functional.pad(wav, ((n_fft - hop) // 2,) * 2, mode="reflect")
@@ -177,7 +179,7 @@ def test_a_known_spectrum_is_synthesised_in_place(n_fft: int, hop: int, frames: 
     assert spectrum.shape[-1] == frames
     magnitude = spectrum.abs() / (n_fft / 2)
     unit = spectrum / spectrum.abs()
-    head = InverseTransformHead(4, n_fft, hop)
+    head = InverseSTFTHead(4, InverseSTFTHeadConfig(n_fft=n_fft, hop_length=hop))
     # The direction need not have length one: the head makes it so.
     head.last = Fixed(torch.cat([magnitude.log(), 3 * unit.real, 3 * unit.imag], dim=1))  # type: ignore[assignment]
     rebuilt = head(torch.zeros(1, 4, frames))[:, 0]
@@ -191,14 +193,15 @@ def test_synthesis_filters_are_torch_istfts() -> None:
     spectrum = torch.view_as_complex(torch.randn(1, n_fft // 2 + 1, 30, 2, generator=generator))
     spectrum[:, [0, -1]] = spectrum[:, [0, -1]].real.to(spectrum.dtype)
     expected = torch.istft(spectrum, n_fft, hop, window=torch.hann_window(n_fft), center=True)
-    filters = InverseTransformHead(4, n_fft, hop).synthesis
+    filters = InverseSTFTHead(4, InverseSTFTHeadConfig(n_fft=n_fft, hop_length=hop)).synthesis
     made = nn.functional.conv_transpose1d(torch.cat([spectrum.real, spectrum.imag], dim=1), filters, stride=hop)
     made = made[:, 0, n_fft // 2 : n_fft // 2 + expected.shape[-1]] / (n_fft / 2)
     torch.testing.assert_close(made[:, n_fft:-n_fft], expected[:, n_fft:-n_fft], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("make_head", [WaveformHead, lambda channels: SubbandHead(channels, 4),
-                                       lambda channels: InverseTransformHead(channels, 64, 16)])  # fmt: skip
+@pytest.mark.parametrize("make_head", [WaveformHead, lambda channels: SubbandHead(channels, SubbandHeadConfig()),
+                                       lambda channels: InverseSTFTHead(
+                                           channels, InverseSTFTHeadConfig(n_fft=64, hop_length=16))])  # fmt: skip
 def test_the_last_stage_runs_in_single_precision_under_mixed_precision(make_head: Any) -> None:
     torch.manual_seed(0)
     head = make_head(8)

@@ -11,6 +11,7 @@ from torch import Tensor
 from data.mel import MEL_PRESETS, LogMel, MelConfig, ShortTimeTransform, mel_filterbank
 from melgan import GeneratorConfig, Vocoder
 from melgan import refinement as refinement_module
+from melgan.config import InverseSTFTHeadConfig
 from melgan.refinement import LowBand, MelAlternation, MelRefinement
 
 SMALL = MelConfig(sample_rate=8000, n_fft=256, win_length=160, hop_length=32, n_mels=24, f_max=4000.0)
@@ -145,8 +146,9 @@ def test_context_covers_what_a_sample_can_depend_on(iterations: int, low_bands: 
 
 def test_blocks_with_context_equal_the_whole() -> None:
     torch.manual_seed(0)
-    config = GeneratorConfig(n_mels=24, hop_length=32, width=16, ratios=(4,), head="istft", istft_n_fft=32,
-                             istft_hop_length=8, scale_input=True, refine_iterations=3)  # fmt: skip
+    head = InverseSTFTHeadConfig(n_fft=32, hop_length=8)
+    config = GeneratorConfig(n_mels=24, hop_length=32, width=16, ratios=(4,), head=head, scale_input=True,
+                             refine_iterations=3)  # fmt: skip
     vocoder = Vocoder(config, SMALL).eval()
     mel = LogMel(SMALL)(chord(200)) + 0.1 * torch.randn(1, 24, 200)
     with torch.inference_mode():

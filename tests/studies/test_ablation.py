@@ -11,15 +11,15 @@ import pytest
 import yaml
 
 from data.errors import UserError
+from scripts.train import EXPERIMENTS
 from studies.ablation import REFERENCE, VARIANTS, format_row, study
-from training.config import load_config
-from travelgan.training_config import TranslatorTraining
+from training.recipe import read_recipe
 
 
 @pytest.fixture
 def config(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Path:
     path = tmp_path / "translator.yaml"
-    path.write_text(yaml.safe_dump(translator_values))
+    path.write_text(yaml.safe_dump(translator_values | {"experiment": "translator"}))
     return path
 
 
@@ -27,7 +27,7 @@ def test_every_run_changes_something_the_configuration_knows() -> None:
     seen = []
     for values in VARIANTS.values():
         changes = [value.format(steps=7, third=2, double=22, half=3) for value in (*REFERENCE, *values)]
-        seen.append(load_config("configs/translator_two_domains.yaml", TranslatorTraining, changes))
+        seen.append(read_recipe(Path("configs/translator_two_domains.yaml"), EXPERIMENTS, changes).stages[0].config)
     assert all(one != other for one, other in itertools.combinations(seen, 2))
 
 
@@ -45,7 +45,7 @@ def test_a_row_for_each_run(config: Path, tmp_path: Path, quick_validation: None
     assert measured["input"]["changed"] == 0 < measured["output"]["changed"]
     assert measured["input"]["to_truth"] == pytest.approx(measured["input"]["input_to_truth"])
     settings = yaml.safe_load((run / "config.yaml").read_text())
-    assert (settings["weights"]["identity"], settings["loop"]["decay_steps"]) == (0, 2)
+    assert (settings["method"]["weights"]["identity"], settings["loop"]["decay_steps"]) == (0, 2)
     records = (run / "metrics.jsonl").read_text()
     study(config, only=["identity"], **given)  # all is there: nothing is trained
     assert (run / "metrics.jsonl").read_text() == records

@@ -11,11 +11,12 @@ import soundfile
 from data.errors import UserError
 from data.mel import MelConfig
 from melgan import GeneratorConfig, Vocoder
+from melgan.config import OscillatorHeadConfig
 from studies.refinement import PLANS, study
 
 
 def test_a_row_for_each_plan(tmp_path: Path, quick_validation: None) -> None:
-    config = GeneratorConfig(n_mels=192, width=8, ratios=(), head="carriers", istft_n_fft=1024, istft_hop_length=256)
+    config = GeneratorConfig(n_mels=192, width=8, ratios=(), residual_layers=0, head=OscillatorHeadConfig())
     Vocoder(config, MelConfig()).save_pretrained(tmp_path / "model", {})
     time = np.arange(4 * 22050) / 22050
     for number in range(3):

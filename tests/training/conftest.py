@@ -101,7 +101,7 @@ def make_trainer(tmp_path: Path, fresh_accelerate: None, monkeypatch: pytest.Mon
     monkeypatch.setattr("training.tracking.plot_mels", lambda mels, path: path.touch())
 
     def make(experiment: Experiment | None = None, run: str = "run", **settings: Any) -> Trainer:
-        values = {"steps": 4, "batch_size": 4, "workers": 0, "wandb": "off", "average_decay": 0.0} | settings
+        values = {"steps": 4, "batch_size": 4, "workers": 0, "wandb": "off", "ema_decay": 0.0} | settings
         config = LoopConfig(**values)
         resolved = {"loop": values, "kind": "line"}
         return Trainer(

@@ -32,7 +32,7 @@ def everything(trainer: Trainer) -> dict[str, Tensor]:
     for name, optimizer in state.optimizers.items():
         for index, entries in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{index}/{key}": torch.as_tensor(value) for key, value in entries.items()}
-    tensors |= {f"average/{key}": value for key, value in state.average.weights.items()}
+    tensors |= {f"ema/{key}": value for key, value in state.ema.weights.items()}
     return {key: value.detach().clone() for key, value in tensors.items()}
 
 
@@ -41,7 +41,7 @@ def train(kind: str, values: dict[str, Any], run: Path, steps: int, workers: int
         "vocoder": (VocoderTraining, VocoderExperiment),
         "translator": (TranslatorTraining, TranslatorExperiment),
     }[kind]
-    schedule = {"warmup_steps": 3, "decay_steps": 6, "steps": steps, "workers": workers}
+    schedule = {"warmup_steps": 3, "decay_steps": 6, "final_lr_scale": 0.1, "steps": steps, "workers": workers}
     config = build(training, values | {"loop": values["loop"] | schedule}, "test")
     trainer = Trainer(experiment(config), config.loop, run, make_accelerator(config.loop, "cpu"), to_plain(config))
     trainer.run()
@@ -60,7 +60,7 @@ def test_four_steps_and_four_more_are_eight(
     """Whatever comes between: a validation, and a process that reads the data."""
     values = request.getfixturevalue(f"{kind}_values")
     if kind == "vocoder":
-        values |= {"pretrain_steps": 2, "refine_iterations": 1}
+        values["adversary"]["first_step"], values["refine_iterations"] = 2, 1
     straight = train(kind, values, tmp_path / "straight", 8)
     stopped = train(kind, values, tmp_path / "resumed", 4)
     halfway = everything(stopped)
@@ -69,12 +69,12 @@ def test_four_steps_and_four_more_are_eight(
     expected, found = everything(straight), everything(resumed)
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
-    assert resumed.state.average.updates == straight.state.average.updates == 8
+    assert resumed.state.ema.updates == straight.state.ema.updates == 8
     assert losses(tmp_path / "straight") == losses(tmp_path / "resumed")
     # The test would notice: the second half moved nearly all, and optimizers and averages are among them.
     unmoved = [key for key in halfway if torch.equal(halfway[key], found[key])]
     assert len(unmoved) < 0.1 * len(halfway)
-    assert {key.split("/")[0] for key in expected} == {kind, "discriminator", "generator", "average"}
+    assert {key.split("/")[0] for key in expected} == {kind, "discriminator", "generator", "ema"}
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_checkpoint_is_tensors_and_plain_json(trainer: Trainer) -> None:
     folder = list_checkpoints(trainer.run_folder)[-1]
     assert sorted(path.name for path in folder.iterdir()) == ["state.json", "tensors.safetensors"]
     document = json.loads((folder / "state.json").read_text())
-    assert (document["step"], document["best"], document["average_updates"]) == (4, 1.0, 4)
+    assert (document["step"], document["best"], document["ema_updates"]) == (4, 1.0, 4)
     assert document["config"]["kind"] == "line"
 
 
@@ -188,7 +188,7 @@ def resumed_from_the_first(
     assert str(newest) in warning and problem in warning and "\n" not in warning and len(warning) < 500
     assert {path.name: path.read_bytes() for path in newest.iterdir()} == before
     stored = load_file(older / "tensors.safetensors")
-    assert resumed.state.step == resumed.state.average.updates == 2
+    assert resumed.state.step == resumed.state.ema.updates == 2
     assert torch.equal(resumed.experiment.pupil.weight.detach(), stored["module/pupil/weight"])
     state = resumed.experiment.optimizers["judge"].state_dict()["state"]
     assert torch.equal(state[0]["exp_avg"], stored["optimizer/judge/0/exp_avg"])
@@ -207,7 +207,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_gone_on_from(
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"format_version": "1"}, "format version '1', expected 1"),
+        ({"format_version": "1"}, "format version '1', expected 2"),
         ({"step": "4"}, "step must be a whole number, got '4'"),
         ({"step": 2}, "state.json is of step 2"),
         ({"step": True}, "step must be a whole number"),
@@ -216,7 +216,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_gone_on_from(
         ({"minutes": None}, "minutes must be a number"),
         ({"minutes": float("nan")}, "minutes must be a finite number"),
         ({"best": [1]}, "best must be a number"),
-        ({"average_updates": 1.5}, "average_updates must be a whole number"),
+        ({"ema_updates": 1.5}, "ema_updates must be a whole number"),
         ({"rollbacks": "no"}, "rollbacks must be a whole number"),
         ({"rolled_back_to": 3}, "rolled_back_to must be text"),
         ({"config": []}, "config must hold keys and values"),
@@ -318,8 +318,8 @@ def test_a_run_folder_that_is_a_file_is_one_line(tmp_path: Path, make_trainer: A
 
 
 def test_checkpoints_of_a_newer_program_are_not_passed_over(trainer: Trainer, make_trainer: Any) -> None:
-    rewrite(list_checkpoints(trainer.run_folder)[-1], format_version=2)
-    with pytest.raises(UserError, match="has format version 2, expected 1"):
+    rewrite(list_checkpoints(trainer.run_folder)[-1], format_version=3)
+    with pytest.raises(UserError, match="has format version 3, expected 2"):
         make_trainer(steps=4)
 
 

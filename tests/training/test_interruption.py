@@ -41,7 +41,7 @@ def test_the_step_is_finished_and_saved(
     assert experiment.validations == 0
     said = capfd.readouterr().err
     assert "stopping after this step, with a checkpoint; once more stops at once" in said
-    assert f"stopped by {number.name} at step 3, checkpoint written; the same command goes on from there" in said
+    assert f"stopped by {number.name} at step 3, checkpoint written; the same command resumes from there" in said
 
     stopped = make_trainer(steps=9)
     stopped.run()

@@ -76,7 +76,7 @@ def test_gradients_are_clipped_and_their_norm_is_the_one_before(make_trainer: An
 
 
 def test_the_average_is_what_is_validated_sampled_and_exported(make_trainer: Any) -> None:
-    trainer = make_trainer(steps=3, average_decay=0.5)
+    trainer = make_trainer(steps=3, ema_decay=0.5)
     trainer.run()
     weight, average = 10.0, 10.0
     for update in range(1, 4):
@@ -187,13 +187,13 @@ def test_going_back_restores_the_state(make_trainer: Any, line_experiment: Any, 
     """What was learned since the checkpoint is forgotten, by networks, optimizers and averages alike."""
     planted = plant(
         make_trainer, line_experiment([0.5]), lambda step, rollbacks: step >= 6 and not rollbacks,
-        steps=5, batch_size=4, average_decay=0.5, validate_every=5,
+        steps=5, batch_size=4, ema_decay=0.5, validate_every=5,
     )  # fmt: skip
     trainer = planted.trainer
     trainer.run()  # 5 steps; its checkpoint is the state to compare with
     wanted = {name: value.clone() for name, value in trainer.experiment.judge.state_dict().items()}
     moments = trainer.experiment.optimizers["judge"].state_dict()["state"][0]["exp_avg"].clone()
-    average = trainer.state.average.weights["pupil/weight"].clone()
+    average = trainer.state.ema.weights["pupil/weight"].clone()
     trainer.config = dataclasses.replace(trainer.config, steps=12)
     trainer.state.minutes, trainer.state.best = 7.0, 0.25
     seen = []
@@ -202,7 +202,7 @@ def test_going_back_restores_the_state(make_trainer: Any, line_experiment: Any, 
         seen.append(trainer.experiment.judge.weight.item())
         original(*arguments)
         torch.testing.assert_close(trainer.experiment.judge.state_dict(), wanted)
-        torch.testing.assert_close(trainer.state.average.weights["pupil/weight"], average)
+        torch.testing.assert_close(trainer.state.ema.weights["pupil/weight"], average)
         torch.testing.assert_close(trainer.experiment.optimizers["judge"].state_dict()["state"][0]["exp_avg"], moments)
         assert (trainer.state.step, trainer.state.best) == (5, 0.25) and trainer.state.minutes >= 7.0
 
@@ -222,7 +222,7 @@ def test_weights_that_are_not_finite_are_noticed_at_once(
     trainer = planted.trainer
     trainer.run()
     assert planted.steps == [0, 1, 2, 3, 4, 5, *range(4, 10)]
-    for tensor in (*trainer.watched, *trainer.state.average.weights.values()):
+    for tensor in (*trainer.watched, *trainer.state.ema.weights.values()):
         assert torch.isfinite(tensor).all()
 
 
@@ -248,7 +248,7 @@ def test_trouble_before_the_first_checkpoint_goes_back_to_the_start(make_trainer
 def test_after_a_few_times_the_run_ends_in_one_line(
     make_trainer: Any, line_experiment: Any, every_few_steps: None
 ) -> None:
-    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: step >= 4, most_rollbacks=2)
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: step >= 4, max_rollbacks=2)
     trainer = planted.trainer
     with pytest.raises(UserError, match="gradients of pupil were not finite 3 times in a row at step ") as caught:
         trainer.run()
@@ -257,7 +257,7 @@ def test_after_a_few_times_the_run_ends_in_one_line(
     # Each time the count begins anew; the second time it goes back further, to the start.
     assert planted.steps == [*range(7), 4, 5, 6, *range(7)]
     # The last good state is on disk, and more rollbacks may be allowed later.
-    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: False, most_rollbacks=9)
+    planted = plant(make_trainer, line_experiment(), lambda step, rollbacks: False, max_rollbacks=9)
     assert planted.trainer.state.rollbacks == 2 and 0 <= planted.trainer.state.step <= 4
     planted.trainer.run()
     assert planted.trainer.experiment.rates[-1] == pytest.approx(0.025)
@@ -431,12 +431,12 @@ def without(values: Any, *names: str) -> Any:
 def test_a_run_that_was_started_before_a_setting_existed_can_go_on(make_trainer: Any) -> None:
     path = make_trainer(steps=1).run_folder / "config.yaml"
     path.write_text(yaml.safe_dump(without(yaml.safe_load(path.read_text()), "rollback_after", "seed")))
-    written_in_full = dataclasses.asdict(LoopConfig(steps=2, batch_size=4, workers=0, wandb="off", average_decay=0.0))
+    written_in_full = dataclasses.asdict(LoopConfig(steps=2, batch_size=4, workers=0, wandb="off", ema_decay=0.0))
     make_trainer(**written_in_full)
     path.write_text(yaml.safe_dump(without(yaml.safe_load(path.read_text()), "rollback_after", "seed")))
     with pytest.raises(UserError, match=r"\(loop.rollback_after, loop.seed differ\)"):
         make_trainer(**(written_in_full | {"rollback_after": 7, "seed": 1}))
-    make_trainer(**(written_in_full | {"most_rollbacks": 9}))  # this one is about how long
+    make_trainer(**(written_in_full | {"max_rollbacks": 9}))  # this one is about how long
 
 
 def test_so_it_is_with_the_settings_of_the_model(
@@ -452,10 +452,10 @@ def test_so_it_is_with_the_settings_of_the_model(
     resolved = to_plain(config)
     start(resolved)
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(without(resolved, "subbands", "stft_sizes", "most_rollbacks", "rollback_lr_scale")))
+    path.write_text(yaml.safe_dump(without(resolved, "subbands", "stft_sizes", "max_rollbacks", "rollback_lr_scale")))
     with pytest.raises(UserError, match=r"another configuration \(stft_sizes differ\)"):
         start(resolved)  # its stft_sizes are not the default ones
-    path.write_text(yaml.safe_dump(without(resolved, "subbands", "most_rollbacks", "rollback_lr_scale")))
+    path.write_text(yaml.safe_dump(without(resolved, "subbands", "max_rollbacks", "rollback_lr_scale")))
     start(resolved)
     path.write_text(yaml.safe_dump(resolved | {"generator": resolved["generator"] | {"head": "no more"}}))
     with pytest.raises(UserError, match=r"another configuration \(generator.head differ\)"):
@@ -474,7 +474,7 @@ def test_batches_that_cannot_be_shared_out_are_refused(
     line_experiment: Any, tmp_path: Path, batch_size: int, processes: int, least: int
 ) -> None:
     experiment = line_experiment()
-    experiment.least_share = least
+    experiment.min_share = least
     accelerator = SimpleNamespace(device=torch.device("cpu"), num_processes=processes)
     config = LoopConfig(steps=1, batch_size=batch_size)
     with pytest.raises(UserError, match=f"a batch of {batch_size} cannot be shared out to {processes} processes"):
@@ -512,7 +512,7 @@ def test_impossible_loops_are_refused(values: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"most_rollbacks": -1}, "most_rollbacks must be at least 0, got -1"),
+        ({"max_rollbacks": -1}, "max_rollbacks must be at least 0, got -1"),
         ({"rollback_lr_scale": 0.0}, "rollback_lr_scale must be above 0 and at most 1, got 0.0"),
         ({"rollback_lr_scale": 1.5}, "rollback_lr_scale must be above 0 and at most 1, got 1.5"),
     ],

@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 import pytest
 
-from training.sampler import StepSampler
+from training.sampler import StepSampler, derive_seed
 
 Batches = list[list[tuple[int, int]]]
 
@@ -67,3 +67,10 @@ def test_a_sampler_starts_over_when_it_is_iterated_again() -> None:
 def test_what_cannot_be_sampled_is_refused(arguments: dict[str, int], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         take(1, **arguments)
+
+
+def test_a_derived_seed_depends_on_its_use_and_every_number_and_on_nothing_else() -> None:
+    """Not on the process, as Python's `hash` of text does."""
+    assert derive_seed("step", 0, 1) == 8959706971349112627
+    seeds = [derive_seed(*of) for of in (("a", 0, 1), ("b", 0, 1), ("a", 1, 0), ("a", 0, 1, 0), ("a", 0, 2), ("a",))]
+    assert len(set(seeds)) == len(seeds) and all(0 <= seed < 2**63 for seed in seeds)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.errors import UserError
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
 from training.tracking import Tracker
@@ -152,7 +153,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkey
     write_samples_page(tmp_path, "run", [row(1)])
     before = (tmp_path / "index.html").read_text()
     monkeypatch.setattr("os.replace", lambda source, target: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(UserError, match="index.html cannot be written: full"):
         write_samples_page(tmp_path, "run", [row(1), row(2)])
     assert (tmp_path / "index.html").read_text() == before
 

@@ -52,12 +52,12 @@ def launched(
         return _LAUNCHED["once"]
     out = tmp_path_factory.mktemp("two-processes")
     # The L1 of mels alone: the spectral convergence in the STFT loss is a ratio over the batch, no mean of its items.
-    vocoder_values |= {"pretrain_steps": STEPS, "weights": {"stft": 0.0, "mel": 5.0}}
+    vocoder_values |= {"adversary": None, "weights": {"stft": 0.0, "mel": 5.0}}
     values = {"vocoder": vocoder_values, "translator": translator_values}
     arguments = []
     for name, one in values.items():
         one["loop"] |= {"steps": STEPS, "batch_size": 4}
-        (out / f"{name}.yaml").write_text(yaml.safe_dump(one))
+        (out / f"{name}.yaml").write_text(yaml.safe_dump(one | {"experiment": name}))
         arguments.append(f"{name}={out / name}.yaml")
     result = subprocess.run(
         [sys.executable, str(HERE / "two_processes.py"), str(out), *arguments],

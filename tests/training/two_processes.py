@@ -26,12 +26,9 @@ import training.measures
 import training.tracking
 import travelgan.experiment
 import travelgan.validation
-from scripts.train_melgan import train_melgan
-from scripts.train_travelgan import train_travelgan
+from scripts.train import train
 from training.checkpoint import TrainingState
 from training.loop import Trainer
-
-COMMANDS = {"vocoder": train_melgan, "translator": train_travelgan}
 
 
 def tensors_of(state: TrainingState) -> dict[str, Tensor]:
@@ -41,7 +38,7 @@ def tensors_of(state: TrainingState) -> dict[str, Tensor]:
         for name, module in state.modules.items()
         for key, value in module.state_dict().items()
     }
-    return tensors | {f"average/{key}": value for key, value in state.average.weights.items()}
+    return tensors | {f"ema/{key}": value for key, value in state.ema.weights.items()}
 
 
 def main(out: Path, runs: list[str]) -> None:
@@ -62,7 +59,7 @@ def main(out: Path, runs: list[str]) -> None:
 
     Trainer.run = run  # type: ignore[method-assign]
     for name, config in (entry.split("=", 1) for entry in runs):
-        COMMANDS[name](Path(config), [], out / name, None, "auto")
+        train(Path(config), [], out / name, None, "auto")
         trainer = finished[-1]
         rank, processes = trainer.accelerator.process_index, trainer.accelerator.num_processes
         tensors = {key: value.contiguous() for key, value in tensors_of(trainer.state).items()}

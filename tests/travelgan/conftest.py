@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from data.mel import MelConfig
-from travelgan import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
+from travelgan import GeneratorConfig, SiameseConfig, TranslatorConfig
+from travelgan.config import DiscriminatorConfig
 
 BINS = 8
 

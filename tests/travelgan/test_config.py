@@ -10,13 +10,14 @@ import pytest
 import travelgan
 from data.errors import UserError
 from training.config import build, to_plain
-from travelgan import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
+from travelgan import GeneratorConfig, SiameseConfig, TranslatorConfig
+from travelgan.config import DiscriminatorConfig
 
 
-def test_the_generator_refuses_normalisation_over_time() -> None:
+def test_the_generator_refuses_normalization_over_time() -> None:
     with pytest.raises(ValueError, match=r"frame, weight, spectral, none; got 'group'"):
-        GeneratorConfig(normalisation="group")
-    assert DiscriminatorConfig(normalisation="group").normalisation == "group"
+        GeneratorConfig(normalization="group")
+    assert DiscriminatorConfig(normalization="group").normalization == "group"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_the_generator_refuses_normalisation_over_time() -> None:
         (DiscriminatorConfig, {"kernel": 4}, "kernel must be odd"),
         (DiscriminatorConfig, {"kernel": 3, "stride": 4}, "at least as long as the stride"),
         (SiameseConfig, {"kernel": 3, "stride": 4}, "at least as long as the stride"),
-        (SiameseConfig, {"normalisation": "batch"}, "got 'batch'"),
+        (SiameseConfig, {"normalization": "batch"}, "got 'batch'"),
         (TranslatorConfig, {"styles": ("jazz",)}, "two styles or more"),
         (TranslatorConfig, {"styles": ("jazz", "jazz")}, "each named once"),
         (TranslatorConfig, {"styles": ("jazz", " ")}, "1 to 100 characters that can be printed, got ' '"),

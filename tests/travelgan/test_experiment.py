@@ -20,17 +20,23 @@ from data.errors import UserError
 from data.mel import MelConfig
 from data.segments import UNLABELLED
 from data.sources import list_split
-from training.config import build, to_plain
+from training.config import build, merge_values, to_plain
 from training.genre import GenreClassifier
 from training.loop import Trainer, make_accelerator
 from travelgan import Translator
-from travelgan.experiment import Batch, TranslatorExperiment
-from travelgan.losses import held_content
+from travelgan.experiment import TranslatorExperiment
+from travelgan.losses import content_distillation
+from travelgan.methods import Batch, discriminator_step, own_styles, siamese_losses, target_styles
 from travelgan.training_config import TranslatorTraining
 from travelgan.validation import Translation, translate_all
 
 Make = Callable[..., tuple[Trainer, TranslatorExperiment]]
 
+
+STYLE_HEAD = {"kind": "style_head"}
+ADVERSARY = {"discriminator": {"scales": [1, 2], "widths": [6, 8]}, "feature_matching": 2.0}
+GENERATOR = {"kind": "generator", "weights": {"paired": 10.0}, "adversary": ADVERSARY}
+UNPAIRED = {"weights": {"paired": 0.0}, "adversary": {"feature_matching": 0.0}}
 
 pytestmark = pytest.mark.usefixtures("quick_validation")
 
@@ -40,8 +46,7 @@ def make(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: No
     def make(
         loop: dict[str, Any] | None = None, run: str = "run", **changes: Any
     ) -> tuple[Trainer, TranslatorExperiment]:
-        values = translator_values | changes
-        values["loop"] = values["loop"] | (loop or {})
+        values = merge_values(translator_values, changes | {"loop": loop or {}})
         config = build(TranslatorTraining, values, "test")
         experiment = TranslatorExperiment(config)
         accelerator = make_accelerator(config.loop, "cpu")
@@ -70,7 +75,7 @@ def no_update(name: str, loss: Tensor) -> Tensor:
 def test_each_step_moves_its_own_networks(make: Make) -> None:
     trainer, experiment = make()
     batch = batch_of(experiment)
-    before = weights(experiment.discriminator), weights(experiment.translator)
+    before = weights(experiment.players.discriminator), weights(experiment.translator)
     seen: list[str] = []
 
     def update(name: str, loss: Tensor) -> Tensor:
@@ -78,21 +83,25 @@ def test_each_step_moves_its_own_networks(make: Make) -> None:
         seen.append(name)
         if name == "discriminator":
             assert moved(experiment.translator, before[1]) == 0
-            assert moved(experiment.discriminator, before[0]) > 0.8
-            before[0][:] = weights(experiment.discriminator)
+            assert moved(experiment.players.discriminator, before[0]) > 0.8
+            before[0][:] = weights(experiment.players.discriminator)
         return norm
 
     experiment.training_step(batch, 0, update)
     assert seen == ["discriminator", "generator"]
-    assert moved(experiment.discriminator, before[0]) == 0
-    assert moved(experiment.generator, before[1][-len(list(experiment.generator.parameters())) :]) > 0.9
+    assert moved(experiment.players.discriminator, before[0]) == 0
+    assert moved(experiment.players.generator, before[1][-len(list(experiment.players.generator.parameters())) :]) > 0.9
     assert moved(experiment.translator, before[1]) > 0.9
-    everything = [*experiment.discriminator.parameters(), *experiment.translator.parameters()]
+    everything = [*experiment.players.discriminator.parameters(), *experiment.translator.parameters()]
     assert all(p.grad is None and p.requires_grad for p in everything)
 
 
 def test_losses_have_their_names_and_the_generator_follows_their_weighted_sum(make: Make) -> None:
-    _, experiment = make(weights={"travel": 2.0, "pair": 3.0, "feature_matching": 0.5, "margin": 0.0})
+    _, experiment = make(
+        method={
+            "weights": {"travel": 2.0, "paired": 3.0, "margin": 0.0}, "adversary": {"feature_matching": 0.5}
+        }
+    )
     totals: dict[str, float] = {}
 
     def update(name: str, loss: Tensor) -> Tensor:
@@ -101,49 +110,51 @@ def test_losses_have_their_names_and_the_generator_follows_their_weighted_sum(ma
 
     losses = experiment.training_step(batch_of(experiment), 0, update)
     assert losses.keys() >= {
-        "discriminator", "mismatch", "adversarial", "travel", "style", "pull", "identity", "pair",
+        "discriminator", "mismatched_label", "adversarial", "travel", "style", "style_cosine", "identity", "paired",
         "feature_matching", "gradient_norm",
     }  # fmt: skip
-    used = {"adversarial": 1.0, "travel": 2.0, "style": 1.0, "pull": 1.0, "identity": 5.0, "pair": 3.0,
+    used = {"adversarial": 1.0, "travel": 2.0, "style": 1.0, "style_cosine": 1.0, "identity": 5.0, "paired": 3.0,
             "feature_matching": 0.5}  # fmt: skip
     expected = sum(weight * losses[name].item() for name, weight in used.items())
     assert totals["generator"] == pytest.approx(expected, rel=1e-4)
-    expected = losses["discriminator"].item() + 0.5 * losses["mismatch"].item()
+    expected = losses["discriminator"].item() + 0.5 * losses["mismatched_label"].item()
     assert totals["discriminator"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_terms_of_no_weight_are_left_out(make: Make) -> None:
-    plain = {"identity": 0.0, "pair": 0.0, "feature_matching": 0.0, "pull": 0.0}
-    _, experiment = make(weights=plain, mismatch=0.0)
+    plain = {"identity": 0.0, "paired": 0.0, "style_cosine": 0.0}
+    _, experiment = make(
+        method={"weights": plain, "adversary": {"mismatched_label": 0.0, "feature_matching": 0.0}}
+    )
     losses = experiment.training_step(batch_of(experiment), 0, no_update)
-    assert not {*plain, "mismatch"} & losses.keys()
+    assert not {*plain, "mismatched_label", "feature_matching"} & losses.keys()
 
 
-def test_mismatch_counts_only_songs_of_other_styles(make: Make) -> None:
+def test_mismatched_labels_counts_only_songs_of_other_styles(make: Make) -> None:
     _, experiment = make()
     batch = batch_of(experiment)
     batch["target_style"] = batch["source_style"].clone()  # every source has the style that is claimed
-    losses = experiment.discriminator_step(batch=batch, fake=batch["source"], update=no_update)
-    assert losses["mismatch"].item() == 0.0
+    losses = discriminator_step(experiment.players, experiment.method, batch, batch["source"], no_update)
+    assert losses["mismatched_label"].item() == 0.0
 
 
-def test_mismatch_leaves_out_songs_that_nobody_named(make: Make) -> None:
+def test_mismatched_labels_leaves_out_songs_that_nobody_named(make: Make) -> None:
     """They may well have the style that is claimed."""
     _, experiment = make()
     batch = batch_of(experiment)
     batch["source_style"] = torch.full_like(batch["source_style"], UNLABELLED)
-    losses = experiment.discriminator_step(batch=batch, fake=batch["source"], update=no_update)
-    assert losses["mismatch"].item() == 0.0
+    losses = discriminator_step(experiment.players, experiment.method, batch, batch["source"], no_update)
+    assert losses["mismatched_label"].item() == 0.0
 
 
 def test_the_own_style_of_a_song_that_nobody_named_is_its_embedding(make: Make) -> None:
     _, experiment = make()
     batch = batch_of(experiment)
     batch["source_style"][1] = UNLABELLED
-    own = experiment.own_styles(batch, 3)
-    prototypes = experiment.siamese.style_prototypes()
+    own = own_styles(experiment.players, batch, 3)
+    prototypes = experiment.players.siamese.style_prototypes()
     torch.testing.assert_close(own[[0, 2]], prototypes[batch["source_style"][[0, 2]]])
-    torch.testing.assert_close(own[1], experiment.siamese(batch["source"][1:2]).style[0])
+    torch.testing.assert_close(own[1], experiment.players.siamese(batch["source"][1:2]).style[0])
 
 
 def test_trains_on_recordings_that_nobody_named(make: Make, tmp_path: Path, translator_values: dict[str, Any]) -> None:
@@ -154,8 +165,8 @@ def test_trains_on_recordings_that_nobody_named(make: Make, tmp_path: Path, tran
         noise = 0.1 * np.random.default_rng(number).standard_normal(3 * rate).astype(np.float32)
         soundfile.write(strange / f"recording{number}.flac", noise, rate)
     files = list_split(strange, "train")
-    data = translator_values["data"] | {"unlabelled": [str(strange)], "unlabelled_share": 0.9}
-    trainer, experiment = make(data=data, identity_share=0.5)
+    data = translator_values["data"] | {"unlabeled": [str(strange)], "unlabeled_share": 0.9}
+    trainer, experiment = make(data=data, method={"identity_share": 0.5})
     batch = batch_of(experiment, 8)
     unnamed = batch["source_style"] == UNLABELLED
     assert files and 2 <= unnamed.sum() <= 8
@@ -164,11 +175,11 @@ def test_trains_on_recordings_that_nobody_named(make: Make, tmp_path: Path, tran
     assert all(torch.isfinite(value).all() for value in losses.values())
 
 
-@pytest.mark.parametrize("data", [{"unlabelled_share": 1.0, "unlabelled": ["x"]}, {"unlabelled_share": 0.5}])
+@pytest.mark.parametrize("data", [{"unlabeled_share": 1.0, "unlabeled": ["x"]}, {"unlabeled_share": 0.5}])
 def test_refuses_a_share_of_nothing_and_nothing_but_strangers(
     make: Make, translator_values: dict[str, Any], data: dict[str, Any]
 ) -> None:
-    with pytest.raises(UserError, match="unlabelled"):
+    with pytest.raises(UserError, match="unlabeled"):
         make(data=translator_values["data"] | data)
 
 
@@ -177,35 +188,37 @@ def test_only_the_style_head_and_examples_hear_augmented_mels(make: Make) -> Non
     _, plain = make()
     _, experiment = make(augment_style=True, run="augmented")
     mel = batch_of(experiment)["source"]
-    view = experiment.style_view(mel, 3, 0)
-    assert torch.equal(view, experiment.style_view(mel, 3, 0))
-    assert not torch.equal(view, experiment.style_view(mel, 3, 1))
-    assert not torch.equal(view, experiment.style_view(mel, 4, 0))
-    assert torch.equal(plain.style_view(mel, 3, 0), mel)
+    view = experiment.players.style_view(mel, 3, 0)
+    assert torch.equal(view, experiment.players.style_view(mel, 3, 0))
+    assert not torch.equal(view, experiment.players.style_view(mel, 3, 1))
+    assert not torch.equal(view, experiment.players.style_view(mel, 4, 0))
+    assert torch.equal(plain.players.style_view(mel, 3, 0), mel)
     heard: list[Tensor] = []
     batch = batch_of(experiment)
-    experiment.siamese.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0].detach()))
-    experiment.siamese_losses(batch, batch["pair"], experiment.target_styles(batch), 5)
+    experiment.players.siamese.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0].detach()))
+    siamese_losses(
+        experiment.players, experiment.method, batch, batch["pair"], target_styles(experiment.players, batch, 0.5), 5
+    )
     both = torch.cat([batch["source"], batch["target"]])
-    assert any(mel.shape == both.shape and torch.equal(mel, experiment.style_view(both, 5, 1)) for mel in heard)
+    assert any(mel.shape == both.shape and torch.equal(mel, experiment.players.style_view(both, 5, 1)) for mel in heard)
     assert any(torch.equal(mel, batch["source"]) for mel in heard), "content is heard as it is"
 
 
 @pytest.mark.parametrize(("share", "by_example"), [(0.0, 0), (1.0, 4)])
 def test_styles_come_by_name_or_by_example(make: Make, share: float, by_example: int) -> None:
-    _, experiment = make(example_share=share)
+    _, experiment = make(method={"example_share": share})
     batch = batch_of(experiment)
-    style = experiment.target_styles(batch)
-    named = experiment.siamese.style_prototypes()[batch["target_style"]]
-    example = experiment.siamese(batch["reference"]).style
+    style = target_styles(experiment.players, batch, share)
+    named = experiment.players.siamese.style_prototypes()[batch["target_style"]]
+    example = experiment.players.siamese(batch["reference"]).style
     torch.testing.assert_close(style, example if by_example else named)
     assert not torch.allclose(example, named, atol=1e-2)
 
 
-def test_the_pull_teaches_the_generator_not_the_siamese_network(make: Make) -> None:
+def test_the_style_cosine_teaches_the_generator_not_the_siamese_network(make: Make) -> None:
     """Or the siamese network would learn to call everything the target."""
-    only_pull = dict.fromkeys(("adversarial", "travel", "margin", "style", "identity"), 0.0) | {"pull": 1.0}
-    trainer, experiment = make(weights=only_pull, example_share=0.0)
+    weights = dict.fromkeys(("travel", "margin", "style", "identity", "paired"), 0.0) | {"style_cosine": 1.0}
+    trainer, experiment = make(method={"weights": weights, "adversary": None, "example_share": 0.0})
     before = {name: p.detach().clone() for name, p in experiment.translator.named_parameters()}
     batch = batch_of(experiment)
     trainer.step(batch)
@@ -216,114 +229,124 @@ def test_the_pull_teaches_the_generator_not_the_siamese_network(make: Make) -> N
 
 
 def test_the_generator_learns_from_the_discriminator_through_it(make: Make) -> None:
-    only = dict.fromkeys(("travel", "margin", "style", "pull", "identity"), 0.0) | {"adversarial": 1.0}
-    trainer, experiment = make(weights=only)
-    before = weights(experiment.generator)
+    only = dict.fromkeys(("travel", "margin", "style", "style_cosine", "identity", "paired"), 0.0)
+    trainer, experiment = make(method={"weights": only, "adversary": {"feature_matching": 0.0}})
+    before = weights(experiment.players.generator)
     trainer.step(batch_of(experiment))
-    assert moved(experiment.generator, before) > 0.9
+    assert moved(experiment.players.generator, before) > 0.9
 
 
 def test_identity_is_about_the_first_of_the_batch_and_their_own_style(make: Make) -> None:
-    _, experiment = make(identity_share=0.5)
+    _, experiment = make(method={"identity_share": 0.5})
     asked: list[tuple[Tensor, Tensor]] = []
     experiment.translator.register_forward_pre_hook(lambda module, inputs: asked.append(inputs))
     batch = batch_of(experiment)
     experiment.training_step(batch, 0, no_update)
     mel, style = asked[0]
     assert torch.equal(mel, torch.cat([batch["source"], batch["source"][:2]]))
-    own = experiment.siamese.style_prototypes()[batch["source_style"][:2]]
+    own = experiment.players.siamese.style_prototypes()[batch["source_style"][:2]]
     torch.testing.assert_close(style[4:], own)
 
 
 def test_it_learns_the_known_versions(make: Make) -> None:
-    trainer, experiment = make(generator_lr=3e-3, generator={"widths": [16, 16], "dilations": [1]})
+    trainer, experiment = make(learning_rate=3e-3, generator={"widths": [16, 16], "dilations": [1]})
     batch = batch_of(experiment)
     assert batch["has_pair"].all()
     losses = [trainer.step(batch) for _ in range(40)]
-    assert losses[-1]["pair"] < 0.8 * losses[0]["pair"]
+    assert losses[-1]["paired"] < 0.8 * losses[0]["paired"]
 
 
 def test_the_style_head_alone_learns_while_named_translations_stay(make: Make) -> None:
-    trainer, experiment = make(style_head_only=True, generator_lr=3e-3, loop={"warmup_steps": 0})
+    trainer, experiment = make(method=STYLE_HEAD, learning_rate=3e-3, loop={"warmup_steps": 0})
     mel = experiment.validation[0]["source"][None]
 
     def look() -> list[Tensor]:
         with torch.no_grad():
-            named = experiment.siamese.style_prototypes()
-            return [named, experiment.translator(mel, named[:1]), experiment.siamese(mel).style]
+            named = experiment.players.siamese.style_prototypes()
+            return [named, experiment.translator(mel, named[:1]), experiment.players.siamese(mel).style]
 
     before = look()
     losses = [trainer.step(batch_of(experiment)) for _ in range(20)]
     named, translated, heard = (torch.equal(*pair) for pair in zip(before, look(), strict=True))
     assert named and translated and not heard
-    assert list(losses[0]) == ["style", "content"]
+    assert list(losses[0]) == ["style", "content", "gradient_norm"]
     assert losses[-1]["style"] < losses[0]["style"]
 
 
 def test_the_style_head_alone_leaves_content_vectors_where_they_were(make: Make) -> None:
     """Both heads read the same features: without the loss that holds them, content vectors move along."""
 
-    def drift(run: str, **changes: float) -> float:
-        changes["generator_lr"] = 3e-3
-        trainer, experiment = make(run=run, style_head_only=True, loop={"warmup_steps": 0}, **changes)
+    def drift(run: str, weight: float) -> float:
+        method = STYLE_HEAD | {"content_distillation": weight}
+        trainer, experiment = make(run=run, method=method, loop={"warmup_steps": 0}, learning_rate=3e-3)
         songs = torch.stack([item["source"] for item in experiment.validation])
         with torch.no_grad():
-            before = experiment.siamese(songs).content
+            before = experiment.players.siamese(songs).content
         for _ in range(20):
             trainer.step(batch_of(experiment))
         with torch.no_grad():
-            return held_content(experiment.siamese(songs).content, before).item()
+            return content_distillation(experiment.players.siamese(songs).content, before).item()
 
-    assert drift("held", held_content=1.0) < 0.5 * drift("free", held_content=0.0)
+    assert drift("held", 1.0) < 0.5 * drift("free", 0.0)
 
 
 def test_the_style_head_alone_holds_content_to_the_network_it_starts_from(make: Make, tmp_path: Path) -> None:
     make()[1].translator.save_pretrained(tmp_path / "start")
     start = Translator.from_pretrained(tmp_path / "start")
     trainer, experiment = make(
-        run="on", style_head_only=True, start_from=str(tmp_path / "start"), loop={"warmup_steps": 0}
+        run="on", method=STYLE_HEAD, init_from=str(tmp_path / "start"), loop={"warmup_steps": 0}
     )
     songs = torch.stack([item["source"] for item in experiment.validation])
     trainer.step(batch_of(experiment))
-    assert experiment.held is not None
+    assert experiment.players.teacher is not None
     with torch.no_grad():
-        assert torch.equal(experiment.held(songs).content, start.siamese(songs).content)
-        assert not torch.equal(experiment.held(songs).style, experiment.siamese(songs).style)
+        assert torch.equal(experiment.players.teacher(songs).content, start.siamese(songs).content)
+        assert not torch.equal(experiment.players.teacher(songs).style, experiment.players.siamese(songs).style)
 
 
 def test_the_generator_alone_learns_while_style_and_content_vectors_stay(make: Make) -> None:
-    trainer, experiment = make(generator_only=True, loop={"warmup_steps": 0})
-    before = [weights(experiment.siamese), weights(experiment.generator), weights(experiment.discriminator)]
+    trainer, experiment = make(method=GENERATOR, loop={"warmup_steps": 0})
+    players = experiment.players
+    before = [weights(players.siamese), weights(players.generator), weights(players.discriminator)]
     batch = batch_of(experiment)
     losses = trainer.step(batch)
     trainer.step(batch)
-    assert moved(experiment.siamese, before[0]) == 0
-    assert moved(experiment.generator, before[1]) > 0.9 and moved(experiment.discriminator, before[2]) > 0.8
-    assert {"travel", "pull", "adversarial", "discriminator"} <= losses.keys()
+    assert moved(players.siamese, before[0]) == 0
+    assert moved(players.generator, before[1]) > 0.9 and moved(players.discriminator, before[2]) > 0.8
+    assert {"travel", "style_cosine", "adversarial", "discriminator"} <= losses.keys()
     assert not {"margin", "style"} & losses.keys()
-    with trainer.state.average.swapped_in():
-        assert moved(experiment.siamese, before[0]) == 0 and moved(experiment.generator, before[1]) > 0.9
+    with trainer.state.ema.swapped_in():
+        assert moved(players.siamese, before[0]) == 0 and moved(players.generator, before[1]) > 0.9
 
 
-def test_something_must_be_left_to_train(make: Make) -> None:
-    with pytest.raises(UserError, match="style_head_only and generator_only are both true"):
-        make(style_head_only=True, generator_only=True)
-    siamese = dict.fromkeys(("adversarial", "travel", "identity", "pull"), 0.0) | {"margin": 1.0, "style": 1.0}
-    make(weights=siamese)
-    with pytest.raises(UserError, match="all weights are 0"):
-        make(weights=siamese, generator_only=True)
+def test_what_means_nothing_in_a_method_is_refused(make: Make) -> None:
+    for method, problem in (
+        (STYLE_HEAD | {"example_share": 0.5}, "method: unknown key 'example_share'"),
+        (GENERATOR | {"content_margin": 1.0}, "method: unknown key 'content_margin'"),
+        (GENERATOR | {"weights": {"margin": 1.0}}, "weights: unknown key 'margin'"),
+        (GENERATOR | {"adversary": ADVERSARY | {"first_step": 9}}, "first_step 9 is not below loop.steps 2"),
+        ({"kind": "all"}, "method: kind must be one of joint, generator, style_head, got 'all'"),
+    ):
+        with pytest.raises(UserError) as caught:
+            make(method=method)
+        assert problem in str(caught.value) and "\n" not in str(caught.value)
+    nothing = dict.fromkeys(("travel", "identity", "style_cosine"), 0.0)
+    with pytest.raises(UserError, match="at least one loss must count"):
+        make(method=GENERATOR | {"weights": nothing, "adversary": None})
+    with pytest.raises(UserError, match="method.weights.paired is 10, but without data.paired"):
+        make(data={"paired": False})
 
 
 def test_the_best_style_head_is_the_one_that_hears_most_clearly(make: Make) -> None:
     assert make()[1].best_measure == "valid/score"
-    assert make(run="head", style_head_only=True)[1].best_measure == "valid/lead"
+    assert make(run="head", method=STYLE_HEAD)[1].best_measure == "valid/lead"
 
 
-@pytest.mark.parametrize(("style_head_only", "times"), [(True, 1), (False, 2)])
+@pytest.mark.parametrize(("method", "times"), [({"kind": "style_head"}, 1), ({"kind": "joint"}, 2)])
 def test_translations_that_do_not_change_are_made_once(
-    make: Make, monkeypatch: pytest.MonkeyPatch, style_head_only: bool, times: int
+    make: Make, monkeypatch: pytest.MonkeyPatch, method: dict[str, str], times: int
 ) -> None:
-    trainer, experiment = make(style_head_only=style_head_only, generator_lr=3e-3, loop={"warmup_steps": 0})
+    trainer, experiment = make(method=method, learning_rate=3e-3, loop={"warmup_steps": 0})
     made: list[int] = []
 
     def translate(*arguments: Any) -> list[Translation]:
@@ -341,7 +364,7 @@ def test_translations_that_do_not_change_are_made_once(
     assert len(experiment.samples()) == 8
 
 
-def test_further_folders_are_learnt_from_and_their_songs_are_no_pairs_of_others(
+def test_extra_folders_are_learnt_from_and_their_songs_are_no_pairs_of_others(
     make: Make, translator_values: dict[str, Any], tone_corpus: Path, tmp_path: Path
 ) -> None:
     further = tmp_path / "further"
@@ -349,7 +372,7 @@ def test_further_folders_are_learnt_from_and_their_songs_are_no_pairs_of_others(
     for path in further.glob("*/*.wav"):  # silence, in songs of the same numbers
         soundfile.write(path, np.zeros(33075), 22050, subtype="PCM_16")
     data = translator_values["data"]
-    plain, wider = make()[1], make(run="wider", data=data | {"further": [str(further)]})[1]
+    plain, wider = make()[1], make(run="wider", data=data | {"extra": [str(further)]})[1]
     assert len(wider.dataset) == 2 * len(plain.dataset)  # type: ignore[arg-type]
     assert len(wider.validation) == len(plain.validation)
     floor = wider.config.mel.log_floor
@@ -370,9 +393,9 @@ def test_mixed_precision_trains(make: Make) -> None:
 
 def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Make) -> None:
     trainer, experiment = make(loop={"steps": 3})
-    experiment.discriminator.eval()
+    experiment.players.discriminator.eval()
     measures = trainer.run()
-    assert experiment.translator.training and not experiment.discriminator.training
+    assert experiment.translator.training and not experiment.players.discriminator.training
     rates = measures["valid/target_rate"] - measures["valid/source_rate"]
     expected = rates + 0.5 + measures["valid/nearer"] + measures["valid/recognised"]
     assert measures["valid/score"] == pytest.approx(expected)
@@ -382,7 +405,7 @@ def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Ma
     style = torch.nn.functional.normalize(torch.ones(1, best.style_size))
     with torch.no_grad():
         own = experiment.translator(mel, style)
-        with trainer.state.average.swapped_in():
+        with trainer.state.ema.swapped_in():
             averaged = experiment.translator(mel, style)
         exported = best(mel, style)
     torch.testing.assert_close(exported, averaged, atol=1e-2, rtol=0)
@@ -393,41 +416,40 @@ def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Ma
 
 
 def test_without_pairs_it_trains_as_on_gtzan(make: Make, translator_values: dict[str, Any]) -> None:
-    trainer, experiment = make(data=translator_values["data"] | {"paired": False})
+    trainer, experiment = make(data={"paired": False}, method=UNPAIRED)
     batch = batch_of(experiment)
     assert not batch["has_pair"].any()
-    losses = trainer.step(batch)
-    assert losses["pair"] == 0 and losses["feature_matching"] == 0
+    assert not {"paired", "feature_matching"} & trainer.step(batch).keys()
     assert "valid/to_truth" not in trainer.run(max_minutes=0)
 
 
 def test_pretraining_leaves_the_discriminator_alone(make: Make) -> None:
-    trainer, experiment = make(pretrain_steps=1)
-    before = weights(experiment.discriminator), weights(experiment.translator)
+    trainer, experiment = make(method={"adversary": {"first_step": 1}})
+    before = weights(experiment.players.discriminator), weights(experiment.translator)
     losses = trainer.step(batch_of(experiment))
-    assert not {"discriminator", "mismatch", "adversarial", "feature_matching"} & losses.keys()
-    assert moved(experiment.discriminator, before[0]) == 0
+    assert not {"discriminator", "mismatched_label", "adversarial", "feature_matching"} & losses.keys()
+    assert moved(experiment.players.discriminator, before[0]) == 0
     assert moved(experiment.translator, before[1]) > 0.9
     losses = trainer.step(batch_of(experiment))
-    assert {"discriminator", "mismatch", "adversarial", "feature_matching"} <= losses.keys()
-    assert moved(experiment.discriminator, before[0]) > 0.8
+    assert {"discriminator", "mismatched_label", "adversarial", "feature_matching"} <= losses.keys()
+    assert moved(experiment.players.discriminator, before[0]) > 0.8
 
 
-def test_a_run_can_start_from_a_model(make: Make, tmp_path: Path, translator_values: dict[str, Any]) -> None:
+def test_a_run_can_init_from_a_model(make: Make, tmp_path: Path, translator_values: dict[str, Any]) -> None:
     _, first = make(loop={"seed": 3}, run="first")
     with torch.no_grad():
         for parameter in first.translator.parameters():
             parameter.copy_(parameter.half())  # model folders are in half precision
-    first.translator.save_pretrained(tmp_path / "model", {"step": 7, "start": {"step": 3}})
-    trainer, tuned = make(run="tuned", start_from=str(tmp_path / "model"))
+    first.translator.save_pretrained(tmp_path / "model", {"step": 7, "init": {"step": 3}})
+    trainer, tuned = make(run="tuned", init_from=str(tmp_path / "model"))
     _, fresh = make(run="fresh")
     assert moved(tuned.translator, weights(first.translator)) == 0
     assert moved(fresh.translator, weights(first.translator)) > 0.5
     with pytest.raises(UserError, match=r"another mel front-end \(wanted / its: floor: 0.0001 / 1e-05\)"):
-        make(run="other", start_from=str(tmp_path / "model"), mel=translator_values["mel"] | {"floor": 1e-4})
+        make(run="other", init_from=str(tmp_path / "model"), mel=translator_values["mel"] | {"floor": 1e-4})
     trainer.run()
     told = json.loads((trainer.run_folder / "best" / "config.json").read_text())["training"]
-    assert told["step"] > 0 and told["start"] == {"step": 7, "start": {"step": 3}}  # the whole way to these weights
+    assert told["step"] > 0 and told["init"] == {"step": 7, "init": {"step": 3}}  # the whole way to these weights
 
 
 def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[str, Any], tmp_path: Path) -> None:
@@ -454,7 +476,7 @@ def test_a_folder_of_a_users_own(translator_values: dict[str, Any], tmp_path: Pa
     (tmp_path / "own" / "Jazz" / "broken.wav").write_text("no audio")
     data = {name: value for name, value in translator_values["data"].items() if name != "styles"}
     data |= {"folder": str(tmp_path / "own"), "paired": False, "validation_clips": 7, "validation_frames": 32}
-    values = translator_values | {"data": data, "weights": {}}
+    values = merge_values(translator_values, {"method": UNPAIRED}) | {"data": data}
     experiment = TranslatorExperiment(build(TranslatorTraining, values, "test"))
     assert experiment.config.data.styles == experiment.translator.styles == styles
     assert len(experiment.validation) == 7

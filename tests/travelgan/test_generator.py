@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from travelgan import Generator, GeneratorConfig
-from travelgan.config import GENERATOR_NORMALISATIONS
+from travelgan.config import GENERATOR_NORMALIZATIONS
 from travelgan.generator import receptive_field
 
 BINS, STYLE = 8, 4
@@ -28,13 +28,13 @@ def build(config: GeneratorConfig) -> Generator:
     return generator
 
 
-@pytest.mark.parametrize("normalisation", GENERATOR_NORMALISATIONS)
+@pytest.mark.parametrize("normalization", GENERATOR_NORMALIZATIONS)
 @pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize("frames", [1, 2, 5, 16, 31])
 def test_length_out_is_length_in(
-    generator_config: GeneratorConfig, normalisation: str, residual: bool, frames: int
+    generator_config: GeneratorConfig, normalization: str, residual: bool, frames: int
 ) -> None:
-    config = replace(generator_config, normalisation=normalisation, residual_output=residual)
+    config = replace(generator_config, normalization=normalization, residual_output=residual)
     output = Generator(config, BINS, STYLE)(torch.randn(2, BINS, frames), styles(2))
     assert output.shape == (2, BINS, frames)
     assert output.isfinite().all()
@@ -55,7 +55,7 @@ def test_training_starts_near_the_unchanged_song(generator_config: GeneratorConf
         {"widths": (4, 5, 6, 7), "dilations": (1,)},
         {"edge_kernel": 3, "down_kernel": 2, "up_kernel": 3, "block_kernel": 5},
         {"down_kernel": 6, "dilations": (3, 1, 2)},
-        {"normalisation": "weight"},
+        {"normalization": "weight"},
     ],
 )
 def test_receptive_field_is_exactly_what_the_formula_says(
@@ -87,12 +87,12 @@ def test_context_of_the_default_generator() -> None:
     assert (generator.context_frames, generator.frame_multiple) == (140, 4)
 
 
-@pytest.mark.parametrize("normalisation", GENERATOR_NORMALISATIONS)
+@pytest.mark.parametrize("normalization", GENERATOR_NORMALIZATIONS)
 @pytest.mark.parametrize("frames", [100, 101, 103])
 def test_blocks_with_context_equal_the_whole(
-    generator_config: GeneratorConfig, normalisation: str, frames: int
+    generator_config: GeneratorConfig, normalization: str, frames: int
 ) -> None:
-    generator = build(replace(generator_config, normalisation=normalisation))
+    generator = build(replace(generator_config, normalization=normalization))
     context, size = generator.context_frames, 12
     assert 2 * context + size < 100
     mel, style = torch.randn(1, BINS, frames) - 2, styles(1)

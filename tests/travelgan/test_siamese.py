@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from travelgan import Siamese, SiameseConfig
-from travelgan.config import NORMALISATIONS
+from travelgan.config import NORMALIZATIONS
 
 BINS = 8
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("frames", [4, 5, 50])
-def test_both_heads_take_any_length(siamese_config: SiameseConfig, normalisation: str, frames: int) -> None:
-    siamese = Siamese(replace(siamese_config, normalisation=normalisation), BINS, 3)
+def test_both_heads_take_any_length(siamese_config: SiameseConfig, normalization: str, frames: int) -> None:
+    siamese = Siamese(replace(siamese_config, normalization=normalization), BINS, 3)
     embedding = siamese(torch.randn(2, BINS, frames))
     assert embedding.content.shape == (2, 5)
     torch.testing.assert_close(embedding.style.norm(dim=1), torch.ones(2))
@@ -34,8 +34,8 @@ def test_content_knows_the_order_of_things_and_style_does_not(siamese_config: Si
 
 
 @pytest.mark.parametrize("removed", [0.0, 0.7, 1.0])
-def test_tone_colour_is_taken_off_and_level_is_not(siamese_config: SiameseConfig, removed: float) -> None:
-    siamese = Siamese(replace(siamese_config, tone_colour_removed=removed), BINS, 3)
+def test_timbre_is_subtracted_and_level_is_not(siamese_config: SiameseConfig, removed: float) -> None:
+    siamese = Siamese(replace(siamese_config, band_mean_subtraction=removed), BINS, 3)
     plain = Siamese(siamese_config, BINS, 3)
     plain.load_state_dict(siamese.state_dict())
     mel = torch.randn(1, BINS, 50)
@@ -48,10 +48,10 @@ def test_tone_colour_is_taken_off_and_level_is_not(siamese_config: SiameseConfig
     assert (changes[0] > 1e-3) == (removed < 1) and changes[1] > 1e-3
 
 
-def test_a_share_of_tone_colour_is_a_share() -> None:
+def test_a_share_of_timbre_is_a_share() -> None:
     for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="tone_colour_removed must be in"):
-            SiameseConfig(tone_colour_removed=share)
+        with pytest.raises(ValueError, match="band_mean_subtraction must be in"):
+            SiameseConfig(band_mean_subtraction=share)
 
 
 def test_too_short_is_refused(siamese_config: SiameseConfig) -> None:

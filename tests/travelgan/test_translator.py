@@ -133,12 +133,12 @@ def test_weights_of_another_build_are_refused(
         Translator.from_pretrained(tmp_path / "one")
 
 
-@pytest.mark.parametrize("normalisation", ["frame", "weight", "spectral", "none"])
-def test_every_normalisation_survives_a_model_folder(
-    translator_config: TranslatorConfig, mel_config: MelConfig, normalisation: str, tmp_path: Path
+@pytest.mark.parametrize("normalization", ["frame", "weight", "spectral", "none"])
+def test_every_normalization_survives_a_model_folder(
+    translator_config: TranslatorConfig, mel_config: MelConfig, normalization: str, tmp_path: Path
 ) -> None:
     config = replace(
-        translator_config, generator=replace(translator_config.generator, normalisation=normalisation)
+        translator_config, generator=replace(translator_config.generator, normalization=normalization)
     )
     translator = Translator(config, mel_config).eval().half().float()
     translator.save_pretrained(tmp_path / "model")

@@ -6,15 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from data.mel import MelConfig
-from travelgan import (
-    Discriminator,
-    DiscriminatorConfig,
-    GeneratorConfig,
-    SiameseConfig,
-    Translator,
-    TranslatorConfig,
-)
+from training.gan import feature_matching, hinge_discriminator, hinge_generator
+from travelgan import GeneratorConfig, SiameseConfig, Translator, TranslatorConfig
 from travelgan import losses as L
+from travelgan.config import DiscriminatorConfig
+from travelgan.discriminator import Discriminator
 
 BINS, FRAMES = 8, 32
 
@@ -28,14 +24,14 @@ def generator_losses(translator: Translator, discriminator: Discriminator, mel: 
     has_pair = torch.tensor([True, False, True, False])
     return torch.stack(
         [
-            L.hinge_generator([judgement.scores for judgement in fake]),
-            L.feature_matching([j.features for j in real], [j.features for j in fake], has_pair),
+            hinge_generator(fake).mean(),
+            feature_matching(real, fake, has_pair),
             L.travel_loss(before.content, after.content),
             L.siamese_margin(before.content, 10.0),
             L.contrastive_style(before.style, source, prototypes, 1.0),
-            L.style_pull(after.style, prototypes[target]),
+            L.style_cosine(after.style, prototypes[target]),
             L.identity_loss(translator.generator(mel, prototypes[source]), mel),
-            L.pair_loss(output, mel.flip(0), has_pair),
+            L.paired_loss(output, mel.flip(0), has_pair),
         ]
     )
 
@@ -58,15 +54,12 @@ def test_two_styles_train_a_step(
     discriminator = Discriminator(discriminator_config, BINS, len(config.styles))
     mel, labels = torch.randn(4, BINS, FRAMES) - 2, torch.tensor([0, 1, 0, 1])
 
-    judge = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
+    opponent = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
     before, player_before = copy_of(discriminator), copy_of(translator)
     with torch.no_grad():
         fake = translator.generator(mel, translator.siamese.style_prototypes()[1 - labels])
-    L.hinge_discriminator(
-        [judgement.scores for judgement in discriminator(mel, labels)],
-        [judgement.scores for judgement in discriminator(fake, 1 - labels)],
-    ).backward()
-    judge.step()
+    hinge_discriminator(discriminator(mel, labels), discriminator(fake, 1 - labels)).mean().backward()
+    opponent.step()
     # While all scores are within the margin, real and fake push the last bias equally up and down.
     assert [
         name for name in unmoved(before, discriminator) if not name.endswith("score.convolution.bias")
@@ -93,7 +86,7 @@ def test_a_pair_is_learnt(generator_config: GeneratorConfig, siamese_config: Sia
     values = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = L.pair_loss(
+        loss = L.paired_loss(
             translator.generator(song + shift, style), song - shift, torch.ones(8, dtype=torch.bool)
         )
         loss.backward()

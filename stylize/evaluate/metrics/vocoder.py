@@ -15,6 +15,7 @@ from torch import Tensor
 from data.errors import UserError
 from data.mel import GriffinLim, LogMel, MelConfig
 from melgan import Vocoder
+from melgan.config import InverseSTFTHeadConfig, SubbandHeadConfig
 from stylize.evaluate.excerpts import Excerpt
 from stylize.evaluate.metrics.artifacts import clipping, end_click, offset, worst_line_over_original
 from stylize.evaluate.metrics.similarity import Sound, StyleClassifier
@@ -89,10 +90,10 @@ def find_methods(vocoders: Mapping[str, Vocoder]) -> list[Method]:
 
 def repetition_rate(vocoder: Vocoder) -> float | None:
     """The rate of what a generator repeats inside a mel frame, Hz; see :class:`Method`."""
-    config, sample_rate = vocoder.generator.config, vocoder.mel_config.sample_rate
-    if config.head == "istft" and config.istft_hop_length < config.hop_length:
-        return sample_rate / config.istft_hop_length
-    return sample_rate / (2 * config.subbands) if config.head == "subbands" else None
+    head, mel_config = vocoder.generator.config.head, vocoder.mel_config
+    if isinstance(head, InverseSTFTHeadConfig) and head.hop_length < mel_config.hop_length:
+        return mel_config.sample_rate / head.hop_length
+    return mel_config.sample_rate / (2 * head.subbands) if isinstance(head, SubbandHeadConfig) else None
 
 
 def stack_excerpts(excerpts: Sequence[Excerpt], methods: Sequence[Method]) -> Tensor:

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from data.layers import MEL_CENTER
 from data.mel import GriffinLim, LogMel, MelConfig
 from data.segments import AudioSegments, read_clips
 from data.sources import list_splits, validation_files
 from stylize.optimize.autoencoder import KIND, Autoencoder, AutoencoderConfig
 from training.experiment import Experiment, Sample, Update, evaluating
-from training.loop import LoopConfig
-from training.pretrained import load_start
-from travelgan.layers import MEL_CENTRE
+from training.loop_config import LoopConfig
+from training.pretrained import load_init
 
 TYPICAL_SEGMENTS = 64
 """Training segments to which the first weights are adapted and whose mean mel is a floor of the validation."""
@@ -72,7 +72,7 @@ class AutoencoderTraining:
         network: the layers.
         mel: the front-end.
         learning_rate: of Adam.
-        start_from: model folder whose weights are the start, to fine-tune.
+        init_from: model folder with the initial weights, to fine-tune.
     """
 
     loop: LoopConfig
@@ -80,7 +80,7 @@ class AutoencoderTraining:
     network: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     mel: MelConfig = field(default_factory=MelConfig)
     learning_rate: float = 3e-4
-    start_from: str | None = None
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         frames = max(self.network.frames_per_code, 1 + self.mel.context // self.mel.hop_length)
@@ -99,6 +99,7 @@ class AutoencoderExperiment(Experiment):
         UserError: a folder is missing or has no audio of a split.
     """
 
+    config_class = AutoencoderTraining
     averaged = ("autoencoder",)
     best_measure = "valid/mel_l1"
 
@@ -122,8 +123,8 @@ class AutoencoderExperiment(Experiment):
         self.validation = [self.log_mel(wav[None])[0] for wav in read_clips(files, config.mel.sample_rate, samples)]
         typical = self._typical_mels()
         self.mean_mel = typical.mean(dim=(0, 2))[:, None]
-        if config.start_from is not None:
-            load_start(self.autoencoder, config.start_from, KIND, config.mel)
+        if config.init_from is not None:
+            load_init(self.autoencoder, config.init_from, KIND, config.mel)
         else:
             self.autoencoder.adapt(typical)
         self.reconstructed: list[Tensor] = []
@@ -160,7 +161,7 @@ class AutoencoderExperiment(Experiment):
         seen_share = (1 - data.hidden) ** (1 / data.hidden_frames)
         begins = torch.rand(batch, 1, frames + data.hidden_frames - 1, device=mel.device) >= seen_share
         hidden = nn.functional.max_pool1d(begins.float(), data.hidden_frames, stride=1) > 0
-        return noisy.masked_fill(hidden, MEL_CENTRE)
+        return noisy.masked_fill(hidden, MEL_CENTER)
 
     def validate(self) -> dict[str, float]:
         """Mel L1 of fixed, undamaged clips, in log10 units, beside two floors.

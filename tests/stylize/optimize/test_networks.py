@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import UserError
+from data.layers import scale_mel
 from data.mel import MEL_PRESETS, LogMel
 from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER
 from stylize.optimize.networks import (
@@ -23,7 +24,6 @@ from stylize.optimize.networks import (
 )
 from stylize.optimize.transfer import load_network
 from travelgan import Translator
-from travelgan.layers import scale_mel
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

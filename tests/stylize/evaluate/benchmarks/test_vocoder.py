@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from data.errors import UserError
 from data.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig
 from melgan import GeneratorConfig, Vocoder
+from melgan.config import SubbandHeadConfig
 from stylize import Stylizer
 from stylize.evaluate.benchmarks.settings import VocoderSettings
 from stylize.evaluate.benchmarks.vocoder import decide, run_evaluation
@@ -144,7 +145,7 @@ def test_kernel_distance_has_the_mean_of_its_terms() -> None:
 def test_each_front_end_has_its_own_griffin_lim() -> None:
     music, speech = MelConfig(), MEL_PRESETS["melgan"]
     first = Vocoder(GeneratorConfig(n_mels=192, width=32, refine_iterations=1), music)
-    second = Vocoder(GeneratorConfig(width=32, ratios=(8, 8), head="subbands"), speech)
+    second = Vocoder(GeneratorConfig(width=32, ratios=(8, 8), head=SubbandHeadConfig()), speech)
     methods = {method.name: method for method in find_methods({"a": first, "b": second})}
     assert list(methods) == [
         "a",

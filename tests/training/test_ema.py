@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from melgan.layers import add_weight_norm
-from training.average import MovingAverage
+from training.ema import EMA
 
 
 def module_of(value: float) -> nn.Linear:
@@ -19,7 +19,7 @@ def module_of(value: float) -> nn.Linear:
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
 def test_it_is_the_recursion(decay: float) -> None:
     module = module_of(4.0)
-    average = MovingAverage({"net": module}, decay)
+    average = EMA({"net": module}, decay)
     expected = 4.0
     for update in range(1, 40):
         value = float(update % 7)
@@ -32,7 +32,7 @@ def test_it_is_the_recursion(decay: float) -> None:
 
 def test_early_updates_forget_the_random_start() -> None:
     module = module_of(100.0)
-    average = MovingAverage({"net": module}, 0.9999)
+    average = EMA({"net": module}, 0.9999)
     nn.init.constant_(module.weight, 0.0)
     for _ in range(20):
         average.update()
@@ -41,7 +41,7 @@ def test_early_updates_forget_the_random_start() -> None:
 
 def test_counters_are_copied_not_averaged() -> None:
     module = nn.BatchNorm1d(2)
-    average = MovingAverage({"net": module}, 0.9)
+    average = EMA({"net": module}, 0.9)
     module(torch.randn(8, 2))
     module(torch.randn(8, 2))
     average.update()
@@ -50,7 +50,7 @@ def test_counters_are_copied_not_averaged() -> None:
 
 def test_swapping_in_and_out() -> None:
     first, second = module_of(1.0), add_weight_norm(nn.Conv1d(1, 1, 3))
-    average = MovingAverage({"first": first, "second": second}, 0.5)
+    average = EMA({"first": first, "second": second}, 0.5)
     nn.init.constant_(first.weight, 3.0)
     average.update()
     own = {key: value.clone() for key, value in second.state_dict().items()}
@@ -62,7 +62,7 @@ def test_swapping_in_and_out() -> None:
 
 def test_weights_come_back_after_an_error_and_the_average_is_not_trained() -> None:
     module = module_of(1.0)
-    average = MovingAverage({"net": module}, 0.5)
+    average = EMA({"net": module}, 0.5)
     nn.init.constant_(module.weight, 3.0)
     with pytest.raises(KeyboardInterrupt), average.swapped_in():
         nn.init.constant_(module.weight, 7.0)
@@ -74,4 +74,4 @@ def test_weights_come_back_after_an_error_and_the_average_is_not_trained() -> No
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
 def test_impossible_decays_are_refused(decay: float) -> None:
     with pytest.raises(ValueError, match="decay must be"):
-        MovingAverage({}, decay)
+        EMA({}, decay)

@@ -1,4 +1,4 @@
-"""Exponential moving average of weights: what is validated, sampled and exported."""
+"""Exponential moving average (EMA) of weights: what is validated, sampled and exported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MovingAverage:
+class EMA:
     """Keeps `average = decay * average + (1 - decay) * weights` of several modules.
 
     Early in training the decay is smaller, `updates / (10 + updates)`, so that the average does not drag the first
@@ -22,13 +22,9 @@ class MovingAverage:
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
+            raise ValueError(f"ema_decay must be at least 0 and below 1, got {decay}")
         self.modules, self.decay, self.updates = dict(modules), decay, 0
-        self.weights = {
-            f"{name}/{key}": value.detach().clone()
-            for name, module in self.modules.items()
-            for key, value in module.state_dict().items()
-        }
+        self.weights = {key: value.clone() for key, value in self._current().items()}
 
     def _current(self) -> dict[str, Tensor]:
         return {
@@ -62,6 +58,5 @@ class MovingAverage:
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         for name, module in self.modules.items():
             prefix = f"{name}/"
-            module.load_state_dict(
-                {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            )
+            own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            module.load_state_dict(own)

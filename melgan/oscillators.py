@@ -1,10 +1,10 @@
-"""Carriers: oscillators in absolute time that give a vocoder the phases which a mel spectrogram does not hold.
+"""Sinusoidal oscillator bank in absolute time: the phases that a mel spectrogram does not hold.
 
 On a steady tone every mel frame is the same, and a convolutional network that sees nothing else has to repeat itself
 every frame, whatever the tone's frequency. So the network is given a bank of oscillators that run on through the whole
 song. In each frame every bin of the spectrum takes the phase of the oscillators near the loudest partial around it,
 which is the idea of single-pass spectrogram inversion (Beauregard et al., DAFx 2015), but with phases that are known
-from the frame's number alone instead of being added up from the song's start: any block of a song can be synthesised
+from the frame's number alone instead of being added up from the song's start: any block of a song can be synthesized
 on its own.
 """
 
@@ -16,42 +16,42 @@ import torch
 from torch import Tensor, nn
 
 from data.mel import MelConfig, mel_filterbank
-from melgan.config import GeneratorConfig
+from melgan.config import OscillatorHeadConfig
 
 PHASE_STEPS = 1 << 32
 """Steps of a whole turn. Phases are counted in whole numbers, so that they are exact after hours of music."""
 
-NEIGHBOURHOOD = 7
+NEIGHBORHOOD = 7
 """A line of the bank competes with so many on either side."""
 
 LOUDNESS_EXPONENT = 2.0
 """Of two lines that fit equally well, the louder speaks more: by the ratio of their magnitudes to this power."""
 
-SMALLEST_MAGNITUDE = 1e-6
+MIN_MAGNITUDE = 1e-6
 
-WANDER_TERMS = 3
-"""A line's phase wanders as the sum of so many slow sines."""
+DRIFT_TERMS = 3
+"""A line's phase drifts as the sum of so many slow sines."""
 
-WANDER_TURNS = 1.6 / (2 * math.pi)
+DRIFT_TURNS = 1.6 / (2 * math.pi)
 """Height of each of them. Of the pure tone remains the Bessel function J0(1.6) to the third power, a tenth."""
 
-MOST_SAMPLES = 1 << 23
+MAX_SAMPLES = 1 << 23
 """Of the tones on all lines, by which they are measured: a hundred megabytes."""
 
-SLOWEST_WANDER = 0.3
+MIN_DRIFT_SHARE = 0.3
 """Rates of these sines are drawn between this share of the fastest and the fastest."""
 
 
-class Carriers(nn.Module):
+class OscillatorBank(nn.Module):
     """Mel and frame number to a direction (a complex number of length about one) and a magnitude for every bin.
 
-    The lines of the bank are `carrier_hz` apart, or `carrier_cents` where that is more. What the mel bands would show
+    The lines of the bank are `spacing_hz` apart, or `spacing_cents` where that is more. What the mel bands would show
     of a tone on a line is known; the better the bands around a line agree with that, whatever the loudness, the more
-    the line speaks: its weight is exp(-`carrier_sharpness` x the variance of the difference, in natural logarithms).
+    the line speaks: its weight is exp(-`sharpness` x the variance of the difference, in natural logarithms).
     So tones keep their pitch within cents although bands are much wider. All of it is smooth in the mel.
 
     High lines lie so far apart (12 cents are 66 Hz at 9.5 kHz) that noise made of them is a chord. With
-    `carrier_wander` their phases wander slowly, each in its own way, so that a line becomes a narrow band of noise.
+    `drift` their phases drift slowly, each in its own way, so that a line becomes a narrow band of noise.
 
     Args:
         config: of the generator; its inverse STFT says which bins.
@@ -69,31 +69,31 @@ class Carriers(nn.Module):
     shape_square: Tensor
     steps: Tensor
     offsets: Tensor
-    wander_steps: Tensor
-    wander_offsets: Tensor
-    wander_turns: Tensor
+    drift_steps: Tensor
+    drift_offsets: Tensor
+    drift_turns: Tensor
     spread: Tensor
 
-    def __init__(self, config: GeneratorConfig, mel_config: MelConfig) -> None:
+    def __init__(self, config: OscillatorHeadConfig, mel_config: MelConfig) -> None:
         super().__init__()
-        self.sharpness = config.carrier_sharpness
-        if mel_config.n_fft % config.istft_n_fft:
+        self.sharpness = config.sharpness
+        if mel_config.n_fft % config.n_fft:
             raise ValueError(
-                f"istft_n_fft {config.istft_n_fft} must divide the front-end's n_fft {mel_config.n_fft}, "
-                "which the carriers are weighted on"
+                f"n_fft {config.n_fft} must divide the front-end's n_fft {mel_config.n_fft}, "
+                "which the oscillators are weighted on"
             )
         # A partial is as high as its window is long; the two transforms have Hann windows of different lengths.
-        self.log_gain = math.log(config.istft_n_fft / mel_config.win_length)
+        self.log_gain = math.log(config.n_fft / mel_config.win_length)
         filters = mel_filterbank(mel_config)
         total, coverage = filters.sum(dim=0), filters.sum(dim=1, keepdim=True)
         # Every bin is the mean of its bands' mean magnitudes; beyond the outermost bands there is nothing.
         interpolation = (filters / coverage.clamp(min=1e-8) / total.clamp(min=1e-8))[
-            :: mel_config.n_fft // config.istft_n_fft
+            :: mel_config.n_fft // config.n_fft
         ]
         self.register_buffer("interpolation", interpolation.contiguous(), persistent=False)
         lines = line_frequencies(config, mel_config.sample_rate / 2)
-        if len(lines) * mel_config.n_fft > MOST_SAMPLES:
-            raise ValueError(f"{len(lines)} carriers are too many for n_fft {mel_config.n_fft}; raise carrier_cents")
+        if len(lines) * mel_config.n_fft > MAX_SAMPLES:
+            raise ValueError(f"{len(lines)} oscillators are too many for n_fft {mel_config.n_fft}; raise spacing_cents")
         response = tone_response(lines, mel_config)
         # A band counts by the energy that it holds of the tone.
         shares = response**2 * (response > 3e-3)
@@ -109,26 +109,26 @@ class Carriers(nn.Module):
         # Random phases: with equal ones, all lines would meet in a click once a second.
         offsets = torch.randint(PHASE_STEPS, lines.shape, generator=generator)
         self.register_buffer("offsets", offsets, persistent=False)
-        self._add_wander(config, mel_config, lines, generator)
+        self._add_drift(config, mel_config, lines, generator)
         self.register_buffer("spread", _spread(config, mel_config, lines), persistent=False)
 
-    def _add_wander(
-        self, config: GeneratorConfig, mel_config: MelConfig, lines: Tensor, generator: torch.Generator
+    def _add_drift(
+        self, config: OscillatorHeadConfig, mel_config: MelConfig, lines: Tensor, generator: torch.Generator
     ) -> None:
-        """Rates, phases and heights of the slow sines of the lines that wander, the last ones of the bank."""
-        if config.carrier_wander <= 0:
+        """Rates, phases and heights of the slow sines of the lines that drift, the last ones of the bank."""
+        if config.drift <= 0:
             lines = lines[:0]
-        lines = lines[lines > config.carrier_wander_hz]
-        gap = lines * (2.0 ** (config.carrier_cents / 1200) - 1)
-        share = SLOWEST_WANDER + (1 - SLOWEST_WANDER) * torch.rand(
-            WANDER_TERMS, len(lines), generator=generator, dtype=torch.float64
+        lines = lines[lines > config.drift_hz]
+        gap = lines * (2.0 ** (config.spacing_cents / 1200) - 1)
+        share = MIN_DRIFT_SHARE + (1 - MIN_DRIFT_SHARE) * torch.rand(
+            DRIFT_TERMS, len(lines), generator=generator, dtype=torch.float64
         )
-        turns = config.carrier_wander * gap * share * mel_config.hop_length / mel_config.sample_rate
+        turns = config.drift * gap * share * mel_config.hop_length / mel_config.sample_rate
         offsets = torch.randint(PHASE_STEPS, turns.shape, generator=generator)
-        height = WANDER_TURNS * (lines / config.carrier_wander_hz - 1).clamp(max=1)
-        self.register_buffer("wander_steps", (turns * PHASE_STEPS).round().long() % PHASE_STEPS, persistent=False)
-        self.register_buffer("wander_offsets", offsets, persistent=False)
-        self.register_buffer("wander_turns", height.float(), persistent=False)
+        height = DRIFT_TURNS * (lines / config.drift_hz - 1).clamp(max=1)
+        self.register_buffer("drift_steps", (turns * PHASE_STEPS).round().long() % PHASE_STEPS, persistent=False)
+        self.register_buffer("drift_offsets", offsets, persistent=False)
+        self.register_buffer("drift_turns", height.float(), persistent=False)
 
     def forward(self, mel: Tensor, first_frame: Tensor) -> tuple[Tensor, Tensor]:
         """Directions and magnitudes of a batch whose mels begin at these frames of their songs."""
@@ -139,29 +139,29 @@ class Carriers(nn.Module):
             parts = torch.stack([weight * torch.cos(phase), weight * torch.sin(phase)], dim=1)
             parts = self.spread @ parts
             length = torch.rsqrt(parts.square().sum(dim=1, keepdim=True) + 1e-5)
-            level = torch.log(self.interpolation @ torch.pow(10.0, mel) + SMALLEST_MAGNITUDE)
+            level = torch.log(self.interpolation @ torch.pow(10.0, mel) + MIN_MAGNITUDE)
             return parts * length, level + self.log_gain
 
     def _line_weights(self, mel: Tensor) -> Tensor:
-        """How much each line speaks beside its neighbours: natural logarithms (B, n_mels, T) -> (B, lines, T)."""
+        """How much each line speaks beside its neighbors: natural logarithms (B, n_mels, T) -> (B, lines, T)."""
         loudness = self.shares @ mel - self.shape_mean
         # Weighted variance of the difference between the bands and a tone's shape, multiplied out.
         misfit = self.shares @ mel**2 - 2 * (self.shapes @ mel) + self.shape_square - loudness**2
         score = LOUDNESS_EXPONENT * loudness - self.sharpness * misfit
-        best = nn.functional.max_pool1d(score.transpose(1, 2), 2 * NEIGHBOURHOOD + 1, 1, NEIGHBOURHOOD)
+        best = nn.functional.max_pool1d(score.transpose(1, 2), 2 * NEIGHBORHOOD + 1, 1, NEIGHBORHOOD)
         return torch.exp(score - best.transpose(1, 2))
 
     def _phases(self, frames: int, first_frame: Tensor) -> Tensor:
-        """Phases of all lines at the centres of the frames, radians: (B, lines, T)."""
+        """Phases of all lines at the centers of the frames, radians: (B, lines, T)."""
         number = first_frame.to(self.steps).reshape(-1, 1, 1) + torch.arange(frames, device=self.steps.device)
         phase = _angle(self.steps, number, self.offsets)
-        if wandering := len(self.wander_turns):
+        if drifting := len(self.drift_turns):
             sines = sum(
                 torch.sin(_angle(steps, number, offsets))
-                for steps, offsets in zip(self.wander_steps, self.wander_offsets, strict=True)
+                for steps, offsets in zip(self.drift_steps, self.drift_offsets, strict=True)
             )
-            high = phase[:, -wandering:] + 2 * math.pi * self.wander_turns[:, None] * sines
-            phase = torch.cat([phase[:, :-wandering], high], dim=1)
+            high = phase[:, -drifting:] + 2 * math.pi * self.drift_turns[:, None] * sines
+            phase = torch.cat([phase[:, :-drifting], high], dim=1)
         return phase
 
 
@@ -172,11 +172,11 @@ def _angle(steps: Tensor, number: Tensor, offsets: Tensor) -> Tensor:
     return turns.float() * (2 * math.pi / PHASE_STEPS)
 
 
-def line_frequencies(config: GeneratorConfig, highest: float) -> Tensor:
-    """Frequencies of the bank, Hz, from `carrier_lowest` up to `highest`."""
-    ratio = 2.0 ** (config.carrier_cents / 1200)
-    lines = [config.carrier_lowest]
-    while (following := max(lines[-1] + config.carrier_hz, lines[-1] * ratio)) < highest:
+def line_frequencies(config: OscillatorHeadConfig, highest: float) -> Tensor:
+    """Frequencies of the bank, Hz, from `min_hz` up to `highest`."""
+    ratio = 2.0 ** (config.spacing_cents / 1200)
+    lines = [config.min_hz]
+    while (following := max(lines[-1] + config.spacing_hz, lines[-1] * ratio)) < highest:
         lines.append(following)
     return torch.tensor(lines, dtype=torch.float64)
 
@@ -191,13 +191,13 @@ def tone_response(lines: Tensor, mel_config: MelConfig) -> Tensor:
     return bands / bands.amax(dim=1, keepdim=True)
 
 
-def _spread(config: GeneratorConfig, mel_config: MelConfig, lines: Tensor) -> Tensor:
+def _spread(config: OscillatorHeadConfig, mel_config: MelConfig, lines: Tensor) -> Tensor:
     """How much each line speaks in each bin, (bins, lines): a bell as wide as a bin or as the gap between lines."""
-    bins = torch.arange(config.istft_n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    frequencies = bins * mel_config.sample_rate / config.istft_n_fft
-    bin_width = mel_config.sample_rate / config.istft_n_fft
-    gap = lines * (2.0 ** (config.carrier_cents / 1200) - 1)
+    bins = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64)[:, None]
+    frequencies = bins * mel_config.sample_rate / config.n_fft
+    bin_width = mel_config.sample_rate / config.n_fft
+    gap = lines * (2.0 ** (config.spacing_cents / 1200) - 1)
     distance = (frequencies - lines) / gap.clamp(min=bin_width)
-    # A window is centred in its transform, which turns every other bin by half a turn.
+    # A window is centered in its transform, which turns every other bin by half a turn.
     sign = 1 - 2 * (bins % 2)
     return (sign * torch.exp(-0.5 * distance**2)).float()

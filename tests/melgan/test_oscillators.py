@@ -1,4 +1,4 @@
-"""Carriers: phases run on in absolute time, the height of a partial is kept, and any block can stand alone."""
+"""Oscillators: phases run on in absolute time, the height of a partial is kept, and any block can stand alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from data.mel import LogMel, MelConfig
 from melgan import GeneratorConfig, Vocoder
-from melgan.carriers import Carriers, line_frequencies
+from melgan.config import OscillatorHeadConfig
+from melgan.oscillators import OscillatorBank, line_frequencies
 
 MEL = MelConfig()
+HEAD = OscillatorHeadConfig()
 CONFIG = GeneratorConfig(
-    n_mels=192, width=16, ratios=(), frame_layers=2, head="carriers", istft_n_fft=1024, istft_hop_length=256,
-    scale_input=True,
-)  # fmt: skip
+    n_mels=192, width=16, ratios=(), residual_layers=0, frame_layers=2, head=HEAD, scale_input=True
+)
 FRAMES = 172
 RATE = MEL.sample_rate
 
@@ -62,24 +63,24 @@ def test_a_steady_tone_does_not_repeat_with_the_frames(untrained: Vocoder) -> No
 
 
 def test_phases_are_exact_after_hours() -> None:
-    carriers = Carriers(CONFIG, MEL)
+    bank = OscillatorBank(HEAD, MEL)
     frame = 600_000_011
-    phases = carriers._phases(3, torch.tensor([frame]))[0]
-    for line in (0, 100, len(carriers.steps) - 1):
-        step, offset = int(carriers.steps[line]), int(carriers.offsets[line])
+    phases = bank._phases(3, torch.tensor([frame]))[0]
+    for line in (0, 100, len(bank.steps) - 1):
+        step, offset = int(bank.steps[line]), int(bank.offsets[line])
         for index in range(3):
             turns = Fraction(step * (frame + index) + offset, 2**32) % 1
             assert float(phases[line, index]) == pytest.approx(float(turns) * 2 * math.pi, abs=1e-5)
 
 
 def test_lines_have_the_frequencies_they_say() -> None:
-    carriers = Carriers(CONFIG, MEL)
-    lines = line_frequencies(CONFIG, RATE / 2)
+    bank = OscillatorBank(HEAD, MEL)
+    lines = line_frequencies(HEAD, RATE / 2)
     assert float(lines[0]) == 25.0 and RATE / 2 * 0.98 < float(lines[-1]) < RATE / 2
     gaps = lines[1:] - lines[:-1]
     assert float(gaps.min()) == pytest.approx(1.0)
     assert float((1200 * torch.log2(lines[1:] / lines[:-1]))[-1]) == pytest.approx(12.0)
-    phases = carriers._phases(2, torch.tensor([0])).double()[0]
+    phases = bank._phases(2, torch.tensor([0])).double()[0]
     advance = (phases[:, 1] - phases[:, 0]) / (2 * math.pi)
     wanted = lines * MEL.hop_length / RATE
     difference = (advance - wanted + 0.5) % 1 - 0.5
@@ -137,45 +138,45 @@ def test_silence_is_nearly_silent(untrained: Vocoder) -> None:
 
 
 def test_the_transform_must_divide_the_front_ends() -> None:
-    with pytest.raises(ValueError, match="istft_n_fft 1536 must divide the front-end's n_fft 2048"):
-        Vocoder(GeneratorConfig(192, 256, 16, (), head="carriers", istft_n_fft=1536, istft_hop_length=256), MEL)
-    with pytest.raises(ValueError, match=r"ratios must be \[\] for the carriers, .* got \[2\]"):
-        GeneratorConfig(ratios=(2,), head="carriers", istft_n_fft=1024, istft_hop_length=128)
+    with pytest.raises(ValueError, match="n_fft 1536 must divide the front-end's n_fft 2048"):
+        OscillatorBank(OscillatorHeadConfig(n_fft=1536), MEL)
+    with pytest.raises(ValueError, match=r"ratios must be \[\] for the head oscillators, got \[2\]"):
+        GeneratorConfig(ratios=(2,), head=HEAD)
 
 
-WANDERING = replace(CONFIG, carrier_wander=0.2)
+DRIFTING = replace(HEAD, drift=0.2)
 
 
-def test_low_lines_do_not_wander_and_high_ones_do_by_what_is_written() -> None:
+def test_low_lines_do_not_drift_and_high_ones_do_by_what_is_written() -> None:
     """Against the sum of sines in plain doubles, at the start and after hours."""
-    pure, wandering = Carriers(CONFIG, MEL), Carriers(WANDERING, MEL)
-    lines = line_frequencies(CONFIG, RATE / 2)
-    first_wandering = int((lines > 1500.0).nonzero()[0])
+    pure, drifting = OscillatorBank(HEAD, MEL), OscillatorBank(DRIFTING, MEL)
+    lines = line_frequencies(HEAD, RATE / 2)
+    first_drifting = int((lines > 1500.0).nonzero()[0])
     frame = 90_000_017
-    extra = (wandering._phases(4, torch.tensor([frame])) - pure._phases(4, torch.tensor([frame])))[0].double()
-    assert float(extra[:first_wandering].abs().max()) == 0.0
-    for line in (first_wandering, first_wandering + 40, len(lines) - 1):
+    extra = (drifting._phases(4, torch.tensor([frame])) - pure._phases(4, torch.tensor([frame])))[0].double()
+    assert float(extra[:first_drifting].abs().max()) == 0.0
+    for line in (first_drifting, first_drifting + 40, len(lines) - 1):
         height = 1.6 * min(float(lines[line]) / 1500.0 - 1, 1.0)
-        place = line - first_wandering
+        place = line - first_drifting
         for index in range(4):
             expected = 0.0
             for term in range(3):
-                step = int(wandering.wander_steps[term, place])
-                turns = Fraction(step * (frame + index) + int(wandering.wander_offsets[term, place]), 2**32) % 1
+                step = int(drifting.drift_steps[term, place])
+                turns = Fraction(step * (frame + index) + int(drifting.drift_offsets[term, place]), 2**32) % 1
                 expected += height * math.sin(float(turns) * 2 * math.pi)
             assert float(extra[line, index]) == pytest.approx(expected, abs=1e-4)
-    gap = lines[first_wandering:] * (2 ** (12 / 1200) - 1)
-    rates = wandering.wander_steps.double() / 2**32 * RATE / MEL.hop_length
+    gap = lines[first_drifting:] * (2 ** (12 / 1200) - 1)
+    rates = drifting.drift_steps.double() / 2**32 * RATE / MEL.hop_length
     assert bool((rates <= 0.2 * gap * 1.0001).all()) and bool((rates >= 0.3 * 0.2 * gap * 0.999).all())
 
 
 def test_noise_is_no_chord_of_the_lines() -> None:
-    """Pure lines stand 10 dB and more out of what is made of the mel of noise; wandering ones hardly."""
+    """Pure lines stand 10 dB and more out of what is made of the mel of noise; drifting ones hardly."""
     torch.manual_seed(2)
     noise = 0.1 * torch.randn(1, 8 * RATE)
     made = {}
-    for name, config in (("pure", CONFIG), ("wandering", WANDERING)):
-        vocoder = Vocoder(config, MEL).eval().requires_grad_(False)
+    for name, head in (("pure", HEAD), ("drifting", DRIFTING)):
+        vocoder = Vocoder(replace(CONFIG, head=head), MEL).eval().requires_grad_(False)
         torch.nn.init.zeros_(vocoder.generator.head.last.conv.weight)  # type: ignore[union-attr,arg-type]
         made[name] = vocoder(LogMel(MEL)(noise)).flatten()
 
@@ -183,7 +184,7 @@ def test_noise_is_no_chord_of_the_lines() -> None:
         """Mean height over their surroundings of the lines from 4 to 10 kHz, dB."""
         power = wav[: 6 * RATE].double().unfold(0, RATE, RATE // 2)
         power = torch.fft.rfft(power * torch.hann_window(RATE, dtype=torch.float64)).abs().square().mean(dim=0)
-        lines = line_frequencies(CONFIG, RATE / 2)
+        lines = line_frequencies(HEAD, RATE / 2)
         heights = []
         for line in lines[(lines > 4000) & (lines < 10000)].tolist():
             at, gap = round(line), round(line * 0.00695 / 2)
@@ -191,16 +192,16 @@ def test_noise_is_no_chord_of_the_lines() -> None:
         return float(10 * torch.log10(torch.stack(heights)).mean())
 
     assert height(made["pure"]) > height(noise.flatten()) + 10
-    assert height(made["wandering"]) < height(noise.flatten()) + 4
+    assert height(made["drifting"]) < height(noise.flatten()) + 4
 
 
-def test_blocks_of_wandering_lines_equal_the_whole() -> None:
-    carriers = Carriers(WANDERING, MEL)
-    whole = carriers._phases(50, torch.tensor([1000]))
-    torch.testing.assert_close(carriers._phases(20, torch.tensor([1030])), whole[..., 30:], atol=1e-5, rtol=0)
+def test_blocks_of_drifting_lines_equal_the_whole() -> None:
+    bank = OscillatorBank(DRIFTING, MEL)
+    whole = bank._phases(50, torch.tensor([1000]))
+    torch.testing.assert_close(bank._phases(20, torch.tensor([1030])), whole[..., 30:], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("values", [{"carrier_wander": -0.1}, {"carrier_wander_hz": 0.0}])
-def test_a_wander_that_means_nothing_is_refused(values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="carrier_wander"):
-        replace(CONFIG, **values)
+@pytest.mark.parametrize("values", [{"drift": -0.1}, {"drift_hz": 0.0}])
+def test_a_drift_that_means_nothing_is_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="drift"):
+        replace(HEAD, **values)

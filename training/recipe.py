@@ -1,0 +1,162 @@
+"""A recipe makes a model: one YAML file, one experiment, one stage of training or several, one after the other.
+
+`experiment` names what is trained. `stages` is a list of values that override those above it, each with a `name`:
+
+    init_from: NAME          starts from the best model of an earlier stage (or from a model folder)
+    average: {NAME: SHARE}   trains nothing, but averages the weights of earlier stages
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from data.plain import show
+from training.checkpoint import list_checkpoints, step_of
+from training.config import build, merge_values, override_values, read_config, to_plain
+from training.experiment import Experiment
+from training.loop import Trainer, make_accelerator
+from training.pretrained import CONFIG_NAME
+from training.run_folder import locked
+from training.weight_averaging import average_models, check_shares
+
+logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a recipe.
+
+    Args:
+        name: of its folder in the run folder; empty where there is only one, which has the run folder itself.
+        config: of the experiment; None for a stage that averages.
+        average: shares of earlier stages by name, for a stage that averages.
+    """
+
+    name: str
+    config: Any = None
+    average: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a YAML file says.
+
+    Args:
+        experiment: class of the experiment.
+        stages: at least one.
+    """
+
+    experiment: type[Experiment]
+    stages: tuple[Stage, ...]
+
+
+def read_recipe(path: Path, experiments: Mapping[str, str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and check every stage of it.
+
+    Args:
+        path: YAML file.
+        experiments: where the class of each is, `module:name`; only the one that is asked for is imported.
+        overrides: `a.b=value`, for every stage that trains.
+
+    Raises:
+        UserError: the file is missing or no YAML, or a key or value is wrong.
+    """
+    values = read_config(path)
+    name, listed = values.pop("experiment", None), values.pop("stages", None)
+    if not isinstance(name, str) or name not in experiments:
+        raise UserError(f"{path}: experiment must be one of {', '.join(experiments)}, got {show(name)}")
+    module, _, attribute = experiments[name].partition(":")
+    experiment: type[Experiment] = getattr(importlib.import_module(module), attribute)
+    if not listed:
+        config = build(experiment.config_class, override_values(values, overrides), str(path))
+        return Recipe(experiment, (Stage("", config),))
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise UserError(f"{path}: stages must be a list of keys and values, got {show(listed)}")
+    stages: list[Stage] = []
+    for number, entry in enumerate(listed, start=1):
+        where = f"{path}: stage {number}"
+        stages.append(_read_stage(experiment, dict(entry), values, [stage.name for stage in stages], overrides, where))
+    return Recipe(experiment, tuple(stages))
+
+
+def _read_stage(
+    experiment: type[Experiment],
+    entry: dict[str, Any],
+    common: Mapping[str, Any],
+    earlier: Sequence[str],
+    overrides: Sequence[str],
+    where: str,
+) -> Stage:
+    name = entry.pop("name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9_]{1,40}", name) or name in earlier:
+        raise UserError(f"{where}: name must be of its own, of small letters, digits and _, got {show(name)}")
+    if "average" not in entry:
+        values = override_values(merge_values(common, entry), overrides)
+        return Stage(name, build(experiment.config_class, values, f"{where}, {name}"))
+    shares = entry.pop("average")
+    if entry:
+        raise UserError(f"{where}, {name}: a stage that averages has no other key, got {', '.join(map(str, entry))}")
+    if not isinstance(shares, dict) or not set(shares) <= set(earlier):
+        raise UserError(f"{where}, {name}: average must give shares of {', '.join(earlier)}, got {show(shares)}")
+    check_shares(shares, f"{where}, {name}: average")
+    return Stage(name, average=shares)
+
+
+def run_recipe(recipe: Recipe, run: Path, max_minutes: float | None = None, device: str = "auto") -> str:
+    """Train every stage in its folder below `run`, or resume there; each folder is locked meanwhile.
+
+    Args:
+        recipe: see :func:`read_recipe`.
+        run: folder of the whole.
+        max_minutes: limit of the stage that is being trained; those after it wait for the next call.
+        device: see :func:`training.loop.make_accelerator`.
+
+    Returns:
+        one line that says what came of it.
+
+    Raises:
+        UserError: the data or a run folder is of no use, or another process trains there.
+        SystemExit: a signal stopped the run; see :meth:`training.loop.Trainer.run`.
+    """
+    outcome = ""
+    for stage in recipe.stages:
+        folder = run / stage.name
+        best = folder / "best"
+        if stage.average:
+            if not best.exists():
+                average_models({run / name / "best": share for name, share in stage.average.items()}, best)
+            outcome = f"{folder}: the average of {', '.join(stage.average)}; best model in {best}"
+        elif stage is not recipe.stages[-1] and _is_finished(folder, stage.config.loop.steps):
+            logger.info("%s is finished", folder)
+        else:
+            step, measures = _train(recipe, stage, run, max_minutes, device)
+            outcome = f"{folder}: step {step}, {measures}; best model in {best}"
+            if step < stage.config.loop.steps:
+                break
+    return outcome
+
+
+def _is_finished(folder: Path, steps: int) -> bool:
+    checkpoints = list_checkpoints(folder)
+    return bool(checkpoints) and step_of(checkpoints[-1]) >= steps and (folder / "best" / CONFIG_NAME).is_file()
+
+
+def _train(
+    recipe: Recipe, stage: Stage, run: Path, max_minutes: float | None, device: str
+) -> tuple[int, dict[str, float]]:
+    """Train one stage; returns the steps that it has, and the measures of its last validation."""
+    config, folder = stage.config, run / stage.name
+    if config.init_from in {other.name for other in recipe.stages}:
+        config = replace(config, init_from=str(run / config.init_from / "best"))
+    accelerator = make_accelerator(config.loop, device)
+    with locked(folder, accelerator):
+        experiment: Any = recipe.experiment(config)  # type: ignore[call-arg]
+        trainer = Trainer(experiment, config.loop, folder, accelerator, to_plain(experiment.config))
+        measures = trainer.run(max_minutes)
+    return trainer.state.step, measures
