@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 DOC_ROOT = Path("/usr/share/doc")
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.audio_folder import (
+from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
+from data.manifest import MANIFEST_NAME, read_records
+from stylize_core.audio.folder import (
     existing_folder,
     is_hidden,
     loose_files,
@@ -20,10 +22,8 @@ from data.audio_folder import (
     walk_audio,
     warn_of_unreadable,
 )
-from data.errors import UserError
-from data.gtzan_split import GENRES, GTZAN_SPLIT, UNREADABLE
-from data.manifest import MANIFEST_NAME, read_records
-from data.names import nearest
+from stylize_core.errors import UserError
+from stylize_core.names import nearest
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.atomic import atomic_write
-from data.errors import UserError
-from data.names import readable
-from data.plain import one_line, parse_json, read_lines
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.names import readable
+from stylize_core.plain import one_line, parse_json, read_lines
 
 MANIFEST_NAME = "manifest.jsonl"
 

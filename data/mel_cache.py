@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from data.atomic import atomic_write
-from data.audio import read_audio
-from data.errors import UserError
 from data.manifest import file_digest
-from data.mel import LogMel, MelConfig
-from data.plain import one_line
-from data.tensor_files import read_header
+from stylize_core.atomic import atomic_write
+from stylize_core.audio.reader import read_audio
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel, MelConfig
+from stylize_core.plain import one_line
+from stylize_core.tensor_files import read_header
 
 logger = logging.getLogger(__name__)
 

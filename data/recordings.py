@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from data.audio import AudioReader, AudioWriter, probe_audio
-from data.audio_folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
 from data.debian_packages import package_files, package_license
-from data.errors import UserError
 from data.manifest import MANIFEST_NAME, file_digest, read_records, write_records
-from data.plain import build, one_line
+from stylize_core.audio.folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
+from stylize_core.audio.reader import AudioReader, AudioWriter, probe_audio
+from stylize_core.errors import UserError
+from stylize_core.plain import build, one_line
 
 PACKAGES = (
     "wesnoth-1.16-music",

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.audio import AudioInfo, probe_audio, read_audio, read_part
-from data.errors import UserError
 from data.folder import Clip
 from data.mel_cache import MelCache, MelCacheError
 from data.sources import EvenDraw, Source, spread
+from stylize_core.audio.reader import AudioInfo, probe_audio, read_audio, read_part
+from stylize_core.errors import UserError
 
 logger = logging.getLogger(__name__)
 

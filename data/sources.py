@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.audio_folder import list_audio, loose_files
-from data.errors import UserError
 from data.folder import index_folder, split_by_hash
-from data.plain import parse_json
 from data.recordings import read_manifest
+from stylize_core.audio.folder import list_audio, loose_files
+from stylize_core.errors import UserError
+from stylize_core.plain import parse_json
 
 logger = logging.getLogger(__name__)
 

@@ -23,15 +23,15 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.atomic import atomic_path, atomic_write
-from data.audio import AudioInfo
-from data.errors import UserError
 from data.folder import ALL_SPLITS, index_folder
 from data.manifest import MANIFEST_NAME, read_records, write_records
-from data.mel import MelConfig
-from data.plain import build, one_line, read_json
 from data.segments import AudioSegments, DrawnSegments, probe_all, read_crop
 from data.sources import EvenDraw, Source, sources_of_folder, spread
+from stylize_core.atomic import atomic_path, atomic_write
+from stylize_core.audio.reader import AudioInfo
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
+from stylize_core.plain import build, one_line, read_json
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.audio import AudioReader
-from data.audio_folder import existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
-from data.errors import UserError
 from data.folder import find_genre_root
+from stylize_core.audio.folder import existing_folder, is_hidden, no_audio, walk_audio, warn_of_unreadable
+from stylize_core.audio.reader import AudioReader
+from stylize_core.errors import UserError
 
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""

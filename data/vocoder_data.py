@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data import recordings
-from data.atomic import atomic_write
 from data.debian_packages import installed, require_packages
-from data.errors import UserError
 from data.manifest import MANIFEST_NAME, read_records
-from data.names import readable
 from data.recordings import Excerpt, Limits, Recording, Skipped
 from data.sources import list_split
 from data.verify import verify_folder
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.names import readable
 
 CORPUS, RECORDINGS, SUMMARY = "corpus", "recordings", "vocoder_data.json"
 MAX_DIFFERENCE = 0.05

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from data.plain import check_range
+from stylize_core.plain import check_range
 
 MAX_TRANSFORM = 1 << 12
 """Largest transform of a head, samples."""

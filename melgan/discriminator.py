@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from data.layers import NEGATIVE_SLOPE
 from melgan.config import DiscriminatorConfig
+from stylize_core.layers import NEGATIVE_SLOPE
 from training.gan import Verdict
 
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data.mel import LogMel
 from data.mel_augmentation import augment_mel
 from data.segments import AudioSegments, read_clips
 from data.sources import list_sources, validation_files
@@ -25,10 +24,11 @@ from melgan.layers import add_weight_norm
 from melgan.losses import SubbandSTFTLoss, make_stft_loss
 from melgan.training_config import VocoderTraining
 from melgan.vocoder import KIND, Vocoder
+from stylize_core.mel import LogMel
+from stylize_core.metrics.waveform import chroma_cosine, mel_l1, multi_resolution_stft_distance
+from stylize_core.model_folder import load_init
 from training.experiment import Experiment, Sample, Update, evaluating, minimize
 from training.gan import adversarial_losses, hinge_discriminator
-from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
-from training.pretrained import load_init
 from training.sampler import derive_seed
 
 MAX_FIRST_FRAME = 620_000

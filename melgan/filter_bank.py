@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.layers import reflect_pad
+from stylize_core.layers import reflect_pad
 
 KAISER_BETA = 8.6
 """Shape of the prototype's window: of all shapes, near the one that lets waveforms come back best (-64 dB)."""

@@ -10,11 +10,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from data.layers import NEGATIVE_SLOPE, scale_mel
-from data.mel import MelConfig
 from melgan.config import GeneratorConfig
 from melgan.heads import OscillatorHead, make_head
 from melgan.layers import ReflectedConv, ResidualLayer, Upsample
+from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
+from stylize_core.mel import MelConfig
 
 
 class Generator(nn.Module):

@@ -10,8 +10,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from data.layers import reflect_pad
-from data.mel import MelConfig, ShortTimeTransform
 from melgan.config import (
     HeadConfig,
     InverseSTFTHeadConfig,
@@ -22,6 +20,8 @@ from melgan.config import (
 from melgan.filter_bank import FilterBank
 from melgan.layers import ReflectedConv
 from melgan.oscillators import OscillatorBank
+from stylize_core.layers import reflect_pad
+from stylize_core.mel import MelConfig, ShortTimeTransform
 
 MAX_LOG_MAGNITUDE = 6.0
 """Magnitudes of a predicted spectrum stay below exp(6)."""

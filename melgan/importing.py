@@ -13,11 +13,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS
 from melgan.config import GeneratorConfig
 from melgan.vocoder import Vocoder
-from training.pretrained import load_weights
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS
+from stylize_core.model_folder import load_weights
 
 
 def import_published(state_dict: Mapping[str, Tensor], where: str) -> Vocoder:

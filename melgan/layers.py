@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-from data.layers import NEGATIVE_SLOPE, reflect_pad
+from stylize_core.layers import NEGATIVE_SLOPE, reflect_pad
 
 
 class ReflectedConv(nn.Module):

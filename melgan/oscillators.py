@@ -15,8 +15,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from data.mel import MelConfig, mel_filterbank
 from melgan.config import OscillatorHeadConfig
+from stylize_core.mel import MelConfig, mel_filterbank
 
 PHASE_STEPS = 1 << 32
 """Steps of a whole turn. Phases are counted in whole numbers, so that they are exact after hours of music."""

@@ -18,7 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from data.mel import MelConfig, mel_filterbank, overlap_add
+from stylize_core.mel import MelConfig, mel_filterbank, overlap_add
 
 MAX_STEP = 100.0
 """No bin is multiplied or divided by more in one iteration: 40 dB."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from data.mel import MelConfig
 from data.mel_augmentation import MelAugmentation
 from melgan.config import DiscriminatorConfig, GeneratorConfig, SubbandHeadConfig
 from melgan.losses import MAX_SUBBAND_REFLECTION
+from stylize_core.mel import MelConfig
 from training.gan import AdversaryConfig
 from training.loop_config import LoopConfig
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from data.mel import MelConfig
 from melgan.config import GeneratorConfig
 from melgan.generator import Generator
 from melgan.layers import plain_state_dict
 from melgan.refinement import MelRefinement
-from training.config import build, to_plain
-from training.pretrained import load_module, read_mel_config, save_pretrained
+from stylize_core.config import build, to_plain
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import load_module, read_mel_config, save_pretrained
 
 KIND = "vocoder"
 

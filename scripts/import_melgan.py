@@ -12,9 +12,9 @@ from typing import Annotated
 import torch
 import typer
 
-from data.errors import UserError
 from melgan.importing import import_published
 from scripts.command_line import run_command
+from stylize_core.errors import UserError
 
 
 def import_melgan(

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import UserError
-from data.plain import read_json
 from scripts.command_line import run_command
 from scripts.train import EXPERIMENTS
+from stylize_core.errors import UserError
+from stylize_core.plain import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,7 @@ def study(
 
 def train(config: Path, folder: Path, overrides: list[str]) -> dict[str, dict[str, float]]:
     """Train one run to its end, or go on with it, and measure what came out."""
-    from training.config import to_plain
+    from stylize_core.config import to_plain
     from training.loop import Trainer, make_accelerator
     from training.recipe import read_recipe
     from training.run_folder import locked
@@ -130,7 +130,7 @@ def measure(model: Path, data: TranslatorData) -> dict[str, dict[str, float]]:
 
     from data.folder import index_folder
     from data.mel_cache import MelCache
-    from training.genre import GenreClassifier
+    from stylize_core.classifier import GenreClassifier
     from travelgan.translator import Translator
     from travelgan.validation import translate_all, validation_measures
 

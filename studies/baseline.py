@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from data.audio import read_audio
-from data.errors import UserError
 from data.folder import Clip, index_folder
-from data.plain import parse_json, read_lines
 from stylize.evaluate.metrics.similarity import (
     Sound,
     StyleClassifier,
@@ -29,6 +26,9 @@ from stylize.evaluate.metrics.similarity import (
 )
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.run import stylize_by_optimization
+from stylize_core.audio.reader import read_audio
+from stylize_core.errors import UserError
+from stylize_core.plain import parse_json, read_lines
 
 RATE = 22050
 COPY_CONTENT, COPY_STYLE = "content copied", "style copied"

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import UserError
 from scripts.command_line import run_command
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from data.folder import Clip
-    from training.genre import GenreClassifier
+    from stylize_core.classifier import GenreClassifier
     from travelgan.translator import Translator
 
 SPLITS = ("valid", "test", "test_groove", "test_soundfont")
@@ -55,7 +55,7 @@ def study(
     from data.mel_cache import MelCache
     from stylize.evaluate.metrics.similarity import BUNDLED_CLASSIFIER
     from stylize.models import BUNDLED_TRANSLATOR
-    from training.genre import GenreClassifier
+    from stylize_core.classifier import GenreClassifier
     from travelgan.translator import Translator
     from travelgan.validation import recognise
 

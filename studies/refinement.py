@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import UserError
 from scripts.command_line import run_command
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +44,12 @@ def study(
     """Print MR-STFT distance, mel L1, chroma cosine and time of each plan, with Griffin-Lim beside them."""
     import torch
 
-    from data.mel import GriffinLim, LogMel
     from data.sources import list_split
     from melgan import Vocoder
     from melgan.refinement import MelRefinement
     from stylize.evaluate.excerpts import pick_excerpts
-    from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
+    from stylize_core.mel import GriffinLim, LogMel
+    from stylize_core.metrics.waveform import chroma_cosine, mel_l1, multi_resolution_stft_distance
 
     if output is not None and not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")

@@ -13,7 +13,7 @@ from data.corpus.arrangement import arrange, mma_text
 from data.corpus.renderer import in_parallel, is_complete, write_song_file
 from data.corpus.songs import write_song
 from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 
 def rendition_path(root: Path, number: int, genre: str, rendition: int) -> Path:

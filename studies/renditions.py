@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import UserError
 from scripts.command_line import run_command
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,11 +82,11 @@ def distances(pair: Pair, work: Path, renditions: int, excerpts: Excerpts, styli
     """
     import torch
 
-    from data.mel import MEL_PRESETS, LogMel
     from studies.rendition_files import rendition_path
     from stylize.evaluate.benchmarks.pairs import load_pair
     from stylize.evaluate.metrics.content import at_level_of
     from stylize.evaluate.systems import Pipeline
+    from stylize_core.mel import MEL_PRESETS, LogMel
 
     source, truth = load_pair(pair, excerpts)
     assert truth is not None

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from data.errors import UserError
 from scripts.command_line import run_command
+from stylize_core.errors import UserError
 
 
 def study(

@@ -8,7 +8,7 @@ A window is a block and `context_frames` on either side; its mel needs `mel_cont
     block 3             .~~~~~[==========)~~~~~.
 
 At the true start and end of the song a window has no context: the networks see the edge, as they would in the
-whole song, and the samples beyond it are reflected, as :class:`data.mel.LogMel` reflects them.
+whole song, and the samples beyond it are reflected, as :class:`stylize_core.mel.LogMel` reflects them.
 """
 
 from __future__ import annotations

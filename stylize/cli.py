@@ -14,25 +14,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from data.atomic import disk_errors
-from data.audio import scan_audio
-from data.audio_formats import PRECISIONS
-from data.errors import UserError
 from stylize.evaluate.compare import compare_command
 from stylize.listening.command import listen_app
 from stylize.models import check_device_name, peek_styles, read_pair
 from stylize.optimize.command import optimize_command
-from stylize.program import FAILED, HELP_OPTIONS, invoke, print_error, run_program
+from stylize.program import DISTRIBUTION, FAILED, HELP_OPTIONS, invoke, print_error, run_program
 from stylize.progress import SongProgress
 from stylize.report import Reporter, describe_model
 from stylize.request import Order, check_known, inspect_song, plan_jobs
 from stylize.web.command import web_command
 from stylize.web.pace import Pace
+from stylize_core.atomic import disk_errors
+from stylize_core.audio.formats import PRECISIONS
+from stylize_core.audio.reader import scan_audio
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from stylize.pipeline import Style, Stylizer
 
-DISTRIBUTION = "travelgan-music-style-transfer"
 DEFAULT_COMMAND = "song"
 PARTLY_FAILED = 1
 
@@ -256,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _quiet_writer() -> Iterator[None]:
     """Keep back the writer's warning: results are limited and reported, and copies for a player may be turned down."""
-    logger = logging.getLogger("data.audio_writer")
+    logger = logging.getLogger("stylize_core.audio.writer")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 
 def check_output_folder(output: Path, force: bool = False, mark: str | None = None) -> None:

@@ -25,9 +25,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from data.errors import UserError
-from data.plain import build, one_line, parse_json
 from stylize.local_server import PALETTE
+from stylize_core.errors import UserError
+from stylize_core.plain import build, one_line, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ async def receive_body(
 
 
 async def read_object(request: Request, kind: type[T], max_bytes: int) -> T:
-    """A dataclass (see :func:`data.plain.build`) from the JSON object in a request's body."""
+    """A dataclass (see :func:`stylize_core.plain.build`) from the JSON object in a request's body."""
     check_content_type(request, "application/json")
     body = bytearray()
     await receive_body(request, body.extend, max_bytes, f"the request has more than {max_bytes} bytes", BODY_SECONDS)

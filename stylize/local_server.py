@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

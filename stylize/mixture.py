@@ -6,8 +6,8 @@ import math
 import unicodedata
 from collections.abc import Collection, Mapping
 
-from data.errors import UserError
-from data.names import nearest
+from stylize_core.errors import UserError
+from stylize_core.names import nearest
 
 _EXAMPLE = "write jazz, jazz,metal or jazz:7,metal:3"
 

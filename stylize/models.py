@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import UserError
-from data.plain import read_json
+from stylize_core.errors import UserError
+from stylize_core.plain import read_json
 
 if TYPE_CHECKING:
     import torch
 
-    from data.mel import MelConfig
+    from stylize_core.mel import MelConfig
 
 BUNDLED_TRANSLATOR = Path(__file__).parent / "models" / "translator"
 BUNDLED_VOCODER = Path(__file__).parent / "models" / "vocoder"
@@ -39,7 +39,7 @@ def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> Mo
     Raises:
         UserError: no such model, another kind, mel front-ends that differ.
     """
-    from training.pretrained import read_model_config
+    from stylize_core.model_folder import read_model_config
 
     translator, vocoder = translator or BUNDLED_TRANSLATOR, vocoder or BUNDLED_VOCODER
     translator_config = read_model_config(translator, "translator")
@@ -75,7 +75,7 @@ def peek_styles(folder: Path | None = None) -> tuple[str, ...]:
 
 
 def _read_mel(config: Mapping[str, Any], folder: Path) -> MelConfig:
-    from training.pretrained import read_mel_config
+    from stylize_core.model_folder import read_mel_config
 
     try:
         return read_mel_config(config)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 
 @dataclass(frozen=True)

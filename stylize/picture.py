@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.atomic import atomic_write
-from data.errors import UserError
-from data.names import readable
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.names import readable
 
 _ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 

@@ -11,7 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.audio import (
+from melgan import Vocoder
+from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows, read_excerpt
+from stylize.models import ModelPair, check_same_mel, find_device, read_pair
+from stylize.picture import MelHistory, save_picture
+from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
+from stylize.silence import find_silent_frames, ramp_frames, silence_gain
+from stylize.stereo import StereoField, with_factors
+from stylize_core.audio.loudness import LoudnessMeter, Mastering
+from stylize_core.audio.reader import (
     AudioInfo,
     AudioReader,
     AudioWriter,
@@ -20,16 +28,8 @@ from data.audio import (
     resampled_length,
     scan_audio,
 )
-from data.errors import UserError
-from data.loudness import LoudnessMeter, Mastering
-from data.mel import LogMel, MelConfig, band_frequencies
-from melgan import Vocoder
-from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows, read_excerpt
-from stylize.models import ModelPair, check_same_mel, find_device, read_pair
-from stylize.picture import MelHistory, save_picture
-from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
-from stylize.silence import find_silent_frames, ramp_frames, silence_gain
-from stylize.stereo import StereoField, with_factors
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel, MelConfig, band_frequencies
 from travelgan import Translator
 from travelgan.translator import ExampleStyle
 
@@ -84,8 +84,8 @@ class Result:
         strength: as it was asked for.
         change_db: mean difference that the translator made to the mel spectrogram where the song sounds, dB.
         gain: factor that brought the output to its loudness.
-        limited_db: by how much the highest peak was turned down after that, dB; see `data.limiter`.
-        missing: by how much the output is quieter than it was to be, LU; see `data.loudness`.
+        limited_db: by how much the highest peak was turned down after that, dB; see `stylize_core.audio.limiter`.
+        missing: by how much the output is quieter than it was to be, LU; see `stylize_core.audio.loudness`.
     """
 
     path: Path

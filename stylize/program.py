@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from types import FrameType
 from typing import Any, TextIO
 
 import typer
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 
+DISTRIBUTION = "travelgan-music-style-transfer"
+CHECKOUT_ONLY = ("data", "training", "scripts")
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """What click calls the context settings of a command."""
 FAILED = 2
@@ -86,6 +90,11 @@ def run_program(work: Callable[[], int | None], stopped: str = "stopped") -> int
         except KeyboardInterrupt:
             code = 128 + received.number
             print(stopped, file=sys.stderr)
+        except ModuleNotFoundError as error:
+            if not (advice := _how_to_install(error.name or "")):
+                raise
+            code = FAILED
+            print_error(advice)
         except OSError as error:  # of the machine; what is known of a file is said where the file is used
             code = FAILED
             where = f"{error.filename}: " if error.filename else ""
@@ -124,6 +133,18 @@ def invoke(app: typer.Typer, arguments: Sequence[str] | None = None, name: str |
     if code == INTERRUPTED:  # Ctrl-C in newer ones
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
+
+
+def _how_to_install(module: str) -> str:
+    """What to do about a module that is missing; empty for one that no extra of the package brings."""
+    if module.partition(".")[0] in CHECKOUT_ONLY:
+        return f"this needs {module}, which only a checkout of the repository has; run it there"
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for requirement in metadata.requires(DISTRIBUTION) or ():
+            found = re.fullmatch(r"([\w.-]+).*extra == .(\w+).", requirement)
+            if found and found[1].replace("-", "_") == module.partition(".")[0]:
+                return f"this needs {found[1]}; install it with: pip install '{DISTRIBUTION}[{found[2]}]'"
+    return ""
 
 
 def print_error(error: object) -> None:

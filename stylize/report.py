@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import UserError
-from data.loudness import describe_limiting
-from data.names import printable
 from stylize.program import print_error
+from stylize_core.audio.loudness import describe_limiting
+from stylize_core.errors import UserError
+from stylize_core.names import printable
 
 if TYPE_CHECKING:
-    from data.audio import AudioInfo
     from stylize.pipeline import Result
     from stylize.request import Job, Order
+    from stylize_core.audio.reader import AudioInfo
 
 LEAST_SHARE = 0.05
 """Styles with a smaller weight are not named."""
@@ -127,7 +127,7 @@ def describe_model(folder: Path) -> str:
     Raises:
         UserError: not a model folder, weights missing or corrupted.
     """
-    from training.pretrained import WEIGHTS_NAME, read_model_config
+    from stylize_core.model_folder import WEIGHTS_NAME, read_model_config
 
     config = read_model_config(folder)
     parameters, size = _count_weights(folder / WEIGHTS_NAME)
@@ -142,7 +142,7 @@ def describe_model(folder: Path) -> str:
 
 def _count_weights(path: Path) -> tuple[int, int]:
     """Number of values and bytes, from the file's header alone."""
-    from data.tensor_files import read_header
+    from stylize_core.tensor_files import read_header
 
     if not path.is_file():
         raise UserError(f"{path} not found; export the model again")

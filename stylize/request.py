@@ -10,13 +10,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.audio import AudioInfo, check_output, matching_subtype, probe_audio, scan_audio
-from data.audio_folder import list_audio
-from data.audio_formats import check_precision, encoding_for
-from data.errors import UserError
-from data.names import not_there
 from stylize.mixture import check_known, parse_styles
 from stylize.picture import check_picture
+from stylize_core.audio.folder import list_audio
+from stylize_core.audio.formats import check_precision, encoding_for
+from stylize_core.audio.reader import AudioInfo, check_output, matching_subtype, probe_audio, scan_audio
+from stylize_core.errors import UserError
+from stylize_core.names import not_there
 
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 """Songs of a folder with one of these keep their name; any other gets `.wav` appended."""
@@ -51,7 +51,7 @@ class Order:
         skip_existing: songs whose output exists are left out.
         offset: where the part of the song that is wanted begins, seconds.
         duration: its length, seconds; None for all that follows.
-        bits: a key of `data.audio_formats.PRECISIONS`; None for the song's own precision.
+        bits: a key of `stylize_core.audio.formats.PRECISIONS`; None for the song's own precision.
         quality: of lossy formats, 0 to 10; None for the default.
     """
 

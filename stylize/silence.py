@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from data.mel import MelConfig
+from stylize_core.mel import MelConfig
 
 
 def find_silent_frames(mel: Tensor, config: MelConfig) -> Tensor:

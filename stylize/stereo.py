@@ -1,7 +1,7 @@
 """Stereo: the mid is stylized, and what the channels differ in follows it, band by band and frame by frame.
 
 The mid is the mono mix: the mean of the channels, each times a factor, which is 1 unless the channel is the inverse of
-others (`data.downmix`). What a channel differs by from the mid times its factor is split in every band into the part
+others (`audio.downmix`). What a channel differs by from the mid times its factor is split in every band into the part
 that the mid predicts, as where an instrument is panned, and the rest, as of a room. The prediction is applied to the
 stylized mid; the rest is turned up and down as the mid was. This is parametric stereo (Breebaart et al., 2005), with
 the song's own residual in place of a decorrelator. A downmix of the result by the same factors is the stylized mid.
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.downmix import Polarity, cell_samples
-from data.mel import MelConfig, ShortTimeTransform
 from stylize.blocks import ReadSamples
 from stylize.silence import silence_gain
+from stylize_core.audio.downmix import Polarity, cell_samples
+from stylize_core.mel import MelConfig, ShortTimeTransform
 
 BANDS = 48
 """Equally wide on the mel scale up to half of the sample rate; below 500 Hz they are about 60 Hz wide."""

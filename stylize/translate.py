@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.audio import AudioReader, probe_audio
-from data.errors import UserError
-from data.mel import LogMel
 from stylize.blocks import BlockLayout, iterate_windows
 from stylize.silence import find_silent_frames
+from stylize_core.audio.reader import AudioReader, probe_audio
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel
 from travelgan import Translator
 
 BLOCK_FRAMES = 2048

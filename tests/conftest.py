@@ -21,7 +21,7 @@ import pytest
 import soundfile
 import torch
 
-from data.mel import MelConfig
+from stylize_core.mel import MelConfig
 
 ROOT = Path(__file__).parent.parent
 RATE = 22050
@@ -196,11 +196,11 @@ def translator_values(tone_corpus: Path) -> dict[str, Any]:
 @pytest.fixture
 def quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validations without what takes long and has tests of its own: harmony and rhythm are 0.5, pictures are empty."""
-    for place in ("melgan.experiment", "training.measures"):
+    for place in ("melgan.experiment", "stylize_core.metrics.waveform"):
         monkeypatch.setattr(f"{place}.chroma_cosine", lambda *arguments: 0.5)
     monkeypatch.setattr("travelgan.validation.Sounds.chroma", lambda *arguments: 0.5)
     monkeypatch.setattr("travelgan.validation.SAMPLE_ITERATIONS", 1)
-    monkeypatch.setattr("training.measures.onset_correlation", lambda *arguments: 0.5)
+    monkeypatch.setattr("stylize_core.metrics.waveform.onset_correlation", lambda *arguments: 0.5)
     monkeypatch.setattr("training.tracking.plot_mels", lambda mels, path: path.touch())
 
 

@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from data.errors import UserError
-from data.plain import build, check_range, one_line, read_json, show
-from data.tensor_files import read_header
+from stylize_core.errors import UserError
+from stylize_core.plain import build, check_range, one_line, read_json, show
+from stylize_core.tensor_files import read_header
 from training.ema import EMA
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, step_of
 from training.sampler import derive_seed
 

@@ -14,15 +14,15 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data.errors import UserError
 from data.folder import Clip, choose_styles, index_folder
-from data.mel import MelConfig
 from data.mel_cache import MelCache, MelCacheError
 from data.segments import MelSegments, choose_validation
+from stylize_core.classifier import GenreClassifier
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import load_init
 from training.experiment import Experiment, Sample, Update, evaluating
-from training.genre import GenreClassifier
 from training.loop_config import LoopConfig
-from training.pretrained import load_init
 from training.sampler import derive_seed
 from training.style_augmentation import augment
 
@@ -98,7 +98,7 @@ class Accuracy:
 
 
 class ClassifierExperiment(Experiment):
-    """Trains a :class:`training.genre.GenreClassifier`; see :class:`training.experiment.Experiment`.
+    """Trains a :class:`stylize_core.classifier.GenreClassifier`; see :class:`training.experiment.Experiment`.
 
     Args:
         config: the run.

@@ -22,16 +22,16 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data.atomic import atomic_write
-from data.errors import UserError
-from data.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
+from stylize_core.model_folder import read_training_record
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
 from training.divergence import DivergedError, require_finite, roll_back, seed_after
 from training.ema import EMA
 from training.experiment import Experiment
 from training.loop_config import FREE_SETTINGS, LoopConfig, learning_rate_scale
 from training.precision import choose_precision
-from training.pretrained import read_training_record
 from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
 from training.sampler import StepSampler, derive_seed

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
-from data.plain import show
+from stylize_core.config import build, merge_values, override_values, read_config, to_plain
+from stylize_core.errors import UserError
+from stylize_core.model_folder import CONFIG_NAME
+from stylize_core.plain import show
 from training.checkpoint import list_checkpoints, step_of
-from training.config import build, merge_values, override_values, read_config, to_plain
 from training.experiment import Experiment
 from training.loop import Trainer, make_accelerator
-from training.pretrained import CONFIG_NAME
 from training.run_folder import locked
 from training.weight_averaging import average_models, check_shares
 

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from data.errors import UserError
-from data.plain import one_line
-from training.config import build, read_yaml, to_plain
+from stylize_core.config import build, read_yaml, to_plain
+from stylize_core.errors import UserError
+from stylize_core.plain import one_line
 
 logger = logging.getLogger(__name__)
 

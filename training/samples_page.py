@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from data.atomic import atomic_write
-from data.errors import UserError
-from data.plain import build, parse_json, read_lines
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.plain import build, parse_json, read_lines
 from training.experiment import Sample
 
 PAGE = Path(__file__).parent / "pages" / "samples.html"
@@ -63,7 +63,7 @@ def pair_samples(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
 
 def compare(step: int, original: Sample, output: Sample) -> Comparison:
     """Harmony (chroma) and rhythm (onsets) that an output kept of its input, each 1 where all is kept."""
-    from training.measures import chroma_cosine, onset_correlation
+    from stylize_core.metrics.waveform import chroma_cosine, onset_correlation
 
     assert original.wav is not None and output.wav is not None
     length, rate = min(len(original.wav), len(output.wav)), output.sample_rate

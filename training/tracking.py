@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from data.atomic import atomic_write
-from data.plain import parse_json
+from stylize_core.atomic import atomic_write
+from stylize_core.plain import parse_json
+from stylize_core.wandb_run import check_wandb_mode, open_wandb_run
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
-from training.wandb_run import check_wandb_mode, open_wandb_run
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def plot_mels(mels: Mapping[str, np.ndarray], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from data.names import readable
+    from stylize_core.names import readable
 
     figure = Figure(figsize=(4.5 * len(mels), 3.2), layout="constrained")
     FigureCanvasAgg(figure)

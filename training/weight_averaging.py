@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from data.errors import UserError
-from data.plain import show
-from training.pretrained import read_model_config, read_weights, save_pretrained
+from stylize_core.errors import UserError
+from stylize_core.model_folder import read_model_config, read_weights, save_pretrained
+from stylize_core.plain import show
 
 
 def check_shares(shares: Mapping[Any, Any], where: str) -> None:

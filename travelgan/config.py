@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from data.plain import check_names, check_range
+from stylize_core.plain import check_names, check_range
 
 MAX_SIZE, MAX_KERNEL, MAX_LAYERS = 1 << 16, 63, 32
 """Bounds of what a network is built of: far more than any needs, and too little for one to take hours or gigabytes."""

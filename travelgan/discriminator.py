@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from data.layers import NEGATIVE_SLOPE, scale_mel
+from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
 from training.gan import Verdict
 from travelgan.config import DiscriminatorConfig
 from travelgan.layers import ColumnConv, make_norm

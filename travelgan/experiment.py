@@ -15,14 +15,14 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, default_collate
 
-from data.errors import UserError
 from data.folder import Clip, choose_styles, index_folder
 from data.mel_cache import MelCache
 from data.segments import MelSegments, choose_validation
 from data.sources import list_splits
+from stylize_core.classifier import GenreClassifier
+from stylize_core.errors import UserError
+from stylize_core.model_folder import load_init
 from training.experiment import Experiment, Sample, Update, evaluating
-from training.genre import GenreClassifier
-from training.pretrained import load_init
 from travelgan.config import TranslatorConfig
 from travelgan.discriminator import Discriminator
 from travelgan.methods import STEPS, Batch, Losses, Players

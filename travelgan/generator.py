@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from data.layers import reflect_pad, scale_mel, unscale_mel
+from stylize_core.layers import reflect_pad, scale_mel, unscale_mel
 from travelgan.config import GeneratorConfig
 from travelgan.layers import ColumnConv, StyleBlock, StyleLayer
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from data.layers import NEGATIVE_SLOPE, reflect_pad
+from stylize_core.layers import NEGATIVE_SLOPE, reflect_pad
 
 
 class ColumnConv(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from data.mel import MelConfig, mel_filterbank
+from stylize_core.mel import MelConfig, mel_filterbank
 from training.gan import masked_l1
 
 TINY = 1e-12

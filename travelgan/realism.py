@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.distribution import MIN_CLIPS, common_bandwidth, kernel_audio_distance
-from training.genre import GenreClassifier
+from stylize_core.classifier import GenreClassifier
+from stylize_core.metrics.distribution import MIN_CLIPS, common_bandwidth, kernel_audio_distance
 
 
 class RealSongs:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data.layers import NEGATIVE_SLOPE, scale_mel
+from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
 from travelgan.config import SiameseConfig
 from travelgan.layers import ColumnConv, make_norm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from data.mel import MelConfig
+from stylize_core.mel import MelConfig
 from training.gan import AdversaryConfig
 from training.loop_config import LoopConfig
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig

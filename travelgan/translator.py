@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data.errors import UserError
-from data.mel import MelConfig
-from training.config import build, to_plain
-from training.pretrained import load_module, read_mel_config, save_pretrained
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import load_module, read_mel_config, save_pretrained
 from travelgan.config import TranslatorConfig
 from travelgan.generator import Generator
 from travelgan.siamese import Siamese

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.mel import GriffinLim, MelConfig
+from stylize_core.classifier import GenreClassifier
+from stylize_core.mel import GriffinLim, MelConfig
+from stylize_core.metrics.waveform import chroma_agreement, constant_q_chroma
 from training.experiment import Sample, evaluating
-from training.genre import GenreClassifier
-from training.measures import chroma_agreement, constant_q_chroma
 from travelgan.realism import RealSongs
 from travelgan.translator import Translator
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from data.plain import build
+from stylize_core.plain import build
 
 BANDS_FILE = Path(__file__).with_name("bands.yaml")
 _BANDS = ("training", "held_out", "extra")

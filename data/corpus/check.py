@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 
 from data.corpus.songs import BEATS_PER_BAR
-from data.errors import UserError
 from data.manifest import MANIFEST_NAME, read_records
+from stylize_core.errors import UserError
 
 _FLUX_HOP = 128
 _LARGEST_LAG_SECONDS = 0.1

@@ -9,7 +9,7 @@ from data.corpus.bands import STYLES
 from data.corpus.renderer import write_song_file
 from data.corpus.songs import write_song
 from data.corpus.synthesis import SAMPLE_RATE, render
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 DEMO_SEED = 20190917  # far from any seed a corpus is likely to be made with
 DEMO_NUMBER = 34  # in C major, with a fiddle when it is country

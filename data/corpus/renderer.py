@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 import soundfile
 
-from data.atomic import atomic_write
 from data.corpus.arrangement import Arrangement, arrange, mma_text
 from data.corpus.bands import STYLES
 from data.corpus.songs import Song, song_numbers, split_of, write_song
 from data.corpus.synthesis import SAMPLE_RATE, check_tools, render
-from data.errors import UserError
 from data.manifest import MANIFEST_NAME, format_record, read_records, write_records
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
 
 T = TypeVar("T")
 

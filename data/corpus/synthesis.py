@@ -16,7 +16,7 @@ import soxr
 
 from data.corpus.arrangement import HELD_OUT_SOUNDFONT, SOUNDFONTS, Mix
 from data.corpus.midi import lay_out_stems
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 SAMPLE_RATE = 22050
 # Soundfont samples are recorded at 44.1 kHz; playing them straight to 22.05 kHz would fold cymbals back.

@@ -10,9 +10,9 @@ import typer
 
 from data import recordings as prepared
 from data.debian_packages import installed, require_packages
-from data.errors import UserError
 from data.vocoder_data import count, list_files
 from scripts.prepare.console import print_table, track
+from stylize_core.errors import UserError
 
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Go on without packages that are not installed.")]
 MaxMinutes = Annotated[float, typer.Option(help="Of each package or folder.")]

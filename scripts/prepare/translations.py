@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from data.errors import UserError
 from scripts.prepare.console import track
+from stylize_core.errors import UserError
 
 
 def translations(
@@ -25,7 +25,7 @@ def translations(
     from data.translated import TranslatedFolder, plan_translations
     from stylize import translate
     from stylize.models import BUNDLED_TRANSLATOR, find_device
-    from training.pretrained import WEIGHTS_NAME, read_mel_config, read_model_config
+    from stylize_core.model_folder import WEIGHTS_NAME, read_mel_config, read_model_config
     from travelgan import Translator
 
     model = model or BUNDLED_TRANSLATOR

@@ -9,12 +9,12 @@ import typer
 
 from data import vocoder_data as prepared
 from data.corpus.renderer import CorpusPlan, render_corpus
-from data.errors import UserError
 from data.recordings import Limits, Skipped, prepare
 from scripts.command_line import Jobs, Seed
 from scripts.prepare.console import print_table, show_progress, track
 from scripts.prepare.corpus import Seconds, Songs, TestSongs
 from scripts.prepare.recordings import COLUMNS, MaxMinutes, MinSeconds, SkipMissing
+from stylize_core.errors import UserError
 
 
 def vocoder_data(

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from matplotlib.image import imsave
 
-from data.mel import LogMel, MelConfig
-from data.plain import read_json
 from stylize.evaluate.metrics.similarity import (
     Sound,
     StyleClassifier,
@@ -32,6 +30,8 @@ from stylize.listening.ratings import Preference
 from stylize.listening.results import Results
 from stylize.listening.statistics import summarize
 from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Trial, audio_file
+from stylize_core.mel import LogMel, MelConfig
+from stylize_core.plain import read_json
 from training.run_folder import CONFIG_NAME
 
 Progress = Callable[[str], None]

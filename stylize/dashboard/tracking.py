@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
 from stylize.dashboard.content import MEASURES, Content, without_paths
 from stylize.listening.report import format_rows
 from stylize.listening.statistics import Difference, PairedResult, Summary
 from stylize.listening.trial import AUDIO_FOLDER, Trial, audio_file
+from stylize_core.errors import UserError
+from stylize_core.wandb_run import open_wandb_run
 from training.tracking import artifacts_staged_in
-from training.wandb_run import open_wandb_run
 
 MAX_NAME_LENGTH = 128
 """Longer names are refused by W&B."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.audio import AudioWriter
-from data.errors import UserError
 from stylize.evaluate.excerpts import read_excerpt
 from stylize.evaluate.figures import MelPanel, draw_mels, mel_panel, save_figure
 from stylize.evaluate.metrics.multipitch import RATE
@@ -24,6 +22,8 @@ from stylize.optimize.options import REPRESENTATIONS, OptimizeOptions
 from stylize.optimize.plan import plan_optimization
 from stylize.optimize.reporting import Reporter, choose_reporter
 from stylize.options import POSITIVE, Check, check_options, one_of, option, with_options
+from stylize_core.audio.reader import AudioWriter
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from stylize.evaluate.metrics.similarity import Sound, StyleClassifier

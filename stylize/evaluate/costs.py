@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from data.mel import MelConfig
 from melgan import Vocoder
 from melgan.layers import plain_state_dict
 from stylize.evaluate.metrics.vocoder import WITHOUT_ITERATIONS, Method
 from stylize.evaluate.speed import PAPER, paper_generator, quiet_noise, summarize_speed, time_in_turns
-from training.pretrained import read_training_record
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import read_training_record
 
 
 def count_parameters(network: nn.Module) -> int:

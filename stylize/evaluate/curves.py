@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import UserError
-from data.plain import one_line, parse_json, read_lines
 from stylize.evaluate.figures import save_figure
+from stylize_core.errors import UserError
+from stylize_core.plain import one_line, parse_json, read_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.audio import AudioReader, resampled_length
-from data.errors import UserError
 from stylize.evaluate.metrics.multipitch import RATE
+from stylize_core.audio.reader import AudioReader, resampled_length
+from stylize_core.errors import UserError
 
 logger = logging.getLogger(__name__)
 

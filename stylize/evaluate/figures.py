@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.atomic import atomic_write
-from data.names import readable
+from stylize_core.atomic import atomic_write
+from stylize_core.names import readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +29,8 @@ def mel_panel(title: str, wav: np.ndarray, sample_rate: int) -> MelPanel:
     """The mel spectrogram of a waveform, (samples,), on the project's front-end."""
     import torch
 
-    from data.mel import LogMel, MelConfig
     from stylize.evaluate.metrics.similarity import Sound
+    from stylize_core.mel import LogMel, MelConfig
 
     config, sound = MelConfig(), Sound(wav, sample_rate)
     mel = LogMel(config)(torch.from_numpy(np.ascontiguousarray(sound.at(config.sample_rate)))[None])[0].numpy()

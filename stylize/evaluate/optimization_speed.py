@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.audio import read_audio
 from stylize.evaluate.report import table
 from stylize.evaluate.speed import CommandRun, run_measured, time_in_turns, torch_threads, write_long_song
 from stylize.optimize.engine import optimize
@@ -21,6 +20,7 @@ from stylize.optimize.objective import Objective, measure_style
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.representations import make_representation
 from stylize.optimize.transfer import load_network
+from stylize_core.audio.reader import read_audio
 
 PLAIN = "plain loop"
 DEFAULT_NETWORK = "autoencoder (default)"

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.atomic import atomic_write
-from data.errors import UserError
-from data.names import readable
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.names import readable
 
 MISSING = "-"
 REPORT_SUFFIXES = (".md", ".json", ".csv", ".png")

@@ -26,9 +26,6 @@ import torch
 from torch import Tensor
 
 import stylize
-from data.audio import read_audio
-from data.errors import UserError
-from data.mel import MEL_PRESETS, MelConfig
 from melgan import Generator, GeneratorConfig
 from stylize.evaluate.report import (
     check_report,
@@ -41,6 +38,9 @@ from stylize.evaluate.report import (
 )
 from stylize.options import POSITIVE, Check, check_options, option
 from stylize.pipeline import Stylizer
+from stylize_core.audio.reader import read_audio
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS, MelConfig
 
 logger = logging.getLogger(__name__)
 

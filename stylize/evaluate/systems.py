@@ -13,10 +13,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from data.audio import read_audio
-from data.errors import UserError
 from stylize.evaluate.excerpts import Excerpts, fit_length
 from stylize.evaluate.metrics.multipitch import RATE
+from stylize_core.audio.reader import read_audio
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -305,7 +305,7 @@ def fit_to_input(path: Path, source: np.ndarray) -> np.ndarray:
 
 def weights_key(*folders: Path) -> str:
     """A short digest of model folders: weights and configuration."""
-    from training.pretrained import CONFIG_NAME, WEIGHTS_NAME  # here, since it loads PyTorch
+    from stylize_core.model_folder import CONFIG_NAME, WEIGHTS_NAME  # here, since it loads PyTorch
 
     digest = hashlib.sha256()
     for folder in folders:

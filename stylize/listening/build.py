@@ -10,9 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.atomic import atomic_folder
-from data.audio import AudioWriter
-from data.errors import UserError
 from stylize.listening.methods import HIDDEN, MUSHRA, PAIRED, REFERENCE, pairs_of, question_of
 from stylize.listening.plan import (
     MAX_SCREENS,
@@ -37,6 +34,9 @@ from stylize.listening.trial import (
     Trial,
     audio_file,
 )
+from stylize_core.atomic import atomic_folder
+from stylize_core.audio.reader import AudioWriter
+from stylize_core.errors import UserError
 
 Progress = Callable[[str], None]
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from data.errors import UserError
 from stylize.evaluate.systems import COPY_CONTENT, TRANSLATOR
 from stylize.listening.plan import KNOWN_SYSTEMS, BuildOptions
 from stylize.listening.trial import ANSWERS_NAME, MAX_LISTENERS, Trial
@@ -16,6 +15,7 @@ from stylize.local_server import LOCAL, HostOption, PortOption, bind, names_of, 
 from stylize.mixture import parse_list
 from stylize.models import peek_styles
 from stylize.options import with_options
+from stylize_core.errors import UserError
 
 DEFAULT_COMMAND = "run"
 DEFAULT_SYSTEMS = f"{TRANSLATOR},{COPY_CONTENT}"

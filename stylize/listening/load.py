@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import UserError
 from stylize.listening.methods import HIGHEST, LOWEST, PAIRED
 from stylize.listening.store import CHOICE, read_answers
 from stylize.listening.trial import Trial
+from stylize_core.errors import UserError
 
 
 @dataclass(frozen=True)

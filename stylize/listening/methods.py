@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from data.errors import UserError
-from data.names import readable
+from stylize_core.errors import UserError
+from stylize_core.names import readable
 
 MULTIPLE_STIMULI, MUSHRA, PAIRED = "multiple-stimuli", "mushra", "ab"
 METHODS = (MULTIPLE_STIMULI, MUSHRA, PAIRED)

@@ -11,10 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.audio import AudioInfo, probe_audio
-from data.audio_folder import list_audio
-from data.errors import UserError
-from data.plain import read_json
 from stylize.evaluate.systems import (
     BASELINE,
     COPY_CONTENT,
@@ -44,6 +40,10 @@ from stylize.models import check_device_name, read_pair
 from stylize.optimize.options import OptimizeOptions
 from stylize.options import POSITIVE, WEIGHT, between, check_options, option
 from stylize.request import SAMPLE_RATES
+from stylize_core.audio.folder import list_audio
+from stylize_core.audio.reader import AudioInfo, probe_audio
+from stylize_core.errors import UserError
+from stylize_core.plain import read_json
 
 if TYPE_CHECKING:
     from data.folder import Clip

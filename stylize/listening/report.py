@@ -7,12 +7,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
 from stylize.evaluate.report import check_folder, format_csv, table, write_json, write_text
 from stylize.listening.ratings import Preference, Rating, Screened
 from stylize.listening.results import Results, read_results
 from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
 from stylize.listening.trial import Trial
+from stylize_core.errors import UserError
 
 TABLES: dict[str, tuple[type, str]] = {
     "ratings": (Rating, "ratings"),

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.errors import UserError
 from stylize.evaluate.metrics.statistics import binomial_p, holm, mean_interval, signed_rank_p, wilson_interval
 from stylize.listening.ratings import Preference, Rating
+from stylize_core.errors import UserError
 
 LISTENER, RATING = "listener", "rating"
 UNITS = (LISTENER, RATING)

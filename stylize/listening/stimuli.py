@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.errors import UserError
-from data.loudness import LoudnessMeter
+from stylize_core.audio.loudness import LoudnessMeter
+from stylize_core.errors import UserError
 
 TARGET_LOUDNESS = -23.0
 """LUFS, as broadcast (EBU R 128)."""

@@ -23,8 +23,8 @@ from typing import Any, Self, TypeVar
 
 from starlette.exceptions import HTTPException
 
-from data.errors import UserError
 from stylize.listening.trial import MAX_LISTENERS
+from stylize_core.errors import UserError
 
 CHOICE = "choice"
 """Slot of the answer to a paired comparison; ratings have the id of their stimulus."""

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 
-from data.audio import AudioWriter, read_audio, resampled_length
-from data.downmix import downmix
-from data.errors import UserError
 from stylize.evaluate.excerpts import fit_length, read_excerpt
 from stylize.evaluate.systems import (
     BASELINE,
@@ -27,11 +24,14 @@ from stylize.evaluate.systems import (
     run_baseline,
 )
 from stylize.listening.plan import FOLDER, BuildPlan, Item, SystemPlan, model_folders
+from stylize_core.audio.downmix import downmix
+from stylize_core.audio.reader import AudioWriter, read_audio, resampled_length
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
-    from data.mel import MelConfig
     from stylize.optimize.options import OptimizeOptions
     from stylize.pipeline import Stylizer
+    from stylize_core.mel import MelConfig
 
 SLACK_SECONDS = 0.1
 """So much may be missing at the end of what a system made; it is filled with silence."""
@@ -195,7 +195,7 @@ def _through_griffin_lim(wav: np.ndarray, sample_rate: int, config: MelConfig) -
     """From the mel of the vocoder back to a waveform without learning, each channel on its own."""
     import torch
 
-    from data.mel import GriffinLim, LogMel
+    from stylize_core.mel import GriffinLim, LogMel
 
     samples = soxr.resample(wav.T, sample_rate, config.sample_rate).T
     padding = -samples.shape[1] % config.hop_length
@@ -214,4 +214,4 @@ def _describe_model(folder: Path) -> dict[str, str]:
 
 def quiet_audio_writer() -> None:
     """Results that had to be turned down are no news here: all are brought to one loudness."""
-    logging.getLogger("data.audio_writer").setLevel(logging.ERROR)
+    logging.getLogger("stylize_core.audio.writer").setLevel(logging.ERROR)

@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
-from data.names import readable
-from data.plain import build, one_line, read_json, show
 from stylize.listening.methods import METHODS, PAIRED, QUESTIONS, Question, question_of, shuffled
+from stylize_core.errors import UserError
+from stylize_core.names import readable
+from stylize_core.plain import build, one_line, read_json, show
 
 FORMAT, VERSION = "stylize listening trial", 1
 MAX_BYTES = 8 << 20

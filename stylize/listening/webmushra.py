@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from data.atomic import atomic_folder
-from data.errors import UserError
-from data.plain import one_line, read_text
 from stylize.folders import check_output_folder
 from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
 from stylize.listening.ratings import Rating
 from stylize.listening.trial import REFERENCE_EXAMPLE, Screen, Trial, audio_file
+from stylize_core.atomic import atomic_folder
+from stylize_core.errors import UserError
+from stylize_core.plain import one_line, read_text
 
 SERVICE = "service/write.php"
 RATING_COLUMNS = ("trial_id", "rating_stimulus", "rating_score"), ("trial_id", "stimuli", "stimuli_rating")

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from data.layers import NEGATIVE_SLOPE, reflect_pad, scale_mel, unscale_mel
-from data.mel import MelConfig
-from data.plain import check_range
 from stylize.optimize.networks import MelFeatures
-from training.config import build, to_plain
-from training.pretrained import load_module, read_mel_config, save_pretrained
+from stylize_core.config import build, to_plain
+from stylize_core.layers import NEGATIVE_SLOPE, reflect_pad, scale_mel, unscale_mel
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import load_module, read_mel_config, save_pretrained
+from stylize_core.plain import check_range
 from travelgan.layers import ColumnConv
 
 KIND = "autoencoder"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data.errors import UserError
-from data.loudness import describe_limiting
 from stylize.optimize.options import NETWORK, OptimizeOptions, check_network, check_network_name
 from stylize.optimize.plan import plan_optimization
 from stylize.optimize.reporting import choose_reporter
 from stylize.options import with_options
 from stylize.program import EarlyStopError
+from stylize_core.audio.loudness import describe_limiting
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from stylize.optimize.run import OptimizeResult

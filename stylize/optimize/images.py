@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.atomic import atomic_write
-from data.errors import UserError
-from data.names import readable
+from stylize_core.atomic import atomic_write
+from stylize_core.errors import UserError
+from stylize_core.names import readable
 
 if TYPE_CHECKING:
     from PIL import Image

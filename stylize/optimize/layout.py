@@ -11,9 +11,9 @@ from collections.abc import Callable
 from einops import rearrange
 from torch import Tensor
 
-from data.layers import reflect_pad
 from stylize.optimize.options import LAYOUTS
 from stylize.options import check_choice
+from stylize_core.layers import reflect_pad
 
 Shape = tuple[int, int, int]
 """(planes, rows, columns) of a spectrogram or picture"""

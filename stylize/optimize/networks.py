@@ -11,12 +11,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from data.errors import UserError
-from data.layers import reflect_pad, scale_mel
-from data.mel import MelConfig
-from data.plain import check_range
-from training.config import build, to_plain
-from training.pretrained import load_module, save_pretrained
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
+from stylize_core.layers import reflect_pad, scale_mel
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import load_module, save_pretrained
+from stylize_core.plain import check_range
 from travelgan import Siamese
 
 RANDOM_KIND = "random-network"

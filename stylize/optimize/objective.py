@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from data.errors import UserError
 from stylize.optimize.layout import Layout
 from stylize.optimize.losses import (
     bound_penalty,
@@ -28,6 +27,7 @@ from stylize.optimize.losses import (
     total_variation,
 )
 from stylize.optimize.options import OptimizeOptions
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from stylize.optimize.networks import FeatureNetwork

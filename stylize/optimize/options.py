@@ -6,10 +6,10 @@ import math
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from data.errors import UserError
 from stylize.models import check_device_name
 from stylize.options import POSITIVE, WEIGHT, Check, check_choice, check_options, one_of, option
 from stylize.request import target_loudness
+from stylize_core.errors import UserError
 
 REPRESENTATIONS = ("mel", "stft", "cqt")
 INVERSES = ("auto", "vocoder", "griffin-lim")

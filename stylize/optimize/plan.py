@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.audio import AudioInfo, AudioReader, check_output, matching_subtype
-from data.errors import UserError
 from stylize.optimize.images import IMAGE_SUFFIXES, check_readable_image
 from stylize.optimize.options import (
     INITS,
@@ -22,6 +20,8 @@ from stylize.optimize.options import (
 )
 from stylize.options import check_choice, flag
 from stylize.picture import check_picture
+from stylize_core.audio.reader import AudioInfo, AudioReader, check_output, matching_subtype
+from stylize_core.errors import UserError
 
 STYLE_SECONDS = 60.0
 """A style is taken from at most so much of a recording: its statistics change little after that, memory does."""
@@ -192,7 +192,7 @@ def _plan_sound(options: OptimizeOptions, output: Path) -> Plan:
 
 
 def scan_recording(path: Path) -> Recording:
-    """Decode a whole file once; errors as :func:`data.audio.scan_audio`."""
+    """Decode a whole file once; errors as :func:`stylize_core.audio.reader.scan_audio`."""
     with AudioReader(path) as reader:
         left = round(STYLE_SECONDS * reader.info.sample_rate)
         one_signal, peak = True, 0.0

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from data.atomic import atomic_write
+from stylize_core.atomic import atomic_write
 
 COLUMNS = ("block", "channel", "iteration", "evaluations", "seconds", "total")
 """Those of the CSV file before the terms of the loss."""
@@ -233,7 +233,7 @@ class WandbRun:
     """
 
     def __init__(self, mode: str, name: str, config: Mapping[str, Any]) -> None:
-        from training.wandb_run import open_wandb_run
+        from stylize_core.wandb_run import open_wandb_run
 
         self._run, self.place = open_wandb_run("auto" if mode == "online" else mode, name=name, config=dict(config))
 

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
 from melgan import Vocoder
 from stylize.models import BUNDLED_VOCODER
 from stylize.optimize.griffin_lim import GriffinLimConfig, KnownStart, PhaseSpace, join, recover_waveform
 from stylize.optimize.options import check_representation
 from stylize.silence import find_silent_frames, silence_gain
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
 
 __all__ = [
     "ConstantQ",

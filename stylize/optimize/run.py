@@ -17,10 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.audio import AudioReader, AudioWriter, ExactLengthResampler, matching_subtype, probe_audio, resampled_length
-from data.errors import UserError
-from data.interruption import StopSignals
-from data.loudness import LoudnessMeter, Mastering
 from stylize.models import find_device
 from stylize.optimize.blocks import BlockDecoder, BlockGrid, BlockJoiner, iterate_blocks
 from stylize.optimize.engine import INTERRUPTED
@@ -32,6 +28,17 @@ from stylize.optimize.representations import UnitScale, make_representation
 from stylize.optimize.transfer import GOOD_ENDS, ChosenNetwork, Transfer, check_receptive_field, choose_network
 from stylize.picture import MelHistory
 from stylize.request import target_loudness
+from stylize_core.audio.loudness import LoudnessMeter, Mastering
+from stylize_core.audio.reader import (
+    AudioReader,
+    AudioWriter,
+    ExactLengthResampler,
+    matching_subtype,
+    probe_audio,
+    resampled_length,
+)
+from stylize_core.errors import UserError
+from stylize_core.interruption import StopSignals
 
 __all__ = ["OptimizeOptions", "OptimizeResult", "Place", "Reporter", "stylize_by_optimization"]
 
@@ -45,7 +52,7 @@ class OptimizeResult:
         elapsed: seconds of work.
         seconds: duration of a sound; None for pictures.
         blocks: in which it was optimized.
-        limited_db: by how much the highest peak of a sound was turned down, dB; see `data.limiter`.
+        limited_db: by how much the highest peak of a sound was turned down, dB; see `stylize_core.audio.limiter`.
         network: the network and its layers, in one line.
         history: every iteration.
         stopped: `finished`, `converged`, `interrupted` (Ctrl-C) or `not finite` (the loss was no number).

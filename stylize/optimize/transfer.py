@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS
 from stylize.models import BUNDLED_TRANSLATOR
 from stylize.optimize.autoencoder import BUNDLED_AUTOENCODER, Autoencoder, autoencoder_features
 from stylize.optimize.engine import CONVERGED, FINISHED, INTERRUPTED, Outcome, optimize
@@ -29,8 +27,10 @@ from stylize.optimize.options import NETWORKS, RANDOM_OPTIONS, OptimizeOptions, 
 from stylize.optimize.reporting import Step
 from stylize.optimize.representations import UnitScale, make_representation
 from stylize.optimize.vgg import HUB_FILE, load_vgg19
-from training.config import build
-from training.pretrained import read_model_config
+from stylize_core.config import build
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS
+from stylize_core.model_folder import read_model_config
 from travelgan import Translator
 
 GOOD_ENDS = (FINISHED, CONVERGED)

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data.errors import UserError
 from stylize.optimize.networks import FeatureNetwork
+from stylize_core.errors import UserError
 
 HUB_FILE = "vgg19-dcbb9e9d.pth"
 """What torchvision calls its ImageNet weights in the cache of torch hub."""

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from data.errors import UserError
 from stylize.local_server import LOCAL, HostOption, PortOption, bind, names_of, print_address, run_app
 from stylize.models import check_device_name, read_pair
 from stylize.web.limits import MEGABYTE, Limits
+from stylize_core.errors import UserError
 
 DEFAULT_MEGABYTES = Limits.max_bytes / MEGABYTE
 

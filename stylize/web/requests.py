@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from data.plain import show
+from stylize_core.plain import show
 
 MAX_BYTES = 4096
 """Of a request for a job; one that names every style has about 300."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import soundfile
 from starlette.exceptions import HTTPException
 
-from data.audio import AudioInfo, AudioReader, AudioWriter, probe_audio
-from data.audio_headers import container_of
-from data.errors import UserError
 from stylize.web.limits import Limits
+from stylize_core.audio.headers import container_of
+from stylize_core.audio.reader import AudioInfo, AudioReader, AudioWriter, probe_audio
+from stylize_core.errors import UserError
 
 EXAMPLE_SONG = Path(__file__).parent.parent / "songs" / "demo_country.ogg"
 PLAYABLE_NAME = "input.flac"

@@ -20,11 +20,11 @@ from typing import TypeVar
 
 from starlette.exceptions import HTTPException
 
-from data.audio import AudioInfo
 from stylize.web.limits import Limits
 from stylize.web.pace import Clock, Course, Pace
 from stylize.web.requests import StyleRequest, new_id
 from stylize.web.songs import PLAYABLE_NAME
+from stylize_core.audio.reader import AudioInfo
 
 PREFIX = "stylize-web-"
 _LOCK_NAME = "lock"

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from data.audio import AudioInfo, AudioReader, AudioWriter, matching_subtype
-from data.errors import UserError
-from data.mel import band_frequencies
 from stylize.local_app import TROUBLE
 from stylize.picture import MelHistory, hertz_ticks
 from stylize.report import describe_notes
@@ -23,6 +20,9 @@ from stylize.request import Order
 from stylize.web.pace import Pace
 from stylize.web.songs import without_paths
 from stylize.web.store import Job, Store
+from stylize_core.audio.reader import AudioInfo, AudioReader, AudioWriter, matching_subtype
+from stylize_core.errors import UserError
+from stylize_core.mel import band_frequencies
 
 if TYPE_CHECKING:
     from stylize.pipeline import Stylizer

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from data.errors import UserError
 from data.segments import AudioSegments
 from data.sources import Source
+from stylize_core.errors import UserError
 
 RATE = 8000
 

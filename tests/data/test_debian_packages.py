@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.debian_packages import package_files, package_license, require_packages
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 MACHINE_READABLE = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 

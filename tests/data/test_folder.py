@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from data.audio_folder import list_audio
-from data.audio_kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
-from data.errors import UserError
 from data.folder import GENRES, Clip, choose_styles, index_folder, split_by_hash
 from data.gtzan_split import GTZAN_SPLIT
 from data.verify import verify_folder
+from stylize_core.audio.folder import list_audio
+from stylize_core.audio.kinds import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
+from stylize_core.errors import UserError
 
 
 def touch(root: Path, names: Iterable[str]) -> None:

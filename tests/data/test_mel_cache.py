@@ -16,9 +16,9 @@ import torch
 from safetensors.numpy import save
 
 from data import mel_cache as module
-from data.errors import UserError
-from data.mel import LogMel, MelConfig
 from data.mel_cache import MelCache, MelCacheError
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel, MelConfig
 
 CONFIG = MelConfig(sample_rate=8000, n_fft=256, win_length=256, hop_length=64, n_mels=16, f_max=4000.0)
 

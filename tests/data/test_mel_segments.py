@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import torch
 
-from data.errors import UserError
 from data.folder import Clip
-from data.mel import MelConfig
 from data.mel_cache import MelCache, MelCacheError
 from data.segments import UNLABELLED, MelSegments, choose_validation
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 
 STYLES = ("blues", "jazz", "metal")
 CONFIG = MelConfig(n_mels=4)

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from data import recordings
-from data.errors import UserError
 from data.recordings import Limits, Recording, Skipped
 from scripts.command_line import run_command
 from scripts.prepare.recordings import recordings as command
+from stylize_core.errors import UserError
 
 
 def write_tone(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from data.sources import Source, list_sources, list_split, list_splits, spread, validation_files
+from stylize_core.errors import UserError
 
 
 def write_tone(path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 import torch
 
-from data.errors import UserError
-from data.mel import LogMel, MelConfig
 from data.segments import AudioSegments
 from data.translated import MixedSegments, TranslatedFolder, TranslatedMel, TranslatedSegments
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel, MelConfig
 
 RATE = 22050
 MEL = MelConfig(n_fft=512, win_length=512, hop_length=128, n_mels=8)

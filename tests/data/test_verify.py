@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.audio import read_audio
-from data.errors import UserError
 from data.verify import summarize, verify_folder
+from stylize_core.audio.reader import read_audio
+from stylize_core.errors import UserError
 from tests.fuzz.audio import RATE, SECONDS, id3_tag, make_file
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data.audio import AudioReader, resampled_length
-from data.errors import UserError
+from stylize_core.audio.reader import AudioReader, resampled_length
+from stylize_core.errors import UserError
 from tests.fuzz.runner import Outcome, run_fuzzer, tabulate
 
 RATE = 16000

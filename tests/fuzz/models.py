@@ -22,8 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from data.errors import UserError
-from data.mel import MelConfig
 from melgan.config import GeneratorConfig as VocoderConfig
 from melgan.config import InverseSTFTHeadConfig, OscillatorHeadConfig, SubbandHeadConfig
 from melgan.vocoder import Vocoder
@@ -31,9 +29,11 @@ from stylize.models import read_styles
 from stylize.optimize.autoencoder import Autoencoder, AutoencoderConfig
 from stylize.optimize.networks import RandomNetwork, RandomNetworkConfig
 from stylize.report import describe_model
+from stylize_core.classifier import GenreClassifier
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import CONFIG_NAME, WEIGHTS_NAME, read_model_config, read_training_record
 from tests.fuzz.runner import Outcome, run_fuzzer, tabulate
-from training.genre import GenreClassifier
-from training.pretrained import CONFIG_NAME, WEIGHTS_NAME, read_model_config, read_training_record
 from travelgan.config import GeneratorConfig, SiameseConfig, TranslatorConfig
 from travelgan.translator import Translator
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from data.errors import UserError
 from melgan import GeneratorConfig
 from melgan.config import DiscriminatorConfig, InverseSTFTHeadConfig, OscillatorHeadConfig, SubbandHeadConfig
-from training.config import build, to_plain
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
 
 ISTFT = {"kind": "istft", "n_fft": 128, "hop_length": 32}
 

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from data.audio import read_audio
-from data.errors import UserError
 from data.sources import list_split
 from data.translated import TranslatedFolder
 from melgan import Vocoder
 from melgan.experiment import VocoderExperiment, VocoderTraining
 from melgan.losses import SubbandSTFTLoss
-from training.config import build, merge_values, to_plain
+from stylize_core.audio.reader import read_audio
+from stylize_core.config import build, merge_values, to_plain
+from stylize_core.errors import UserError
+from stylize_core.metrics.waveform import mel_l1, multi_resolution_stft_distance
 from training.loop import Trainer, make_accelerator
-from training.measures import mel_l1, multi_resolution_stft_distance
 
 
 def some_cosine(wav: Tensor, reference: Tensor, sample_rate: int) -> float:

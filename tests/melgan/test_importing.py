@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS
 from melgan.importing import import_published
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS
 
 VECTORS = Path(__file__).parent / "vectors"
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.mel import LogMel, MelConfig
 from melgan import GeneratorConfig, Vocoder
 from melgan.config import OscillatorHeadConfig
 from melgan.oscillators import OscillatorBank, line_frequencies
+from stylize_core.mel import LogMel, MelConfig
 
 MEL = MelConfig()
 HEAD = OscillatorHeadConfig()

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.mel import MEL_PRESETS, LogMel, MelConfig, ShortTimeTransform, mel_filterbank
 from melgan import GeneratorConfig, Vocoder
 from melgan import refinement as refinement_module
 from melgan.config import InverseSTFTHeadConfig
 from melgan.refinement import LowBand, MelAlternation, MelRefinement
+from stylize_core.mel import MEL_PRESETS, LogMel, MelConfig, ShortTimeTransform, mel_filterbank
 
 SMALL = MelConfig(sample_rate=8000, n_fft=256, win_length=160, hop_length=32, n_mels=24, f_max=4000.0)
 

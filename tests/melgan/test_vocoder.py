@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS, MelConfig
 from melgan import GeneratorConfig, Vocoder
 from melgan.layers import add_weight_norm
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS, MelConfig
 
 CONFIG = GeneratorConfig(n_mels=8, width=16, frame_layers=1, scale_input=True)
 MEL = MelConfig(n_mels=8)

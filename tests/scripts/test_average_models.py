@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.errors import UserError
 from scripts.average_models import average
+from stylize_core.errors import UserError
 from tests.conftest import TinyModels
 from travelgan import Translator
 

@@ -12,11 +12,11 @@ import soundfile
 import torch
 from safetensors.numpy import load_file
 
-from data.audio import read_audio
-from data.mel import LogMel, MelConfig
 from scripts.command_line import run_command
 from scripts.prepare.translations import translations
 from stylize import translate
+from stylize_core.audio.reader import read_audio
+from stylize_core.mel import LogMel, MelConfig
 from travelgan import Translator
 
 Run = Callable[..., tuple[int, str, str]]

@@ -13,9 +13,9 @@ import torch
 import yaml
 from torch.utils.data import default_collate
 
-from data.errors import UserError
 from scripts.train import EXPERIMENTS
-from training.config import build, to_plain
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
 from training.loop import Trainer, make_accelerator
 from training.loop_config import FREE_SETTINGS
 from training.recipe import Recipe, read_recipe, run_recipe

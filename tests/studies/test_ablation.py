@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from data.errors import UserError
 from scripts.train import EXPERIMENTS
 from studies.ablation import REFERENCE, VARIANTS, format_row, study
+from stylize_core.errors import UserError
 from training.recipe import read_recipe
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from studies.baseline import COPY_CONTENT, COPY_STYLE, Case, Study, choose_pairs, make_cases
 from studies.baseline_report import QUESTIONS, make_markdown, save_plots, table
 from stylize.evaluate.metrics.similarity import Sound, StyleClassifier, harmony_similarity
+from stylize_core.errors import UserError
 
 TINY = {"content_weight": 1.0, "width": 8, "kernel": 3, "iterations": 2, "inverse": "griffin-lim"}
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.errors import UserError
 from studies.examples import WEIGHTS, count_missed, measure, study, timbre
+from stylize_core.errors import UserError
 from travelgan.translator import ExampleStyle
 from travelgan.validation import recognise
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
-from data.mel import MelConfig
 from melgan import GeneratorConfig, Vocoder
 from melgan.config import OscillatorHeadConfig
 from studies.refinement import PLANS, study
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 
 
 def test_a_row_for_each_plan(tmp_path: Path, quick_validation: None) -> None:

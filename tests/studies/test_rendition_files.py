@@ -11,9 +11,9 @@ import soundfile
 
 from data.corpus.arrangement import HELD_OUT_SOUNDFONT, Mix, arrange
 from data.corpus.bands import STYLES
-from data.errors import UserError
 from studies import rendition_files
 from studies.rendition_files import render_renditions, rendition_path
+from stylize_core.errors import UserError
 
 SONGS = [(9, "jazz"), (9, "rock")]
 

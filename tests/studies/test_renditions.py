@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from studies.rendition_files import rendition_path
 from studies.renditions import distances, study
 from stylize.evaluate.excerpts import Excerpts
 from stylize.evaluate.systems import Pair
+from stylize_core.errors import UserError
 
 SECONDS = 2.0
 

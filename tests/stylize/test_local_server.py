@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from data.errors import UserError
 from stylize import local_server
 from stylize.local_app import security_headers
 from stylize.local_server import LOCAL_NAMES, address_of, bind, names_of
+from stylize_core.errors import UserError
 
 
 def test_a_local_server_answers_to_local_names_only() -> None:

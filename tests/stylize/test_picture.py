@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import UserError
-from data.mel import MelConfig, band_frequencies, mel_filterbank
 from stylize.picture import MelHistory, check_picture, hertz_ticks, save_picture
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig, band_frequencies, mel_filterbank
 
 FREQUENCIES = np.linspace(0.0, 11025.0, 12)
 

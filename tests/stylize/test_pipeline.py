@@ -14,13 +14,13 @@ import soxr
 import torch
 from torch import Tensor, nn
 
-from data.audio import ExactLengthResampler, read_audio
-from data.errors import UserError
-from data.limiter import true_peaks
-from data.mel import MelConfig
 from stylize import Stylizer
 from stylize.listening.stimuli import measure_loudness
 from stylize.silence import find_silent_frames, silence_gain
+from stylize_core.audio.limiter import true_peaks
+from stylize_core.audio.reader import ExactLengthResampler, read_audio
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import typer
 
-from data.errors import UserError
 from stylize.program import EarlyStopError, invoke, run_program
+from stylize_core.errors import UserError
 
 
 @pytest.fixture(autouse=True)

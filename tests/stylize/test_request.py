@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data.audio import AudioInfo
-from data.errors import UserError
 from stylize.mixture import check_known, parse_list, parse_styles
 from stylize.request import Job, Order, plan_jobs
+from stylize_core.audio.reader import AudioInfo
+from stylize_core.errors import UserError
 
 
 def test_single_style() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.mel import MEL_PRESETS, LogMel, MelConfig
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
+from stylize_core.mel import MEL_PRESETS, LogMel, MelConfig
 
 CONFIG = MelConfig()
 

@@ -10,8 +10,8 @@ import torch
 from scipy.signal import butter, sosfiltfilt
 from torch import Tensor
 
-from data.mel import MelConfig
 from stylize.stereo import StereoField
+from stylize_core.mel import MelConfig
 
 CONFIG = MelConfig()
 HOP, CONTEXT, RATE = CONFIG.hop_length, CONFIG.context, CONFIG.sample_rate

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from data.errors import UserError
 from melgan.experiment import VocoderExperiment, VocoderTraining
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
 from training import checkpoint
 from training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
 from travelgan.experiment import TranslatorExperiment
 from travelgan.training_config import TranslatorTraining

@@ -13,12 +13,12 @@ import soundfile
 import torch
 from torch.utils.data import default_collate
 
-from data.errors import UserError
 from data.folder import Clip
-from data.mel import MelConfig
 from data.mel_cache import MelCache
-from training.config import build, to_plain
-from training.genre import GenreClassifier
+from stylize_core.classifier import GenreClassifier
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 from training.genre_experiment import ClassifierExperiment, ClassifierTraining, evaluate, format_confusion, load_split
 from training.loop import Trainer, make_accelerator
 from training.style_augmentation import augment

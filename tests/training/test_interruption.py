@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from data.interruption import STOP_SIGNALS
+from stylize_core.interruption import STOP_SIGNALS
 from training.checkpoint import list_checkpoints
 
 

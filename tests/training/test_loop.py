@@ -16,11 +16,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from data.errors import UserError
 from melgan.experiment import VocoderExperiment, VocoderTraining
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
 from training import loop
 from training.checkpoint import list_checkpoints
-from training.config import build, to_plain
 from training.loop import LoopConfig, Trainer, learning_rate_scale, make_accelerator
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 from training.run_folder import LOCK_NAME, locked
 
 HOLD = """

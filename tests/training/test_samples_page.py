@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 from training.experiment import Sample
 from training.samples_page import Comparison, compare, pair_samples, read_comparisons, write_samples_page
 from training.tracking import Tracker

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
+from stylize_core.errors import UserError
 from training.experiment import Sample
 from training.tracking import Tracker, plot_mels
 

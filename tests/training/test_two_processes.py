@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from melgan.experiment import VocoderExperiment, VocoderTraining
+from stylize_core.config import build, to_plain
 from training.checkpoint import list_checkpoints
-from training.config import build, to_plain
 from training.loop import Trainer, make_accelerator
 
 HERE = Path(__file__).parent

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import melgan.experiment
-import training.measures
+import stylize_core.metrics.waveform
 import training.tracking
 import travelgan.experiment
 import travelgan.validation
@@ -43,11 +43,11 @@ def tensors_of(state: TrainingState) -> dict[str, Tensor]:
 
 def main(out: Path, runs: list[str]) -> None:
     # Slow to start, and not the subject.
-    for place in (melgan.experiment, training.measures):
+    for place in (melgan.experiment, stylize_core.metrics.waveform):
         place.chroma_cosine = lambda *arguments: 0.5  # type: ignore[attr-defined]
     travelgan.validation.Sounds.chroma = lambda *arguments: 0.5  # type: ignore[method-assign]
     travelgan.validation.SAMPLE_ITERATIONS = 1
-    training.measures.onset_correlation = lambda *arguments: 0.5
+    stylize_core.metrics.waveform.onset_correlation = lambda *arguments: 0.5
     training.tracking.plot_mels = lambda mels, path: path.touch()
     finished = []
     original = Trainer.run

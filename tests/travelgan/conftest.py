@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.mel import MelConfig
+from stylize_core.mel import MelConfig
 from travelgan import GeneratorConfig, SiameseConfig, TranslatorConfig
 from travelgan.config import DiscriminatorConfig
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import travelgan
-from data.errors import UserError
-from training.config import build, to_plain
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
 from travelgan import GeneratorConfig, SiameseConfig, TranslatorConfig
 from travelgan.config import DiscriminatorConfig
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from data.errors import UserError
-from data.mel import MelConfig
 from data.segments import UNLABELLED
 from data.sources import list_split
-from training.config import build, merge_values, to_plain
-from training.genre import GenreClassifier
+from stylize_core.classifier import GenreClassifier
+from stylize_core.config import build, merge_values, to_plain
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 from training.loop import Trainer, make_accelerator
 from travelgan import Translator
 from travelgan.experiment import TranslatorExperiment

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.mel import LogMel, MelConfig
+from stylize_core.mel import LogMel, MelConfig
 from travelgan import losses
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.distribution import kernel_audio_distance
+from stylize_core.metrics.distribution import kernel_audio_distance
 from travelgan.realism import RealSongs
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from data.errors import UserError
-from data.mel import MelConfig
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 from travelgan import Translator, TranslatorConfig
 
 BINS = 8

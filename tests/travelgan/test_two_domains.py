@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from data.mel import MelConfig
+from stylize_core.mel import MelConfig
 from training.gan import feature_matching, hinge_discriminator, hinge_generator
 from travelgan import GeneratorConfig, SiameseConfig, Translator, TranslatorConfig
 from travelgan import losses as L

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.mel import LogMel, MelConfig
+from stylize_core.mel import LogMel, MelConfig
 from travelgan import Translator, TranslatorConfig, validation
 from travelgan.validation import Translation, translate_all, validation_measures, validation_samples
 

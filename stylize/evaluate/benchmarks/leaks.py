@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.audio_folder import list_audio
-from data.errors import UserError
 from data.manifest import MANIFEST_NAME
-from data.plain import one_line, parse_json, read_lines
+from stylize_core.audio.folder import list_audio
+from stylize_core.errors import UserError
+from stylize_core.plain import one_line, parse_json, read_lines
 
 SEEN_SPLITS = ("train", "valid")
 """What models learn from, and what is validated on while they do."""

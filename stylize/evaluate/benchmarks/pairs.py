@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import UserError
 from data.folder import Clip
 from stylize.evaluate.excerpts import Excerpts
 from stylize.evaluate.systems import Pair
+from stylize_core.errors import UserError
 
 RENDERED_SPLITS = ("test", "test_groove", "test_soundfont")
 REAL_SPLIT = "real"

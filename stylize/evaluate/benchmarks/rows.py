@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import UserError
-from data.plain import build, parse_json, read_lines
+from stylize_core.errors import UserError
+from stylize_core.plain import build, parse_json, read_lines
 
 
 @dataclass(frozen=True)

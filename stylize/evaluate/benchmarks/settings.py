@@ -7,9 +7,6 @@ from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.audio_folder import list_audio
-from data.errors import UserError
-from data.plain import read_json
 from stylize.evaluate.benchmarks.leaks import assert_no_leak, assert_unseen_files
 from stylize.evaluate.benchmarks.pairs import REAL_SPLIT, RENDERED_SPLITS
 from stylize.evaluate.excerpts import MIN_SECONDS
@@ -17,7 +14,10 @@ from stylize.evaluate.report import check_folder, check_report, report_files
 from stylize.evaluate.systems import BY_EXAMPLE, TRANSLATOR
 from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER, check_device_name, read_pair
 from stylize.options import POSITIVE, Check, check_options, option
-from training.wandb_run import WANDB_MODES
+from stylize_core.audio.folder import list_audio
+from stylize_core.errors import UserError
+from stylize_core.plain import read_json
+from stylize_core.wandb_run import WANDB_MODES
 
 SPLITS = (*RENDERED_SPLITS, REAL_SPLIT)
 VOCODER_SUFFIXES = (".json", ".md")

@@ -14,9 +14,6 @@ from typing import Any
 import soundfile
 import torch
 
-from data.atomic import atomic_write
-from data.audio_folder import list_audio
-from data.errors import UserError
 from data.folder import Clip, index_folder
 from data.sources import list_split
 from stylize.evaluate.benchmarks.bench import Bench, Split, measure_accuracy, read_reference
@@ -48,7 +45,10 @@ from stylize.evaluate.systems import (
 )
 from stylize.models import find_device
 from stylize.pipeline import Stylizer
-from training.wandb_run import open_wandb_run
+from stylize_core.atomic import atomic_write
+from stylize_core.audio.folder import list_audio
+from stylize_core.errors import UserError
+from stylize_core.wandb_run import open_wandb_run
 
 Notify = Callable[[str], None]
 MANIFEST_NAME = "manifest.jsonl"

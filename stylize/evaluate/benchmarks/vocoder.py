@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import UserError
 from data.sources import list_split
 from melgan import Vocoder
 from stylize.evaluate.benchmarks.settings import VOCODER_SUFFIXES, VocoderSettings
@@ -23,6 +22,7 @@ from stylize.evaluate.metrics.similarity import StyleClassifier
 from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, find_methods, measure_methods, stack_excerpts
 from stylize.evaluate.report import describe_machine, report_files, write_json, write_text
 from stylize.evaluate.speed import torch_threads
+from stylize_core.errors import UserError
 from travelgan import Translator
 
 logger = logging.getLogger(__name__)

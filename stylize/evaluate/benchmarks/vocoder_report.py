@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from data.mel import LogMel
 from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.excerpts import Excerpt
 from stylize.evaluate.figures import draw_mels, mel_panel, save_figure
@@ -17,6 +16,7 @@ from stylize.evaluate.metrics.probes import BLOCK_FRAMES, synthesize_in_blocks
 from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, stack_excerpts
 from stylize.evaluate.report import MISSING, format_machine, interval, table
 from stylize.evaluate.systems import GRIFFIN_LIM_ITERATIONS, ORIGINAL
+from stylize_core.mel import LogMel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import UserError
 from stylize.evaluate.excerpts import Excerpt
 from stylize.evaluate.metrics.similarity import StyleClassifier
 from stylize.evaluate.metrics.statistics import summarize
@@ -25,7 +24,8 @@ from stylize.evaluate.metrics.vocoder import (
     synthesize,
 )
 from stylize.evaluate.systems import ORIGINAL
-from training.distribution import kernel_audio_distance, median_distance
+from stylize_core.errors import UserError
+from stylize_core.metrics.distribution import kernel_audio_distance, median_distance
 from travelgan import Translator
 
 logger = logging.getLogger(__name__)

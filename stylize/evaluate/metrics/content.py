@@ -12,7 +12,7 @@ import mir_eval
 import numpy as np
 
 from stylize.evaluate.metrics.multipitch import BINS_PER_SEMITONE, RATE, Pitches, constant_q, estimate_pitches
-from training.measures import chroma_agreement, mel_l1
+from stylize_core.metrics.waveform import chroma_agreement, mel_l1
 
 ONSET_WINDOW = 0.05
 BEAT_WINDOW = 0.07

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.mel import LogMel
 from melgan import Vocoder
 from stylize.evaluate.metrics.artifacts import click_height, peak_level, pre_echo
 from stylize.evaluate.metrics.vocoder import Method, synthesize
+from stylize_core.mel import LogMel
 
 PROBE_SECONDS = 2.0
 CLICK_SECONDS = 0.02

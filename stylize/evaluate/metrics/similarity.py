@@ -14,13 +14,13 @@ import soxr
 import torch
 from torch import Tensor
 
-from data.audio import AudioReader, read_audio
-from data.downmix import downmix
-from data.errors import UserError
-from data.mel import LogMel
 from stylize.evaluate.metrics.multipitch import RATE
-from training.genre import GenreClassifier
-from training.measures import chroma_cosine, onset_correlation
+from stylize_core.audio.downmix import downmix
+from stylize_core.audio.reader import AudioReader, read_audio
+from stylize_core.classifier import GenreClassifier
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel
+from stylize_core.metrics.waveform import chroma_cosine, onset_correlation
 
 BUNDLED_CLASSIFIER = Path(__file__).parents[2] / "models" / "classifier"
 
@@ -71,7 +71,7 @@ class Sound:
             seconds: at most; None for all of it.
 
         Raises:
-            UserError: as :func:`data.audio.read_audio`, and for a file of less than `MIN_SECONDS`.
+            UserError: as :func:`stylize_core.audio.reader.read_audio`, and for a file of less than `MIN_SECONDS`.
         """
         if seconds is None:
             wav, rate = read_audio(path)
@@ -170,12 +170,12 @@ def timbre_statistics(sound: Sound) -> np.ndarray:
 
 
 def harmony_similarity(sound: Sound, content: Sound) -> float:
-    """:func:`training.measures.chroma_cosine` over their common length."""
+    """:func:`stylize_core.metrics.waveform.chroma_cosine` over their common length."""
     return chroma_cosine(*_common(sound, content), sample_rate=RATE)
 
 
 def rhythm_similarity(sound: Sound, content: Sound) -> float:
-    """:func:`training.measures.onset_correlation` over their common length."""
+    """:func:`stylize_core.metrics.waveform.onset_correlation` over their common length."""
     return onset_correlation(*_common(sound, content), sample_rate=RATE)
 
 

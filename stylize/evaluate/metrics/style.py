@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from training.distribution import (
+from stylize_core.metrics.distribution import (
     MIN_CLIPS,
     Distance,
     common_bandwidth,

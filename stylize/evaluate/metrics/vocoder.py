@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import GriffinLim, LogMel, MelConfig
 from melgan import Vocoder
 from melgan.config import InverseSTFTHeadConfig, SubbandHeadConfig
 from stylize.evaluate.excerpts import Excerpt
@@ -21,14 +19,16 @@ from stylize.evaluate.metrics.artifacts import clipping, end_click, offset, wors
 from stylize.evaluate.metrics.similarity import Sound, StyleClassifier
 from stylize.evaluate.metrics.statistics import bootstrap_interval, summarize
 from stylize.evaluate.systems import GRIFFIN_LIM, GRIFFIN_LIM_ITERATIONS, ORIGINAL
-from training.distribution import (
+from stylize_core.errors import UserError
+from stylize_core.mel import GriffinLim, LogMel, MelConfig
+from stylize_core.metrics.distribution import (
     frechet_audio_distance,
     kernel_audio_distance,
     median_distance,
     paired_kernel_terms,
     real_against_real,
 )
-from training.measures import chroma_cosine, mel_l1, multi_resolution_stft_distance
+from stylize_core.metrics.waveform import chroma_cosine, mel_l1, multi_resolution_stft_distance
 
 logger = logging.getLogger(__name__)
 

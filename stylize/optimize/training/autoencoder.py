@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data.layers import MEL_CENTER
-from data.mel import GriffinLim, LogMel, MelConfig
 from data.segments import AudioSegments, read_clips
 from data.sources import list_splits, validation_files
 from stylize.optimize.autoencoder import KIND, Autoencoder, AutoencoderConfig
+from stylize_core.layers import MEL_CENTER
+from stylize_core.mel import GriffinLim, LogMel, MelConfig
+from stylize_core.model_folder import load_init
 from training.experiment import Experiment, Sample, Update, evaluating
 from training.loop_config import LoopConfig
-from training.pretrained import load_init
 
 TYPICAL_SEGMENTS = 64
 """Training segments to which the first weights are adapted and whose mean mel is a floor of the validation."""

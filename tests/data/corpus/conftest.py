@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from data.corpus.synthesis import INSTALL_LINE, check_tools
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from data.corpus.check import bar_chroma, check_corpus, format_check, onset_lag
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 RATE = 22050
 

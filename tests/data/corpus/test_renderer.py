@@ -15,8 +15,8 @@ import soundfile
 from data.corpus import demo, renderer
 from data.corpus.arrangement import Mix
 from data.corpus.renderer import CorpusPlan, plan_tasks, render_corpus
-from data.errors import UserError
 from data.folder import index_folder
+from stylize_core.errors import UserError
 
 RunModule = Callable[..., "subprocess.CompletedProcess[str]"]
 PLAN = CorpusPlan(songs=2, test_songs=1, seconds=1.0, seed=5)

@@ -17,7 +17,7 @@ from data.corpus.harmony import Chord, Key
 from data.corpus.melody import Note
 from data.corpus.songs import Song, write_song
 from data.corpus.synthesis import SAMPLE_RATE, check_tools, render, write_midi
-from data.errors import UserError
+from stylize_core.errors import UserError
 
 FLAT = Mix(drums_level=0.0, melody_level=0.0, peak=0.8)
 

@@ -12,8 +12,6 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
-from data.atomic import atomic_folder
-from data.errors import UserError
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
 from stylize.evaluate.metrics.similarity import Sound
@@ -25,6 +23,8 @@ from stylize.listening.ratings import Preference
 from stylize.listening.results import evaluate
 from stylize.listening.store import Answer, Store
 from stylize.listening.trial import ANSWERS_NAME
+from stylize_core.atomic import atomic_folder
+from stylize_core.errors import UserError
 from tests.stylize.dashboard.conftest import LISTENERS, Dashboard, answer
 
 

@@ -12,9 +12,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from data.mel import MelConfig
 from stylize.evaluate.metrics.similarity import StyleClassifier
-from training.genre import GenreClassifier
+from stylize_core.classifier import GenreClassifier
+from stylize_core.mel import MelConfig
 
 RATE = 22050
 BEAT_SECONDS = 0.5

@@ -15,15 +15,15 @@ import pytest
 import soundfile
 import torch
 
-from data.errors import UserError
-from data.mel import MelConfig
 from stylize import Stylizer
 from stylize.evaluate.compare import BUNDLED, SYSTEMS, CompareOptions, compare, plan_comparison
 from stylize.evaluate.metrics.similarity import Sound, StyleClassifier, timbre_distance
 from stylize.optimize import run as optimize_run
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.run import OptimizeResult, Reporter
-from training.genre import GenreClassifier
+from stylize_core.classifier import GenreClassifier
+from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from stylize.cli import main
 from stylize.evaluate import compare as module
 from stylize.evaluate.compare import CompareOptions
 from stylize.optimize.reporting import Reporter
+from stylize_core.errors import UserError
 
 
 class Table:

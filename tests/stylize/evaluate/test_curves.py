@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.errors import UserError
 from scripts.plot_training import plot
 from stylize.evaluate.curves import read_curves, running_median
+from stylize_core.errors import UserError
 
 
 def write_run(folder: Path, level: float) -> Path:

@@ -12,7 +12,6 @@ import pytest
 import soundfile
 import torch
 
-from data.errors import UserError
 from stylize import Stylizer
 from stylize.evaluate import optimization_speed
 from stylize.evaluate import speed as module
@@ -34,6 +33,7 @@ from stylize.evaluate.speed import (
 )
 from stylize.optimize.losses import gram_matrix
 from stylize.optimize.networks import RandomNetwork, RandomNetworkConfig
+from stylize_core.errors import UserError
 
 PLAN = BenchmarkPlan(seconds=0.3, repeats=3, threads=3, memory_minutes=(0.01, 0.03), start_seconds=0.25)
 FIGURES: dict[str, Any] = {

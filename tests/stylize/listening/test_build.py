@@ -13,13 +13,13 @@ import pytest
 import soundfile
 
 import stylize
-from data.errors import UserError
 from stylize.cli import main
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
 from stylize.listening.plan import STYLE_EXAMPLES, BuildOptions
 from stylize.listening.stimuli import low_pass, measure_loudness
 from stylize.listening.trial import MANIFEST_NAME, Trial, audio_file
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from stylize.optimize.options import OptimizeOptions

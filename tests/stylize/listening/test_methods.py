@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from scipy.stats import chisquare
 
-from data.errors import UserError
 from stylize.listening.methods import check_questions, pairs_of, shuffled
 from stylize.listening.trial import Trial
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from tests.stylize.listening.conftest import Recordings

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data.errors import UserError
 from stylize.cli import main
 from stylize.listening.ratings import Rating, preferences_of, ratings_of, screen_listeners
 from stylize.listening.results import evaluate, read_results
 from stylize.listening.store import CHOICE, Answer, Store
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.listening.webmushra import export_trial, read_csv
+from stylize_core.errors import UserError
 
 GOODNESS = {"copy-content": 90, "copy-style": 20, "other": 55, "reference": 96, "anchor-3.5kHz": 30, "anchor-7kHz": 60}
 

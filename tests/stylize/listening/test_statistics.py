@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data.errors import UserError
 from stylize.listening.ratings import Preference, Rating
 from stylize.listening.statistics import (
     compare_pairs,
@@ -15,6 +14,7 @@ from stylize.listening.statistics import (
     min_adjusted_p,
     summarize,
 )
+from stylize_core.errors import UserError
 
 
 def rate(values: dict[str, list[list[float]]], question: str = "quality") -> list[Rating]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.errors import UserError
 from stylize.evaluate.excerpts import fit_length
 from stylize.listening.stimuli import (
     PEAK_CEILING_DB,
@@ -14,6 +13,7 @@ from stylize.listening.stimuli import (
     match_loudness,
     measure_loudness,
 )
+from stylize_core.errors import UserError
 
 RATE = 48000
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from starlette.exceptions import HTTPException
 
-from data.errors import UserError
 from stylize.listening import store as store_module
 from stylize.listening.load import Client, running_server
 from stylize.listening.store import Answer, Store, read_answers
+from stylize_core.errors import UserError
 
 TRIAL = "0123"
 

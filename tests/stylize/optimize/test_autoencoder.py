@@ -10,9 +10,6 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from data.audio import read_audio
-from data.errors import UserError
-from data.mel import MEL_PRESETS, LogMel, MelConfig
 from stylize.evaluate.speed import DEMO_SONG
 from stylize.optimize.autoencoder import (
     BUNDLED_AUTOENCODER,
@@ -22,7 +19,10 @@ from stylize.optimize.autoencoder import (
 )
 from stylize.optimize.networks import FeatureNetwork
 from stylize.optimize.transfer import load_network
-from training.pretrained import save_pretrained
+from stylize_core.audio.reader import read_audio
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS, LogMel, MelConfig
+from stylize_core.model_folder import save_pretrained
 
 CONFIG = AutoencoderConfig(widths=(10, 6, 4), kernels=(5, 3, 3), strides=(1, 2, 2))
 MEL = MelConfig(n_mels=12)

@@ -12,14 +12,14 @@ import yaml
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from data.audio import read_audio
-from data.errors import UserError
 from data.sources import list_split
 from scripts.command_line import run_command
 from scripts.train import train
 from stylize.optimize.autoencoder import Autoencoder
 from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
-from training.config import build, to_plain
+from stylize_core.audio.reader import read_audio
+from stylize_core.config import build, to_plain
+from stylize_core.errors import UserError
 from training.loop import Trainer, make_accelerator
 
 Make = Callable[..., tuple[Trainer, AutoencoderExperiment]]

@@ -11,12 +11,12 @@ import soundfile
 import torch
 from torch import Tensor
 
-from data.audio import read_audio
 from stylize.optimize.engine import Outcome
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import plan_optimization
 from stylize.optimize.representations import make_representation
 from stylize.optimize.transfer import Transfer, choose_network
+from stylize_core.audio.reader import read_audio
 
 SONG = Path(__file__).parents[3] / "stylize" / "songs" / "demo_country.ogg"
 RATE = 22050

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.mel import MEL_PRESETS, GriffinLim, LogMel
 from stylize.optimize.griffin_lim import (
     JOIN_SAMPLES,
     GriffinLimConfig,
@@ -19,6 +18,7 @@ from stylize.optimize.griffin_lim import (
     join,
     recover_waveform,
 )
+from stylize_core.mel import MEL_PRESETS, GriffinLim, LogMel
 
 N_FFT, HOP = 1024, 256
 

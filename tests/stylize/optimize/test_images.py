@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.errors import UserError
 from stylize.optimize import images
 from stylize.optimize.images import check_readable_image, read_image, read_image_of_size, write_image
+from stylize_core.errors import UserError
 
 
 def save(path: Path, values: np.ndarray, **options: object) -> Path:

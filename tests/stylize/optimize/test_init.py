@@ -9,9 +9,9 @@ import pytest
 import scipy.stats
 import torch
 
-from data.errors import UserError
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.transfer import make_init
+from stylize_core.errors import UserError
 
 CONTENT = torch.zeros(1, 100, 200)
 options = partial(OptimizeOptions, Path("content.wav"), Path("style.wav"))

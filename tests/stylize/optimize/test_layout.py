@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.errors import UserError
 from stylize.optimize.layout import fit_columns, make_layout, network_shape
+from stylize_core.errors import UserError
 
 MAP = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
 TWO_PLANES = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[7.0, 8.0, 9.0], [10.0, 11.0, 12.0]]])

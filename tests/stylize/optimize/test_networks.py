@@ -10,9 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.errors import UserError
-from data.layers import scale_mel
-from data.mel import MEL_PRESETS, LogMel
 from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER
 from stylize.optimize.networks import (
     FeatureNetwork,
@@ -23,6 +20,9 @@ from stylize.optimize.networks import (
     siamese_features,
 )
 from stylize.optimize.transfer import load_network
+from stylize_core.errors import UserError
+from stylize_core.layers import scale_mel
+from stylize_core.mel import MEL_PRESETS, LogMel
 from travelgan import Translator
 
 if TYPE_CHECKING:

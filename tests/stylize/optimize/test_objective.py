@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data.errors import UserError
 from stylize.optimize import losses
 from stylize.optimize.engine import optimize
 from stylize.optimize.objective import Objective, StyleTarget, measure_style
 from stylize.optimize.options import OptimizeOptions
+from stylize_core.errors import UserError
 
 options = partial(OptimizeOptions, Path("content.wav"), Path("style.wav"), content_weight=1.0)
 ALL = options(content_weight=0.7, style_weight=1.3, tv_weight=0.11, histogram_weight=0.5, bound_weight=2.0)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from data.errors import UserError
 from stylize.evaluate.compare import CompareOptions
 from stylize.listening.plan import BuildOptions
 from stylize.optimize.options import OptimizeOptions, check_network, check_representation, parse_layers
+from stylize_core.errors import UserError
 
 FOLDER = Path("some/folder")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from data.errors import UserError
 from stylize.optimize.images import Panel, save_panels
 from stylize.optimize.reporting import BarReporter, History, LineReporter, Place, Step, WandbRun, choose_reporter
+from stylize_core.errors import UserError
 
 
 @pytest.fixture

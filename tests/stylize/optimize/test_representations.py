@@ -11,8 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS, LogMel
 from melgan import Vocoder
 from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER
 from stylize.optimize.griffin_lim import GriffinLimConfig
@@ -24,7 +22,9 @@ from stylize.optimize.representations import (
     UnitScale,
     make_representation,
 )
-from training.measures import chroma_cosine, mel_l1
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS, LogMel
+from stylize_core.metrics.waveform import chroma_cosine, mel_l1
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.errors import UserError
 from stylize.optimize import transfer
 from stylize.optimize.blocks import DECODE_CONTEXT_SECONDS, BlockDecoder
 from stylize.optimize.objective import Objective
@@ -23,6 +22,7 @@ from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.reporting import Place, Reporter, Step
 from stylize.optimize.run import OptimizeResult, stylize_by_optimization
 from stylize.optimize.transfer import Transfer
+from stylize_core.errors import UserError
 
 Chord = Callable[..., Path]
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.models import vgg
 
-from data.errors import UserError
 from stylize.optimize.networks import describe_layers
 from stylize.optimize.transfer import load_network
 from stylize.optimize.vgg import VGG19Features, load_vgg19
+from stylize_core.errors import UserError
 
 CONVOLUTIONS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256), 14: (256, 256),
                 16: (256, 256), 19: (256, 512), 21: (512, 512), 23: (512, 512), 25: (512, 512), 28: (512, 512),

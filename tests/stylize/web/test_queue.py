@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from stylize.local_app import TROUBLE
 from stylize.pipeline import Result
 from stylize.web.store import remove_abandoned
+from stylize_core.errors import UserError
 
 RATE = 22050
 

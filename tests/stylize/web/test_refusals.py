@@ -17,12 +17,12 @@ import pytest
 import soundfile
 from starlette.exceptions import HTTPException
 
-from data.audio import probe_audio
 from stylize.local_app import security_headers
 from stylize.web.limits import Limits
 from stylize.web.requests import display_name
 from stylize.web.server import receive_file
 from stylize.web.songs import check_song, copy_playable
+from stylize_core.audio.reader import probe_audio
 
 RATE = 22050
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from data.folder import index_folder
 from stylize import Stylizer
 from stylize.evaluate.benchmarks.bench import Bench, Split, measure_accuracy, read_reference
@@ -38,6 +37,7 @@ from stylize.evaluate.systems import (
     render,
     weights_key,
 )
+from stylize_core.errors import UserError
 
 STYLES = ("jazz", "metal")
 

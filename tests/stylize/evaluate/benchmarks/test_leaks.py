@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from data.corpus.renderer import CorpusPlan, plan_tasks
-from data.errors import UserError
 from stylize.evaluate.benchmarks.leaks import assert_no_leak, assert_unseen_files, find_leaks, read_records
+from stylize_core.errors import UserError
 
 Record = dict[str, Any]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.errors import UserError
 from data.folder import Clip
 from stylize.evaluate.benchmarks.pairs import load_pair, ordered_pairs, rendered_pairs, unlabelled_pairs
 from stylize.evaluate.excerpts import Excerpts
 from stylize.evaluate.systems import Pair
+from stylize_core.errors import UserError
 
 STYLES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from data.errors import UserError
 from scripts import evaluate as script
 from scripts.command_line import run_command
 from stylize.evaluate.benchmarks.settings import Settings, VocoderSettings, check_leaks, check_settings, parse_named
 from stylize.models import BUNDLED_TRANSLATOR, BUNDLED_VOCODER
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

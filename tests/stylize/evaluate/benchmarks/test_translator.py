@@ -12,12 +12,12 @@ import pytest
 import soundfile
 import torch
 
-from data.errors import UserError
 from scripts import evaluate as script
 from scripts.command_line import run_command
 from stylize.evaluate.benchmarks.settings import Settings
 from stylize.evaluate.benchmarks.translator import Evaluation, log_to_wandb
 from stylize.evaluate.benchmarks.translator_report import flat_summary
+from stylize_core.errors import UserError
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

@@ -14,8 +14,6 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from data.errors import UserError
-from data.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig
 from melgan import GeneratorConfig, Vocoder
 from melgan.config import SubbandHeadConfig
 from stylize import Stylizer
@@ -37,6 +35,8 @@ from stylize.evaluate.metrics.vocoder import (
     summarize_kernel_distance,
 )
 from stylize.evaluate.speed import PAPER, paper_generator
+from stylize_core.errors import UserError
+from stylize_core.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig
 
 if TYPE_CHECKING:
     from tests.conftest import TinyModels

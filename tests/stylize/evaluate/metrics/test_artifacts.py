@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import stylize.evaluate.speed
-from data.audio import read_audio
 from stylize.evaluate.metrics.artifacts import (
     Clipping,
     click_height,
@@ -18,6 +17,7 @@ from stylize.evaluate.metrics.artifacts import (
     pre_echo,
     worst_line_over_original,
 )
+from stylize_core.audio.reader import read_audio
 
 RATE = 22050
 HOP = 256

@@ -23,7 +23,7 @@ from stylize.evaluate.metrics.content import (
     pitch_f1,
 )
 from stylize.evaluate.metrics.multipitch import PITCHES, RATE, Pitches
-from training.measures import chroma_cosine
+from stylize_core.metrics.waveform import chroma_cosine
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from data.errors import UserError
-from data.mel import LogMel, MelConfig
 from stylize.evaluate.metrics.similarity import (
     BUNDLED_CLASSIFIER,
     Sound,
@@ -23,7 +21,9 @@ from stylize.evaluate.metrics.similarity import (
     timbre_statistics,
     window_starts,
 )
-from training.genre import GenreClassifier
+from stylize_core.classifier import GenreClassifier
+from stylize_core.errors import UserError
+from stylize_core.mel import LogMel, MelConfig
 
 RATE = 22050
 

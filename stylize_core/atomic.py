@@ -1,0 +1,181 @@
+"""Files and folders that appear whole under their name, or not at all.
+
+What is not finished stands beside them as `.unfinished-HOST-PID-RANDOM.SUFFIX`, locked by the process that writes it.
+The system takes the lock away with the process, however that ends, so what a killed process or a power cut left is
+known for sure, whatever process has its number since; it is removed when the folder is next written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import platform
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from stylize_core.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # no POSIX: nothing is locked there, and nothing that is abandoned is known for sure
+    fcntl = None  # type: ignore[assignment]
+
+_UNFINISHED = re.compile(r"\.unfinished-(?P<host>[0-9a-f]{8})-[0-9]+-[0-9a-f]{12}(\.[^.]*)?")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, force: bool = True) -> Iterator[Path]:
+    """An empty file beside `path`, which takes its name when the block ends without an exception.
+
+    Args:
+        path: the file that is to be written.
+        force: whether it may be there by then.
+
+    Raises:
+        UserError: the disk is full or fails; the file is there and must not be replaced.
+    """
+    with disk_errors(path), unfinished_file(path.parent, path.suffix) as temporary:
+        yield temporary
+        with temporary.open("rb") as finished:
+            os.fsync(finished.fileno())
+        if path.exists() and not force:
+            raise UserError(f"{path} has appeared meanwhile; use --force to replace it")
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A binary stream to a file that takes the name `path` when the block ends without an exception.
+
+    Raises:
+        UserError: the disk is full or fails.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which takes its place when the block ends without an exception.
+
+    Raises:
+        UserError: the disk is full or fails.
+    """
+    path = path.absolute()
+    with disk_errors(path), unfinished_file(path.parent, is_folder=True) as temporary:
+        yield temporary
+        old = temporary.with_name(f"{temporary.name}-old")
+        if path.is_dir():
+            path.rename(old)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.is_dir():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def unfinished_file(folder: Path, suffix: str = "", is_folder: bool = False) -> Iterator[Path]:
+    """An empty hidden file in a folder, which is removed when the block ends, unless it was moved away by then.
+
+    Args:
+        folder: where.
+        suffix: of its name.
+        is_folder: whether it is to be a folder itself.
+    """
+    _remove_abandoned_once(folder.absolute())
+    path, lock = _create(folder, suffix, is_folder)
+    try:
+        yield path
+    finally:
+        _remove(path)
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes of this machine that are no longer there left unfinished in a folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = _UNFINISHED.fullmatch(entry.name)
+            if name is not None and name["host"] == _host() and not entry.is_symlink():
+                _remove_unless_locked(Path(entry.path))
+
+
+_remove_abandoned_once = functools.lru_cache(maxsize=64)(remove_abandoned)
+
+
+def _remove_unless_locked(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+        try:
+            if _lock(handle) is True:
+                _remove(path)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _create(folder: Path, suffix: str, is_folder: bool) -> tuple[Path, int | None]:
+    """A new file, and an open handle that keeps it locked; None where an open file cannot be moved either."""
+    while True:
+        path = folder / f".unfinished-{_host()}-{os.getpid()}-{secrets.token_hex(6)}{suffix}"
+        if is_folder:
+            path.mkdir()
+        else:
+            path.touch(exist_ok=False)
+        if fcntl is None:
+            return path, None
+        try:
+            handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        except FileNotFoundError:  # it was taken for abandoned before it was locked
+            continue
+        if _lock(handle) is not False and path.exists():
+            return path, handle
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock a file for as long as it is open here; False where another has it, None where files cannot be locked."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _host() -> str:
+    """Eight digits for this machine: on a disk that several share, each knows its own processes only."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system while a file is written into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"disk full while writing {path}; free some space or use another disk") from error
+        if error.errno == errno.EFBIG:
+            raise UserError(f"{path} becomes too large for its disk; use another disk or format") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,149 @@
+"""Decoding with libsndfile: one stream of a file from front to back, within bounds, and without a word of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from stylize_core.audio.kinds import READABLE_FORMATS, conversion
+from stylize_core.audio.streams import Stream, StreamFile
+from stylize_core.errors import UserError
+
+SAMPLE_RATES = (1000, 768000)
+"""Hz; a header that says less or more is wrong, or would make a short file long to work on."""
+
+MOST_CHANNELS = 64
+UNKNOWN_LENGTH = 2**62
+"""libsndfile gives 2**63 - 1 samples for streams that do not say how long they are."""
+
+_BLOCK = 65536
+
+
+class Decoder(soundfile.SoundFile):
+    """An open stream that is only ever read from front to back.
+
+    SoundFile moves a seekable file to where it already stands after every read. With Opus at 16 kHz and below
+    libsndfile may then deliver other samples than in one long read, and a FLAC error is lost.
+
+    Args:
+        path: the file.
+        stream: the one of its streams to decode.
+
+    Raises:
+        UserError: it cannot be decoded, or its rate or channels are out of bounds.
+    """
+
+    def __init__(self, path: Path, stream: Stream) -> None:
+        self._quiet = _quiet_decoder if stream.container == "MP3" else nullcontext
+        self._parts: StreamFile | None = None
+        try:
+            self._parts = StreamFile(path, stream.pieces) if stream.pieces else None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        try:
+            with self._quiet():
+                super().__init__(os.fsencode(path) if self._parts is None else self._parts, "r")
+        except soundfile.LibsndfileError as error:
+            self._close_parts()
+            raise UserError(
+                f"{path} cannot be decoded ({reason(error)}), expected {READABLE_FORMATS}; {conversion(path)}"
+            ) from error
+        try:
+            self._check_bounds(path)
+        except UserError:
+            self.close()
+            raise
+
+    def seekable(self) -> bool:
+        return False
+
+    def next_block(self, frames: int) -> np.ndarray:
+        """The next samples, none at the end. Shape: (samples, channels)."""
+        with self._quiet():
+            return np.asarray(self.read(frames, dtype="float32", always_2d=True))
+
+    def move_to(self, frame: int) -> None:
+        """Go to a sample."""
+        with self._quiet():
+            self.seek(frame)
+
+    def close(self) -> None:
+        super().close()
+        self._close_parts()
+
+    def _close_parts(self) -> None:
+        if self._parts is not None:
+            self._parts.close()
+
+    def _check_bounds(self, path: Path) -> None:
+        lowest, highest = SAMPLE_RATES
+        if not lowest <= self.samplerate <= highest:
+            raise UserError(
+                f"{path} says that it has {self.samplerate} samples a second, expected {lowest} to {highest} Hz: "
+                f"its header is wrong; export it again from the program that made it"
+            )
+        if self.channels > MOST_CHANNELS:
+            raise UserError(f"{path} has {self.channels} channels, expected at most {MOST_CHANNELS}")
+
+
+def decoded_length(path: Path, stream: Stream) -> int:
+    """Samples per channel, by decoding; a decoder's error ends the count and is reported on reading."""
+    frames = 0
+    with Decoder(path, stream) as decoder:
+        try:
+            while block := len(decoder.next_block(max(1, _BLOCK // decoder.channels))):
+                frames += block
+        except soundfile.LibsndfileError:
+            pass
+    return frames
+
+
+def reason(error: soundfile.LibsndfileError) -> str:
+    """libsndfile's own words, without its prefix and full stop."""
+    return str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
+
+
+class _Silencer:
+    """Points the C library's `stderr` to nowhere while an MP3 is decoded: its decoder writes there, and cannot be told
+    not to. Python's own sys.stderr, also of other threads, goes on as before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._nowhere: int | None = None
+        try:
+            library = ctypes.CDLL(None)
+            library.fopen.restype = ctypes.c_void_p
+            name = "stderr" if hasattr(library, "stderr") else "__stderrp"
+            self._stderr = ctypes.c_void_p.in_dll(library, name)
+            self._own = self._stderr.value
+            self._nowhere = library.fopen(os.fsencode(os.devnull), b"w")
+        except (OSError, ValueError, TypeError, AttributeError):  # another C library: its words come through
+            pass
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        if not self._nowhere:
+            yield
+            return
+        with self._lock:
+            self._users += 1
+            self._stderr.value = self._nowhere
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._stderr.value = self._own
+
+
+_quiet_decoder = _Silencer()

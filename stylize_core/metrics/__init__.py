@@ -1,0 +1,1 @@
+"""Metrics between waveforms and between sets of embeddings."""
