@@ -1,7 +1,7 @@
 # Every target makes and uses the environment in .venv/; a second run installs nothing.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo data classifier autoencoder translator vocoder test test-portable lint types unit-tests system-packages clean
+.PHONY: help setup demo data classifier autoencoder translator vocoder test test-portable lint types unit-tests system-packages docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -36,14 +36,18 @@ vocoder: data ## train the vocoder, about an hour on one core, on mels of the bu
 
 test: lint types unit-tests ## environment, Debian packages, linter, types, tests
 
-lint: setup ## ruff
+lint: setup ## ruff: rules and format
 	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+docs: setup ## the documentation site, in build/site/
+	$(PYTHON) -m mkdocs build --quiet
 
 types: setup ## mypy
 	$(PYTHON) -m mypy
 
 unit-tests: setup system-packages ## pytest alone
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --cov --cov-report=term:skip-covered
 
 test-portable: setup system-packages ## the unit tests as on processors with AVX2 only, and with neither (slow)
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(MAKE) unit-tests

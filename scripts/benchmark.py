@@ -1,6 +1,6 @@
 """Measure speed, memory and start-up, as tables and as JSON; takes about ten minutes.
 
-python -m scripts.benchmark [--quick] [--output docs/speed.json]
+python -m scripts.benchmark [--quick] [--output docs/results/speed.json]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Convert generator weights published by the original MelGAN repository into a model folder of this project.
 
-    python -m scripts.import_melgan FILE -o MODEL
+python -m scripts.import_melgan FILE -o MODEL
 """
 
 from __future__ import annotations

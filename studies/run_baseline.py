@@ -1,6 +1,6 @@
-"""Answer the open questions about the optimization-based baseline by experiment; tables and plots for docs/baseline.md.
+"""Answer the open questions about the optimization-based baseline by experiment; tables and plots for docs/how/baseline.md.
 
-python -m studies.run_baseline corpus --work runs/study --output docs/baseline
+python -m studies.run_baseline corpus --work runs/study --output studies/baseline_results
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ def study(
     work: Annotated[Path, typer.Option(help="Folder for excerpts and measurements; a study goes on there.")] = Path(
         "runs/study"
     ),
-    output: Annotated[Path, typer.Option(help="Folder for tables.md, study.json and plots.")] = Path("docs/baseline"),
+    output: Annotated[Path, typer.Option(help="Folder for tables.md, study.json and plots.")] = Path(
+        "studies/baseline_results"
+    ),
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of content and style.")] = 6,
     seconds: Annotated[float, typer.Option(min=2.0, help="Length of the excerpts.")] = 5.0,
     iterations: Annotated[int, typer.Option(min=1, help="Of each case, where it is not the question.")] = 200,

@@ -118,9 +118,7 @@ def stylize_songs(
     bits: Annotated[
         str | None, _option(FILE, f"Of wav and flac: {', '.join(PRECISIONS)}; default: the song's.")
     ] = None,
-    quality: Annotated[
-        float | None, _option(FILE, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.")
-    ] = None,
+    quality: Annotated[float | None, _option(FILE, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.")] = None,
     loudness: Annotated[
         str, _option(FILE, "song (as loud as the song), LUFS such as -14, or off (only peaks are limited, as always).")
     ] = "song",

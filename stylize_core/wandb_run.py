@@ -106,4 +106,3 @@ def _first_line(error: Exception) -> str:
     if type(error).__module__.startswith("pydantic"):
         lines = [" ".join(lines[1:3])]
     return lines[0][:300] if lines else type(error).__name__
-

@@ -1,7 +1,7 @@
 """Checkpoints to resume from: every tensor in one safetensors file, everything else in JSON, both or neither.
 
-    RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, EMA
-    RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value, rollbacks
+RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, EMA
+RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value, rollbacks
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from training.weight_averaging import average_models, check_shares
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class Stage:
     """One run of a recipe.

@@ -25,6 +25,7 @@ from training.samples_page import Comparison, compare, pair_samples, read_compar
 
 logger = logging.getLogger(__name__)
 
+
 class Tracker:
     """Writes metrics and samples of a run.
 

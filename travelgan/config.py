@@ -193,8 +193,6 @@ class TranslatorConfig:
 
     def __post_init__(self) -> None:
         if len(self.styles) < 2 or len(set(self.styles)) != len(self.styles):
-            raise ValueError(
-                f"a translator needs two styles or more, each named once; got {list(self.styles)}"
-            )
+            raise ValueError(f"a translator needs two styles or more, each named once; got {list(self.styles)}")
         check_names("style", self.styles)
         _check_positive("translator", segment_frames=self.segment_frames)

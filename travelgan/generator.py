@@ -37,12 +37,10 @@ class Generator(nn.Module):
         widths, norm = config.widths, config.normalization
         self.entry = ColumnConv(n_mels, widths[0], config.edge_kernel, normalization=norm)
         self.downs = nn.ModuleList(
-            StyleLayer(wide, deep, config.down_kernel, style_size, norm, stride=2)
-            for wide, deep in pairwise(widths)
+            StyleLayer(wide, deep, config.down_kernel, style_size, norm, stride=2) for wide, deep in pairwise(widths)
         )
         self.blocks = nn.ModuleList(
-            StyleBlock(widths[-1], config.block_kernel, dilation, style_size, norm)
-            for dilation in config.dilations
+            StyleBlock(widths[-1], config.block_kernel, dilation, style_size, norm) for dilation in config.dilations
         )
         self.ups = nn.ModuleList(
             StyleLayer(deep + wide, wide, config.up_kernel, style_size, norm)

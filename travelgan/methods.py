@@ -103,9 +103,7 @@ def generator_step(players: Players, method: GeneratorMethod, batch: Batch, step
     return scores | minimize(update, "generator", losses, weights)
 
 
-def discriminator_step(
-    players: Players, method: GeneratorMethod, batch: Batch, fake: Tensor, update: Update
-) -> Losses:
+def discriminator_step(players: Players, method: GeneratorMethod, batch: Batch, fake: Tensor, update: Update) -> Losses:
     """Teach the discriminator to tell real songs of a style from translations and from songs of other styles."""
     assert method.adversary is not None
     target_style, source_style = batch["target_style"], batch["source_style"]

@@ -56,4 +56,3 @@ class RealSongs:
         for mel, style in zip(mels, styles, strict=True):
             found.setdefault(style, []).append(self.classifier.embed(mel[None])[0].float().numpy())
         return {style: np.stack(vectors) for style, vectors in sorted(found.items())}
-

@@ -71,8 +71,7 @@ class Siamese(nn.Module):
         """
         if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.min_frames:
             raise ValueError(
-                f"the siamese network expects (B, {self.n_mels}, T >= {self.min_frames}), "
-                f"got {tuple(mel.shape)}"
+                f"the siamese network expects (B, {self.n_mels}, T >= {self.min_frames}), got {tuple(mel.shape)}"
             )
         timbre = mel.mean(dim=-1, keepdim=True)
         timbre = timbre - timbre.mean(dim=1, keepdim=True)  # the loudness stays

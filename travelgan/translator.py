@@ -26,7 +26,7 @@ PROTOTYPE_TEMPERATURE = 0.02
 """Of the softmax over cosines between an example and the named styles."""
 
 NAMED_WEIGHT = 2.0
-"""Of the named styles near an example, beside its own embedding; chosen with docs/examples.md."""
+"""Of the named styles near an example, beside its own embedding; chosen with studies/examples.md."""
 
 MIXTURE_TOLERANCE = 0.01
 """How far the weights of a mixture may be from a sum of 1."""
@@ -136,9 +136,7 @@ class Translator(nn.Module):
         frames, window = mel.shape[-1], self.config.segment_frames
         if frames < self.siamese.min_frames:
             seconds = self.siamese.min_frames / self.mel_config.frames_per_second
-            raise UserError(
-                f"the style reference has {frames} mel frames; it must be at least {seconds:.2f} s long"
-            )
+            raise UserError(f"the style reference has {frames} mel frames; it must be at least {seconds:.2f} s long")
         if frames <= window:
             embeddings = self.siamese(mel).style
         else:
@@ -153,7 +151,7 @@ class Translator(nn.Module):
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
         learned little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
-        enough to take one where one is clearly nearest, the target style was classified more often (docs/examples.md).
+        enough to take one where one is clearly nearest, the target style was classified more often (studies/examples.md).
 
         Args:
             mel: see :meth:`style_of`; shapes and errors too.

@@ -169,9 +169,7 @@ def validation_measures(
     if paired:
         measures["valid/to_truth"] = _mean([(t.output - pair).abs().mean() for t, pair in paired])
         measures["valid/input_to_truth"] = _mean([(t.source - pair).abs().mean() for t, pair in paired])
-    measures["valid/score"] = (
-        measures["valid/target_rate"] - measures["valid/source_rate"] + measures["valid/chroma"]
-    )
+    measures["valid/score"] = measures["valid/target_rate"] - measures["valid/source_rate"] + measures["valid/chroma"]
     if measures.get("valid/input_to_truth"):
         measures["valid/nearer"] = 1 - measures["valid/to_truth"] / measures["valid/input_to_truth"]
         measures["valid/score"] += measures["valid/nearer"]

@@ -28,9 +28,7 @@ _CREST = 4.5  # highest peak over RMS, 13 dB
 _BASS_CUT = scipy.signal.butter(1, 150.0, "highpass", fs=SAMPLE_RATE, output="sos")
 _SOUNDFONT_FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"))
 _TOOL_TIMEOUT_SECONDS = 300
-INSTALL_LINE = (
-    "apt-get install mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small"
-)
+INSTALL_LINE = "apt-get install mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small"
 
 
 def find_soundfont(name: str) -> Path | None:

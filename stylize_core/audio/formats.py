@@ -50,9 +50,7 @@ _ENCODINGS = {
     ".flac": Encoding("FLAC", ("PCM_16", "PCM_24")),
     ".ogg": Encoding("OGG", ("VORBIS",), 6.5),
     ".opus": Encoding("OGG", ("OPUS",), 3.5, (8000, 12000, 16000, 24000, 48000)),
-    ".mp3": Encoding(
-        "MP3", ("MPEG_LAYER_III",), 9.0, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-    ),
+    ".mp3": Encoding("MP3", ("MPEG_LAYER_III",), 9.0, (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)),
 }
 _BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 PRECISIONS = {"16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT"}
@@ -132,8 +130,7 @@ def check_output(
         raise UserError(f"{path} is a folder, expected the name of a file to write")
     if not path.parent.is_dir():
         raise UserError(
-            f"the folder {path.parent} does not exist; create it first: "
-            f"mkdir -p {shlex.quote(str(path.parent))}"
+            f"the folder {path.parent} does not exist; create it first: mkdir -p {shlex.quote(str(path.parent))}"
         )
     if path.exists():
         if not path.is_file():

@@ -84,9 +84,7 @@ def test_manifest_decides_whatever_the_names(tmp_path: Path) -> None:
 
 def test_song_of_the_manifest_takes_unlisted_genres_into_its_split(tmp_path: Path, caplog) -> None:
     touch(tmp_path, ["blues/blues.00007.wav", "jazz/jazz.00007.wav", "jazz/jazz.00009.wav"])
-    write_manifest(
-        tmp_path / "manifest.jsonl", {"blues/blues.00007.wav": "valid", "rock/rock.00007.wav": "valid"}
-    )
+    write_manifest(tmp_path / "manifest.jsonl", {"blues/blues.00007.wav": "valid", "rock/rock.00007.wav": "valid"})
     assert splits_of(index_folder(tmp_path), tmp_path) == {
         "blues/blues.00007.wav": "valid",
         "jazz/jazz.00007.wav": "valid",
@@ -122,9 +120,7 @@ def test_other_folders_are_split_by_file_name_alone(tmp_path: Path) -> None:
     assert 210 <= counts["train"] <= 270 and counts["valid"] >= 15 and counts["test"] >= 15
     assert set(counts) == {"train", "valid", "test"}
 
-    touch(
-        tmp_path / "b/genres", (f"techno/song {n}.wav" for n in range(0, 600, 2))
-    )  # moved, converted, others
+    touch(tmp_path / "b/genres", (f"techno/song {n}.wav" for n in range(0, 600, 2)))  # moved, converted, others
     second = splits_of(index_folder(tmp_path / "b"), tmp_path / "b/genres")
     for name, split in second.items():
         assert first.get(name.replace(".wav", ".flac"), split) == split

@@ -17,9 +17,7 @@ from scripts.prepare.recordings import recordings as command
 from stylize_core.errors import UserError
 
 
-def write_tone(
-    path: Path, seconds: float, rate: int = 44100, frequency: float = 440.0, channels: int = 2
-) -> None:
+def write_tone(path: Path, seconds: float, rate: int = 44100, frequency: float = 440.0, channels: int = 2) -> None:
     time = np.arange(round(seconds * rate)) / rate
     tone = 0.5 * np.sin(2 * np.pi * frequency * time)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,9 +178,7 @@ def test_splits_depend_on_names_alone_and_leave_test_sources_whole():
     backward = {one.name: one.split for one in recordings.share_mixed(songs[::-1])}
     assert forward == backward
     assert list(forward.values()).count("valid") == 2
-    assert {one.split for one in recordings.share_mixed([Recording("s", "a", Path("x"), split="test")])} == {
-        "test"
-    }
+    assert {one.split for one in recordings.share_mixed([Recording("s", "a", Path("x"), split="test")])} == {"test"}
     assert set(recordings.TEST_PACKAGES) <= set(recordings.PACKAGES)
 
 
@@ -202,9 +198,7 @@ def test_missing_packages_give_the_apt_line(monkeypatch, tmp_path, capsys):
     assert "apt-get install -y --no-install-recommends some-music" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("folder_name", "message"), [("nowhere", "folder not found"), ("empty", "no audio in")]
-)
+@pytest.mark.parametrize(("folder_name", "message"), [("nowhere", "folder not found"), ("empty", "no audio in")])
 def test_bad_folders(tmp_path, capsys, folder_name, message):
     (tmp_path / "empty").mkdir()
     assert prepare("-o", tmp_path / "out", "--folder", tmp_path / folder_name) == 2

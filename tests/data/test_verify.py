@@ -14,9 +14,7 @@ from stylize_core.errors import UserError
 from tests.fuzz.audio import RATE, SECONDS, id3_tag, make_file
 
 
-def write_noise(
-    path: Path, seconds: float = 1.0, rate: int = 8000, seed: int = 0, level: float = 0.1
-) -> None:
+def write_noise(path: Path, seconds: float = 1.0, rate: int = 8000, seed: int = 0, level: float = 0.1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).uniform(-level, level, round(seconds * rate))
     soundfile.write(path, noise, rate, subtype="PCM_16")

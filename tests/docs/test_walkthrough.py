@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK = ROOT / "docs" / "walkthrough.ipynb"
+NOTEBOOK = ROOT / "docs" / "how" / "walkthrough.ipynb"
 REFRESH = "python tests/docs/test_walkthrough.py"
 SECTIONS = [
     "The whole of it",

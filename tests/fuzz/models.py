@@ -63,9 +63,7 @@ _TINY: dict[str, Callable[[Path], None]] = {
     "vocoder": _vocoder(ratios=(8, 8), frame_layers=1),
     "vocoder-istft": _vocoder(ratios=(4,), head=InverseSTFTHeadConfig(n_fft=64, hop_length=16)),
     "vocoder-bands": _vocoder(ratios=(4, 4), head=SubbandHeadConfig(), refine_iterations=2, low_bands=((2, 2),)),
-    "vocoder-lines": _vocoder(
-        ratios=(), residual_layers=0, head=OscillatorHeadConfig(n_fft=256, drift=0.2)
-    ),
+    "vocoder-lines": _vocoder(ratios=(), residual_layers=0, head=OscillatorHeadConfig(n_fft=256, drift=0.2)),
     "classifier": lambda folder: GenreClassifier(("jazz", "metal"), _MEL, 8, 8).save(folder),
     "autoencoder": lambda folder: Autoencoder(AutoencoderConfig((8, 4), (3, 3), (1, 2)), _MEL).save_pretrained(
         folder, {}

@@ -392,4 +392,3 @@ def test_the_subband_loss_takes_part_where_it_has_a_weight(make: Make, vocoder_v
         make(run="short", weights=weights, **bands, data=frames["data"] | {"segment_frames": 10})
     with pytest.raises(UserError, match="subband_stft is for the head subbands, got the head istft"):
         make(run="istft", weights=weights)
-

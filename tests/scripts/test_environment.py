@@ -73,9 +73,7 @@ def test_the_second_run_installs_nothing(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "pyproject.toml"])
-def test_new_requirements_are_installed_into_the_environment_that_is_there(
-    checkout: Checkout, name: str
-) -> None:
+def test_new_requirements_are_installed_into_the_environment_that_is_there(checkout: Checkout, name: str) -> None:
     checkout.set_up()
     checkout.log()
     with (checkout.folder / name).open("a") as stream:

@@ -123,7 +123,5 @@ def test_files_whose_names_are_no_text(start: Any, tmp_path: Path, tone_corpus: 
         target = corpus / path.parent.name / os.fsdecode(b"caf\xe9 " + path.name.encode())
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    code, _out, err = start(
-        config("translator"), "--run", tmp_path / "run", "--device", "cpu", f"data.folder={corpus}"
-    )
+    code, _out, err = start(config("translator"), "--run", tmp_path / "run", "--device", "cpu", f"data.folder={corpus}")
     assert code == 0, err

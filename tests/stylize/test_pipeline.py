@@ -315,9 +315,7 @@ def test_a_song_with_an_inverted_channel_is_heard(tiny_stylizer: Stylizer, songs
 
 
 @pytest.mark.parametrize("channels", [2, 3])
-def test_a_part_with_an_inverted_channel_keeps_its_sound(
-    tiny_stylizer: Stylizer, songs: Songs, channels: int
-) -> None:
+def test_a_part_with_an_inverted_channel_keeps_its_sound(tiny_stylizer: Stylizer, songs: Songs, channels: int) -> None:
     rate, style = tiny_stylizer.mel_config.sample_rate, tiny_stylizer.named_style("jazz")
     wav = songs.make(7 * rate)[0]
     signs = np.where(np.arange(len(wav)) < 4 * rate, 1, -1).astype(np.float32)

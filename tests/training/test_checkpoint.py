@@ -177,9 +177,7 @@ def rewrite(folder: Path, **changes: object) -> None:
     (folder / "state.json").write_text(json.dumps(document | changes))
 
 
-def resumed_from_the_first(
-    trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, problem: str
-) -> None:
+def resumed_from_the_first(trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, problem: str) -> None:
     """With one warning about the newest checkpoint, which stays; and in the state of the one before, whole."""
     older, newest = list_checkpoints(trainer.run_folder)
     before = {path.name: path.read_bytes() for path in newest.iterdir()}
@@ -194,9 +192,7 @@ def resumed_from_the_first(
     assert torch.equal(state[0]["exp_avg"], stored["optimizer/judge/0/exp_avg"])
 
 
-@pytest.mark.parametrize(
-    "how", ["truncated", "empty", "no tensors", "half json", "no json", "empty folder", "nan"]
-)
+@pytest.mark.parametrize("how", ["truncated", "empty", "no tensors", "half json", "no json", "empty folder", "nan"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_gone_on_from(
     trainer: Trainer, make_trainer: Any, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:

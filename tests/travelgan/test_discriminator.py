@@ -56,9 +56,7 @@ def test_every_parameter_learns(discriminator_config: DiscriminatorConfig) -> No
     discriminator = Discriminator(discriminator_config, BINS, 2)
     verdicts = discriminator(torch.randn(2, BINS, 32), torch.tensor([0, 1]))
     torch.stack([verdict.scores.square().mean() for verdict in verdicts]).sum().backward()
-    silent = [
-        name for name, value in discriminator.named_parameters() if value.grad is None or not value.grad.any()
-    ]
+    silent = [name for name, value in discriminator.named_parameters() if value.grad is None or not value.grad.any()]
     assert silent == []
 
 

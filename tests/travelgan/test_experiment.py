@@ -98,9 +98,7 @@ def test_each_step_moves_its_own_networks(make: Make) -> None:
 
 def test_losses_have_their_names_and_the_generator_follows_their_weighted_sum(make: Make) -> None:
     _, experiment = make(
-        method={
-            "weights": {"travel": 2.0, "paired": 3.0, "margin": 0.0}, "adversary": {"feature_matching": 0.5}
-        }
+        method={"weights": {"travel": 2.0, "paired": 3.0, "margin": 0.0}, "adversary": {"feature_matching": 0.5}}
     )
     totals: dict[str, float] = {}
 
@@ -123,9 +121,7 @@ def test_losses_have_their_names_and_the_generator_follows_their_weighted_sum(ma
 
 def test_terms_of_no_weight_are_left_out(make: Make) -> None:
     plain = {"identity": 0.0, "paired": 0.0, "style_cosine": 0.0}
-    _, experiment = make(
-        method={"weights": plain, "adversary": {"mismatched_label": 0.0, "feature_matching": 0.0}}
-    )
+    _, experiment = make(method={"weights": plain, "adversary": {"mismatched_label": 0.0, "feature_matching": 0.0}})
     losses = experiment.training_step(batch_of(experiment), 0, no_update)
     assert not {*plain, "mismatched_label", "feature_matching"} & losses.keys()
 
@@ -293,9 +289,7 @@ def test_the_style_head_alone_leaves_content_vectors_where_they_were(make: Make)
 def test_the_style_head_alone_holds_content_to_the_network_it_starts_from(make: Make, tmp_path: Path) -> None:
     make()[1].translator.save_pretrained(tmp_path / "start")
     start = Translator.from_pretrained(tmp_path / "start")
-    trainer, experiment = make(
-        run="on", method=STYLE_HEAD, init_from=str(tmp_path / "start"), loop={"warmup_steps": 0}
-    )
+    trainer, experiment = make(run="on", method=STYLE_HEAD, init_from=str(tmp_path / "start"), loop={"warmup_steps": 0})
     songs = torch.stack([item["source"] for item in experiment.validation])
     trainer.step(batch_of(experiment))
     assert experiment.players.teacher is not None

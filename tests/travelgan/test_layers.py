@@ -17,9 +17,7 @@ from travelgan.layers import (
     ("kernel", "stride", "dilation"), [(7, 1, 1), (3, 1, 8), (4, 2, 1), (5, 2, 1), (5, 3, 1), (1, 1, 1)]
 )
 @pytest.mark.parametrize("frames", [3, 6, 23])
-def test_convolution_divides_the_length_by_its_stride(
-    kernel: int, stride: int, dilation: int, frames: int
-) -> None:
+def test_convolution_divides_the_length_by_its_stride(kernel: int, stride: int, dilation: int, frames: int) -> None:
     layer = ColumnConv(2, 3, kernel, stride=stride, dilation=dilation)
     assert layer(torch.randn(1, 2, frames)).shape == (1, 3, frames // stride)
 
@@ -48,9 +46,7 @@ def test_frame_norm_is_blind_to_other_frames() -> None:
     layer = FrameNorm(5, affine=False)
     signal = torch.randn(2, 5, 9)
     whole = layer(signal)
-    expected = (signal - signal.mean(1, keepdim=True)) / torch.sqrt(
-        signal.var(1, correction=0, keepdim=True) + 1e-5
-    )
+    expected = (signal - signal.mean(1, keepdim=True)) / torch.sqrt(signal.var(1, correction=0, keepdim=True) + 1e-5)
     torch.testing.assert_close(whole, expected)
     torch.testing.assert_close(layer(signal[..., 3:4]), whole[..., 3:4])
 

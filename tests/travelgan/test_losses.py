@@ -13,9 +13,7 @@ from stylize_core.mel import LogMel, MelConfig
 from travelgan import losses
 
 
-def travel_in_loops(
-    source: np.ndarray, translated: np.ndarray, distance_weight: float, angle_weight: float
-) -> float:
+def travel_in_loops(source: np.ndarray, translated: np.ndarray, distance_weight: float, angle_weight: float) -> float:
     """The TraVeL loss written pair by pair and component by component."""
     total, pairs = 0.0, 0
     for i in range(len(source)):
@@ -57,9 +55,7 @@ def test_travel_loss_is_zero_when_all_move_alike() -> None:
     assert losses.travel_loss(source, source + torch.randn(6)).item() == pytest.approx(0, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "loss", [lambda x: losses.travel_loss(x, x), lambda x: losses.siamese_margin(x, 1.0)]
-)
+@pytest.mark.parametrize("loss", [lambda x: losses.travel_loss(x, x), lambda x: losses.siamese_margin(x, 1.0)])
 def test_one_song_has_no_vector_to_another(loss) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="at least 2, got 1"):
         loss(torch.zeros(1, 3))
@@ -73,9 +69,7 @@ def test_travel_loss_refuses_shapes_that_differ() -> None:
 def test_siamese_margin_by_hand() -> None:
     content = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
     # Distances 5, 1 and sqrt(9 + 9); with a margin of 4.5 they cost 0, 3.5 and 4.5 - 4.2426.
-    assert losses.siamese_margin(content, 4.5).item() == pytest.approx(
-        (3.5 + 4.5 - math.sqrt(18)) / 3, rel=1e-5
-    )
+    assert losses.siamese_margin(content, 4.5).item() == pytest.approx((3.5 + 4.5 - math.sqrt(18)) / 3, rel=1e-5)
 
 
 def test_siamese_margin_pushes_apart() -> None:
@@ -132,9 +126,7 @@ def test_style_cosine_by_hand() -> None:
 
 
 def test_identity_loss_by_hand() -> None:
-    assert losses.identity_loss(torch.tensor([[[1.0, -2.0]]]), torch.zeros(1, 1, 2)).item() == pytest.approx(
-        1.5
-    )
+    assert losses.identity_loss(torch.tensor([[[1.0, -2.0]]]), torch.zeros(1, 1, 2)).item() == pytest.approx(1.5)
 
 
 def pair_batch() -> tuple[Tensor, Tensor]:

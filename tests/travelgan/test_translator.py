@@ -46,9 +46,7 @@ def test_mixture_is_weighted(translator: Translator) -> None:
         ({"jazz": float("nan")}, "jazz has weight nan"),
     ],
 )
-def test_impossible_mixtures_are_refused(
-    translator: Translator, weights: dict[str, float], message: str
-) -> None:
+def test_impossible_mixtures_are_refused(translator: Translator, weights: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         translator.style_vector(weights)
 
@@ -137,9 +135,7 @@ def test_weights_of_another_build_are_refused(
 def test_every_normalization_survives_a_model_folder(
     translator_config: TranslatorConfig, mel_config: MelConfig, normalization: str, tmp_path: Path
 ) -> None:
-    config = replace(
-        translator_config, generator=replace(translator_config.generator, normalization=normalization)
-    )
+    config = replace(translator_config, generator=replace(translator_config.generator, normalization=normalization))
     translator = Translator(config, mel_config).eval().half().float()
     translator.save_pretrained(tmp_path / "model")
     loaded = Translator.from_pretrained(tmp_path / "model")

@@ -61,9 +61,7 @@ def test_two_styles_train_a_step(
     hinge_discriminator(discriminator(mel, labels), discriminator(fake, 1 - labels)).mean().backward()
     opponent.step()
     # While all scores are within the margin, real and fake push the last bias equally up and down.
-    assert [
-        name for name in unmoved(before, discriminator) if not name.endswith("score.convolution.bias")
-    ] == []
+    assert [name for name in unmoved(before, discriminator) if not name.endswith("score.convolution.bias")] == []
     assert len(unmoved(player_before, translator)) == len(player_before)
 
     player = torch.optim.Adam(translator.parameters(), lr=1e-3)
@@ -86,9 +84,7 @@ def test_a_pair_is_learnt(generator_config: GeneratorConfig, siamese_config: Sia
     values = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = L.paired_loss(
-            translator.generator(song + shift, style), song - shift, torch.ones(8, dtype=torch.bool)
-        )
+        loss = L.paired_loss(translator.generator(song + shift, style), song - shift, torch.ones(8, dtype=torch.bool))
         loss.backward()
         optimizer.step()
         values.append(loss.item())

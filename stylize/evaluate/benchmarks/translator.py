@@ -121,9 +121,7 @@ class Evaluation:
             name = folder.resolve().name
             chosen[name] = self._unlabelled(name, folder, list_audio(folder))
         if not chosen:
-            raise UserError(
-                f"{settings.corpus} has none of the test splits; render one with `scripts.prepare corpus`"
-            )
+            raise UserError(f"{settings.corpus} has none of the test splits; render one with `scripts.prepare corpus`")
         return chosen
 
     def _readable(self, pairs: Sequence[Pair]) -> list[Pair]:

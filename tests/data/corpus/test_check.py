@@ -17,10 +17,7 @@ RATE = 22050
 
 def chord(pitches: list[int], seconds: float) -> np.ndarray:
     time = np.arange(round(seconds * RATE)) / RATE
-    return (
-        sum((np.sin(2 * np.pi * 440.0 * 2 ** ((p - 69) / 12) * time) for p in pitches), np.zeros(len(time)))
-        / 8
-    )
+    return sum((np.sin(2 * np.pi * 440.0 * 2 ** ((p - 69) / 12) * time) for p in pitches), np.zeros(len(time))) / 8
 
 
 def write_corpus(root: Path, silent_seconds: float = 0.0) -> None:

@@ -63,9 +63,7 @@ def test_missing_tools_are_named_with_the_line_that_installs_them(monkeypatch: p
 
 
 @pytest.mark.parametrize("genre", sorted(STYLES))
-def test_every_band_is_read_by_mma_and_plays_melody_and_harmony(
-    mma: None, tmp_path: Path, genre: str
-) -> None:
+def test_every_band_is_read_by_mma_and_plays_melody_and_harmony(mma: None, tmp_path: Path, genre: str) -> None:
     song = write_song(0, 3, 2.0)
     style = STYLES[genre]
     for band in (*style.training, *style.held_out):

@@ -121,9 +121,7 @@ class TestWhatItReaches:
         rows, columns = 32, 80
         totals = {}
         for optimizer in OPTIMIZERS:
-            objective = objective_for(
-                rows, columns, options(style_weight=style_weight), width=320, taps=11
-            )
+            objective = objective_for(rows, columns, options(style_weight=style_weight), width=320, taps=11)
             start = texture(rows, columns, 1) if kind == "content" else noise_like(rows, columns)
             chosen = options(optimizer=optimizer, iterations=evaluations, decay_iteration=evaluations * 9 // 10)
             outcome = optimize(objective, start, chosen, max_evaluations=evaluations)

@@ -283,9 +283,7 @@ def test_only_the_layers_that_are_needed_are_asked_for() -> None:
     network = TinyNetwork()
     style = style_of(network)
     network.asked.clear()
-    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(style_weight=0.0))(
-        CONTENT
-    )
+    make(network, style=style, content_layers={"conv_2": 1.0}, options=options(style_weight=0.0))(CONTENT)
     make(network, style=style, content_layers={"conv_2": 1.0}, options=options(content_weight=0.0, style_weight=1.0))(
         CONTENT
     )

@@ -59,9 +59,7 @@ def test_frame_headers_of_known_files() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "header", ["fffb", "fefb9064", "fff99064", "fffbf064", "fffb0064", "fffb9c64", "ffeb9064"]
-)
+@pytest.mark.parametrize("header", ["fffb", "fefb9064", "fff99064", "fffbf064", "fffb0064", "fffb9c64", "ffeb9064"])
 def test_what_is_no_layer_three_header(header: str) -> None:
     assert parse_frame_header(bytes.fromhex(header)) is None
 
@@ -101,9 +99,7 @@ def test_tags_around_the_frames_change_nothing(tmp_path: Path) -> None:
             assert np.array_equal(read_audio(path)[0], expected)
 
 
-def test_two_files_joined_are_read_to_the_end_of_the_second(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_two_files_joined_are_read_to_the_end_of_the_second(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     content = make_mp3(44100, 2)
     path = tmp_path / "joined.mp3"
     path.write_bytes(content)
@@ -163,9 +159,7 @@ def heard_in(folder: Path, content: bytes) -> np.ndarray:
         b"TAG" + bytes(125) + b"ID3\x03\0\0\0\0\x01\0" + bytes(128),
     ],
 )
-def test_bare_files_are_joined_without_a_seam(
-    tmp_path: Path, tag: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_bare_files_are_joined_without_a_seam(tmp_path: Path, tag: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     first, second = (without_length_header(with_sound(seed=seed)) for seed in (1, 2))
     whole = heard_in(tmp_path, first + second)
     assert whole.shape[1] == 1152 * (len(frame_starts(first)) + len(frame_starts(second)) - 2)

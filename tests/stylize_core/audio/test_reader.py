@@ -87,9 +87,7 @@ def test_more_than_two_channels_and_the_mean_of_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 12000, 16000, 24000, 48000])
-def test_opus_in_blocks_equals_opus_in_one_read(
-    tmp_path: Path, rate: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opus_in_blocks_equals_opus_in_one_read(tmp_path: Path, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "_BLOCK_FRAMES", 3001)
     path = write_sound(tmp_path, "opus", make_sound(3 * rate + 17, 1), rate)
     whole = soundfile.read(path, dtype="float32")[0]

@@ -40,9 +40,7 @@ def clicks(every: float, seconds: float = 3.0, start: float = 0.1) -> torch.Tens
 
 
 @pytest.mark.parametrize(("measure", "perfect"), list(zip(MEASURES, (0.0, 0.0, 1.0, 1.0), strict=True)))
-@pytest.mark.parametrize(
-    "signal", [noise(0), clicks(0.5), torch.zeros(RATE)], ids=["noise", "clicks", "silence"]
-)
+@pytest.mark.parametrize("signal", [noise(0), clicks(0.5), torch.zeros(RATE)], ids=["noise", "clicks", "silence"])
 def test_a_signal_agrees_with_itself(measure, perfect, signal):
     assert measure(signal, signal.clone()) == pytest.approx(perfect, abs=1e-6)
 
@@ -50,9 +48,7 @@ def test_a_signal_agrees_with_itself(measure, perfect, signal):
 @pytest.mark.parametrize("measure", MEASURES)
 def test_arrays_and_tensors_give_the_same(measure):
     first, second = noise(0), noise(1)
-    assert measure(first.numpy().astype(np.float64), second.numpy()) == pytest.approx(
-        measure(first, second), abs=1e-5
-    )
+    assert measure(first.numpy().astype(np.float64), second.numpy()) == pytest.approx(measure(first, second), abs=1e-5)
 
 
 @pytest.mark.parametrize("measure", MEASURES)

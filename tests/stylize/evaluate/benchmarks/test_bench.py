@@ -222,9 +222,7 @@ def test_accuracy_on_unchanged_clips_names_and_skips_what_cannot_be_read(
     assert measure_accuracy(classifier, [broken], excerpts) is None
 
 
-def test_reference_clips_are_spread_evenly(
-    small_corpus: Path, classifier: StyleClassifier, excerpts: Excerpts
-) -> None:
+def test_reference_clips_are_spread_evenly(small_corpus: Path, classifier: StyleClassifier, excerpts: Excerpts) -> None:
     clips = index_folder(small_corpus)
     everything = read_reference(classifier, clips, STYLES, excerpts)
     part = read_reference(classifier, clips, STYLES, excerpts, per_style=4)

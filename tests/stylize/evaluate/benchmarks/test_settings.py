@@ -36,9 +36,7 @@ def test_names_and_folders() -> None:
 def test_models_and_their_vocoders() -> None:
     (model,) = Settings().named_models
     assert (model.row, model.translator, model.vocoder) == ("translator", BUNDLED_TRANSLATOR, BUNDLED_VOCODER)
-    models = Settings(
-        models=("old=a", "new=b"), vocoders=("new=v", "w")
-    ).named_models
+    models = Settings(models=("old=a", "new=b"), vocoders=("new=v", "w")).named_models
     assert [(model.row, model.vocoder) for model in models] == [
         ("translator, old", Path("w")),
         ("translator, new", Path("v")),
