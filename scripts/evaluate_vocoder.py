@@ -1,7 +1,7 @@
 """Compare vocoders with Griffin-Lim and with the paper's generator on recordings that none of them saw.
 
 python -m scripts.evaluate_vocoder
-python -m scripts.evaluate_vocoder runs/vocoder/best runs/istft/best --output docs/results/vocoder.json --pictures docs/images/vocoder
+python -m scripts.evaluate_vocoder MODEL... --output docs/results/vocoder.json --pictures docs/images/vocoder
 python -m scripts.evaluate_vocoder runs/vocoder/best --translated stylize/models/translator
 """
 

@@ -1,4 +1,4 @@
-"""Answer the open questions about the optimization-based baseline by experiment; tables and plots for docs/how/baseline.md.
+"""Answer open questions about the optimization-based baseline by experiment: tables and plots.
 
 python -m studies.run_baseline corpus --work runs/study --output studies/baseline_results
 """

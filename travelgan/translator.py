@@ -151,7 +151,7 @@ class Translator(nn.Module):
 
         The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
         learned little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
-        enough to take one where one is clearly nearest, the target style was classified more often (studies/examples.md).
+        enough to take one where one is clearly nearest, the target style was classified more often.
 
         Args:
             mel: see :meth:`style_of`; shapes and errors too.
