@@ -83,3 +83,10 @@ def test_installed_rooms_do_not_need_a_checkout() -> None:
         if target.startswith(CHECKOUT_ONLY + left_out) or target in TRAINING_SIDE
     ]
     assert not wrong
+
+
+def test_requirements_are_those_of_all_extras() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    extras = {line for requirements in project["optional-dependencies"].values() for line in requirements}
+    assert {line for line in lines if not line.startswith("#")} == extras | set(project["dependencies"])
