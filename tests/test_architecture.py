@@ -87,6 +87,11 @@ def test_installed_rooms_do_not_need_a_checkout() -> None:
 
 def test_requirements_are_those_of_all_extras() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    extras = {line for requirements in project["optional-dependencies"].values() for line in requirements}
-    assert {line for line in lines if not line.startswith("#")} == extras | set(project["dependencies"])
+    extras = {name: set(requirements) for name, requirements in project["optional-dependencies"].items()}
+    assert _requirements("requirements-dev.txt") == extras.pop("dev")
+    assert _requirements("requirements.txt") == set(project["dependencies"]).union(*extras.values())
+
+
+def _requirements(name: str) -> set[str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {line for line in lines if not line.startswith("#")}
