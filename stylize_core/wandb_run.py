@@ -47,6 +47,7 @@ def open_wandb_run(wanted: str, **arguments: Any) -> tuple[Any, str]:
         return None, f"W&B: off ({reason})"
     import wandb
 
+    arguments.setdefault("dir", os.environ.get("WANDB_DIR") or os.getcwd())
     for attempt in dict.fromkeys((mode, "offline")):
         try:
             run = wandb.init(

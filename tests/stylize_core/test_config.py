@@ -312,7 +312,7 @@ def names_read() -> set[str]:
                 names.add(child.value)
             visit(child)
 
-    for room in ("data", "melgan", "travelgan", "training", "stylize/optimize", "scripts"):
+    for room in ("stylize_core", "data", "melgan", "travelgan", "training", "stylize/optimize", "scripts"):
         for path in (ROOT / room).rglob("*.py"):
             visit(ast.parse(path.read_text(encoding="utf-8")))
     return names
