@@ -33,9 +33,9 @@ LAYOUTS = ("Data/genres_original", "genres_original", "genres", ".")
 SPLITS = ("train", "valid", "test")
 ALL_SPLITS = (*SPLITS, "test_groove", "test_soundfont")
 """With those that only a rendered corpus has."""
-MOST_STRAYS = 0.05
+MAX_STRAYS = 0.05
 """Share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it."""
-MOST_FAULTY = 0.2
+MAX_FAULTY = 0.2
 """Share that these lists may leave out; of GTZAN's own genres it is 0 to 16 %."""
 
 _NUMBERED = re.compile(r"(?P<genre>.+)\.(?P<song>\d{5})")
@@ -204,13 +204,13 @@ def _gtzan_split(paths: Sequence[Path]) -> dict[Path, str] | None:
     GTZAN and for most parts of it, and for hardly any songs of a user's own that are numbered from `jazz.00000` on.
     """
     named = [path for path in paths if _is_gtzan_name(path)]
-    if len(paths) - len(named) > MOST_STRAYS * len(paths):
+    if len(paths) - len(named) > MAX_STRAYS * len(paths):
         return None
     split_of = {name: split for split, names in GTZAN_SPLIT.items() for name in names if name not in UNREADABLE}
     listed = {path: split_of[path.stem] for path in named if path.stem in split_of}
     counts = Counter(listed.values())
     has_all = all(counts[split] for split in SPLITS[: len(paths)])
-    fits = has_all and counts["train"] == max(counts.values()) and len(named) - len(listed) <= MOST_FAULTY * len(named)
+    fits = has_all and counts["train"] == max(counts.values()) and len(named) - len(listed) <= MAX_FAULTY * len(named)
     return listed if fits else None
 
 

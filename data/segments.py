@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-UNLABELLED = -1
+UNLABELED = -1
 """Style number of a source whose style nobody named."""
 
 OTHER_ITEMS = 3
@@ -211,15 +211,15 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         train: random crops, gains and targets, or fixed ones.
         gain_db: gains are uniform in [-gain_db, gain_db], decibels.
         paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered corpus.
-        unlabelled: recordings of no known style.
-        unlabelled_share: share of the training items whose source is one of them, in [0, 1).
+        unlabeled: recordings of no known style.
+        unlabeled_share: share of the training items whose source is one of them, in [0, 1).
 
     Shape:
         source, target, reference, pair (n_mels, frames), float32, log10; source_style, target_style int64 scalars;
         has_pair bool scalar.
 
     Raises:
-        UserError: a style, or the share of unlabelled recordings, has nothing readable.
+        UserError: a style, or the share of unlabeled recordings, has nothing readable.
     """
 
     def __init__(
@@ -233,8 +233,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         train: bool,
         gain_db: float = 3.0,
         paired: bool,
-        unlabelled: Sequence[Path] = (),
-        unlabelled_share: float = 0.0,
+        unlabeled: Sequence[Path] = (),
+        unlabeled_share: float = 0.0,
     ) -> None:
         self.styles, self.mel_cache, self.frames = tuple(styles), mel_cache, frames
         self.seed, self.train, self.gain_db, self.paired = seed, train, gain_db, paired
@@ -249,12 +249,12 @@ class MelSegments(Dataset[dict[str, Tensor]]):
                     f"no readable clip of style {style!r}: none of its {count} recordings for "
                     f"{'training' if train else 'validation'} can be read; check them or leave the style out"
                 )
-        self.unlabelled_share = unlabelled_share if train else 0.0
-        strangers = [Clip(path, "", str(path), "train") for path in unlabelled] if self.unlabelled_share else []
-        self._unlabelled = _measure_all(strangers, mel_cache)
-        if self.unlabelled_share and not self._unlabelled:
+        self.unlabeled_share = unlabeled_share if train else 0.0
+        strangers = [Clip(path, "", str(path), "train") for path in unlabeled] if self.unlabeled_share else []
+        self._unlabeled = _measure_all(strangers, mel_cache)
+        if self.unlabeled_share and not self._unlabeled:
             raise UserError(
-                f"none of {len(unlabelled)} unlabelled recordings can be read, but a share of {unlabelled_share:g} of "
+                f"none of {len(unlabeled)} unlabeled recordings can be read, but a share of {unlabeled_share:g} of "
                 "the sources should be such: add some, or set the share to 0"
             )
         self._pairs = {(mel.clip.genre, mel.clip.song): mel for mel in mels} if paired else {}
@@ -283,7 +283,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         for name, mel in zip(("target", "reference"), others, strict=True):
             crops[name] = self._crop(mel, self._start(generator, epoch, mel.frames), self._gain(generator))
         return {name: torch.from_numpy(crop) for name, crop in crops.items()} | {
-            "source_style": torch.tensor(self.styles.index(source.clip.genre) if source.clip.genre else UNLABELLED),
+            "source_style": torch.tensor(self.styles.index(source.clip.genre) if source.clip.genre else UNLABELED),
             "target_style": torch.tensor(self.styles.index(target_style)),
             "has_pair": torch.tensor(pair is not None),
         }
@@ -298,8 +298,8 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         target_turns, mels = self._turns[target_style], self._mels[target_style]
         target = target_turns[int(generator.integers(len(target_turns)))]
         others = [mel for mel in mels if mel is not target] or [target]
-        if self.unlabelled_share and generator.random() < self.unlabelled_share:
-            source = self._unlabelled[int(generator.integers(len(self._unlabelled)))]
+        if self.unlabeled_share and generator.random() < self.unlabeled_share:
+            source = self._unlabeled[int(generator.integers(len(self._unlabeled)))]
         return source, (target, others[int(generator.integers(len(others)))]), target_style
 
     def _fixed(self, epoch: int, index: int) -> tuple[_Mel, tuple[_Mel, _Mel], str]:

@@ -147,7 +147,7 @@ class OscillatorHead(nn.Module):
             spectrum = torch.complex(
                 magnitude * (real * cosine - imaginary * sine), magnitude * (real * sine + imaginary * cosine)
             )
-            wav = self.transform.synthesise(spectrum)
+            wav = self.transform.synthesize(spectrum)
             return wav[:, None, self.padding : self.padding + x.shape[-1] * self.hop_length]
 
 

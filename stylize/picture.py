@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from stylize_core.atomic import atomic_write
+from stylize_core.atomic import atomic_write, check_output_file
 from stylize_core.errors import UserError
 from stylize_core.names import readable
 
@@ -22,14 +21,7 @@ def check_picture(path: Path, force: bool, kind: str = "PNG") -> None:
     """
     if path.suffix.lower() != f".{kind.lower()}":
         raise UserError(f"{path} does not end in .{kind.lower()}; it is written as a {kind} file")
-    if not path.parent.is_dir():
-        raise UserError(f"folder not found: {path.parent}; create it first")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the name of a {kind} file in it")
-    if path.exists() and not force:
-        raise UserError(f"{path} exists; use --force to overwrite it")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"folder is not writable: {path.parent}")
+    check_output_file(path, force)
 
 
 class MelHistory:

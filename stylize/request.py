@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stylize.mixture import check_known, parse_styles
 from stylize.picture import check_picture
+from stylize_core.atomic import check_writable
 from stylize_core.audio.folder import list_audio
 from stylize_core.audio.formats import check_precision, encoding_for
 from stylize_core.audio.reader import AudioInfo, check_output, matching_subtype, probe_audio, scan_audio
@@ -257,10 +258,7 @@ def _check_folder(folder: Path, sources: Sequence[Path]) -> None:
         raise UserError(f"{what} and the output {folder} a file; give a folder with -o")
     if not folder.is_dir() and folder.suffix.lower() in OUTPUT_SUFFIXES:
         raise UserError(f"the output {folder} is to be a folder and has the name of a file; give a folder with -o")
-    if not folder.is_dir() and not folder.parent.is_dir():
-        raise UserError(f"the folder {folder.parent} does not exist; create it first")
-    if not os.access(folder if folder.is_dir() else folder.parent, os.W_OK | os.X_OK):
-        raise UserError(f"the folder {folder} is not writable; choose another one")
+    check_writable(folder if folder.is_dir() else folder.absolute().parent)
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:

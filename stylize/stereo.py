@@ -66,11 +66,11 @@ class StereoField(nn.Module):
         """Give the channels of a stylized stretch."""
         context = self.config.context
         padded = nn.functional.pad(stylized[:, None], (context, context), mode="reflect")[:, 0]
-        before, after = self.transform.analyse(mid), self.transform.analyse(padded)
+        before, after = self.transform.analyze(mid), self.transform.analyze(padded)
         is_pair = len(samples) == 2 and bool((factors == 1).all())  # the second's is the first's negated
-        difference = self.transform.analyse((samples - factors * mid)[: 1 if is_pair else None])
+        difference = self.transform.analyze((samples - factors * mid)[: 1 if is_pair else None])
         spectrum = self._keep_width(before, after, difference, self._follow(before, after, difference))
-        wav = self.transform.synthesise(spectrum)[:, context : context + stylized.shape[-1]]
+        wav = self.transform.synthesize(spectrum)[:, context : context + stylized.shape[-1]]
         silent = torch.maximum(difference.abs().amax(dim=(0, 1)), before.abs().amax(dim=(0, 1))) <= self.config.floor
         if silent.any():  # the windows of its neighbors reach into a silent frame
             wav = wav * silence_gain(silent[None], self.config)

@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,3 +180,51 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno == errno.EFBIG:
             raise UserError(f"{path} becomes too large for its disk; use another disk or format") from error
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def check_output_file(path: Path, force: bool = False) -> None:
+    """Refuse a path to which a file cannot be written; leaves no trace.
+
+    Raises:
+        UserError: a folder, no regular file, write-protected, exists without `force`; a parent that is missing or not
+            writable.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, expected the name of a file to write")
+    check_writable(path.absolute().parent)
+    if path.exists():
+        if not path.is_file():
+            raise UserError(f"{path} is not a regular file, choose another name")
+        if not force:
+            raise UserError(f"{path} exists already; choose another name or use --force to replace it")
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{path} exists and is write-protected; choose another name")
+
+
+def check_output_folder(path: Path, force: bool = False, mark: str | None = None) -> None:
+    """Refuse a path to which a folder cannot be written; leaves no trace.
+
+    Args:
+        path: the folder.
+        force: whether an existing one may be replaced.
+        mark: a file that the existing one must have to be replaced.
+
+    Raises:
+        UserError: a file or a link; not empty without `force` or the mark; a parent that is missing or not writable.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise UserError(f"{path} is not a folder; give a new one with -o")
+    check_writable(path.absolute().parent)
+    if path.is_dir() and any(path.iterdir()):
+        if not force:
+            raise UserError(f"the folder {path} exists and is not empty; choose another one or use --force")
+        if mark is not None and not (path / mark).is_file():
+            raise UserError(f"{path} has no {mark}, so --force does not replace it; choose another folder")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that is missing, or in which nothing can be written."""
+    if not folder.is_dir():
+        raise UserError(f"the folder {folder} does not exist; create it first: mkdir -p {shlex.quote(str(folder))}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"the folder {folder} is not writable; choose another one")

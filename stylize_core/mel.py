@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
 from stylize_core.errors import UserError
-from stylize_core.plain import check_range, show
+from stylize_core.plain import build, check_range
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,9 @@ class MelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, int | float]) -> MelConfig:
         """Rebuild from :meth:`to_dict`; unknown or missing keys and impossible values are a :class:`UserError`."""
-        names = {field.name for field in fields(cls)}
-        unknown, missing = sorted(set(values) - names), sorted(names - set(values))
-        if unknown or missing:
-            raise UserError(f"mel configuration with unknown keys {show(unknown)} and missing keys {missing}")
-        for field in fields(cls):
-            kinds = (int,) if field.type == "int" else (int, float)
-            if not isinstance(values[field.name], kinds) or isinstance(values[field.name], bool):
-                raise UserError(f"mel configuration with {field.name} {show(values[field.name])}, expected a number")
-        try:
-            return cls(**values)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise UserError(f"mel configuration: {error}") from None
+        if missing := sorted({field.name for field in fields(cls)} - set(values)):
+            raise UserError(f"mel configuration with missing keys {missing}")
+        return build(cls, values, "mel configuration")
 
     def describe_difference(self, other: MelConfig) -> str:
         """The fields in which two configurations differ, as `name: this / other`; empty when they agree."""
@@ -176,7 +167,7 @@ class LogMel(nn.Module):
             wav = nn.functional.pad(wav[:, None], (context, context), mode="reflect")[:, 0]
         # In single precision also under mixed precision: the eight bits of bfloat16 would blur the logarithms.
         with torch.autocast(wav.device.type, enabled=False):
-            mel = self.filters.T @ self.transform.analyse(wav.float()).abs()
+            mel = self.filters.T @ self.transform.analyze(wav.float()).abs()
             return torch.log10(mel.clamp(min=self.config.floor))
 
 
@@ -187,7 +178,7 @@ class ShortTimeTransform(nn.Module):
     window reaches come back as zeros.
 
     Shape:
-        analyse: wav (B, (T - 1) * hop_length + n_fft) -> complex (B, n_fft // 2 + 1, T); synthesise: back.
+        analyze: wav (B, (T - 1) * hop_length + n_fft) -> complex (B, n_fft // 2 + 1, T); synthesize: back.
     """
 
     window: Tensor
@@ -197,7 +188,7 @@ class ShortTimeTransform(nn.Module):
         self.config = config
         self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
 
-    def analyse(self, wav: Tensor) -> Tensor:
+    def analyze(self, wav: Tensor) -> Tensor:
         """Complex spectrum of a batch of signals."""
         config = self.config
         return torch.stft(
@@ -210,7 +201,7 @@ class ShortTimeTransform(nn.Module):
             return_complex=True,
         )
 
-    def synthesise(self, spectrum: Tensor) -> Tensor:
+    def synthesize(self, spectrum: Tensor) -> Tensor:
         """The signal whose spectrum is nearest to the given one in the least-squares sense (Griffin and Lim, 1984)."""
         config = self.config
         left = (config.n_fft - config.win_length) // 2
@@ -282,9 +273,9 @@ class GriffinLim(nn.Module):
         spectrum = torch.polar(magnitude, phase)
         previous = torch.zeros_like(spectrum)
         for _ in range(self.iterations):
-            rebuilt = self.transform.analyse(self.transform.synthesise(spectrum))
+            rebuilt = self.transform.analyze(self.transform.synthesize(spectrum))
             accelerated = rebuilt + self.momentum * (rebuilt - previous)
             previous = rebuilt
             spectrum = magnitude * accelerated / accelerated.abs().clamp(min=1e-12)
-        wav = self.transform.synthesise(spectrum)
+        wav = self.transform.synthesize(spectrum)
         return wav[:, config.context : config.context + log_mel.shape[-1] * config.hop_length]

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from stylize_core.atomic import atomic_write, disk_errors
 from stylize_core.errors import UserError
 from stylize_core.mel import MelConfig
 from stylize_core.plain import one_line, read_json, show
@@ -64,23 +62,12 @@ def save_pretrained(
             stored = stored.half()
         tensors[name] = stored.clone().contiguous()
     document = {"format_version": FORMAT_VERSION, "kind": kind, **config}
-    temporary = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        os.chmod(temporary, 0o755)
-        (temporary / CONFIG_NAME).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        save_file(tensors, temporary / WEIGHTS_NAME)
-        os.chmod(temporary / WEIGHTS_NAME, 0o644)
-        folder.mkdir(exist_ok=True)
-        # Weights first: a folder is read through its config, which is replaced last.
-        for name in (WEIGHTS_NAME, CONFIG_NAME):
-            os.replace(temporary / name, folder / name)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write the model folder {folder} ({error})") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    # The last one that is opened is the first in place: a folder is read through its configuration.
+    with atomic_write(folder / CONFIG_NAME) as configuration, atomic_write(folder / WEIGHTS_NAME) as weights:
+        configuration.write((json.dumps(document, indent=2) + "\n").encode("utf-8"))
+        weights.write(save(tensors))
 
 
 def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, Any]:

@@ -20,16 +20,16 @@ from stylize_core.errors import UserError
 
 T = TypeVar("T")
 
-MOST_BYTES = 2 << 20
+MAX_BYTES = 2 << 20
 """Of a file with one document."""
 
-MOST_LINES_BYTES = 256 << 20
+MAX_LINES_BYTES = 256 << 20
 """Of a file with one document a line."""
 
-MOST_DEPTH = 100
+MAX_DEPTH = 100
 """Values within values. Walks through a document may call themselves at each level."""
 
-MOST_DIGITS = 20
+MAX_DIGITS = 20
 """Of a whole number, its sign counted: enough for 64 bits."""
 
 _brief = reprlib.Repr()
@@ -50,7 +50,7 @@ def one_line(error: BaseException, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 
     Raises:
@@ -58,42 +58,42 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
         ValueError: it is larger, or no UTF-8.
     """
     with path.open("rb") as stream:
-        content = stream.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise ValueError(f"it has more than {most_bytes / (1 << 20):g} MiB")
+        content = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes / (1 << 20):g} MiB")
     return content.decode("utf-8-sig")
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, which only line feeds end; errors as :func:`read_text`."""
-    lines = read_text(path, MOST_LINES_BYTES).split("\n")
-    if any(len(line) > MOST_BYTES for line in lines):
-        raise ValueError(f"it has a line of more than {MOST_BYTES >> 20} MiB")
+    lines = read_text(path, MAX_LINES_BYTES).split("\n")
+    if any(len(line) > MAX_BYTES for line in lines):
+        raise ValueError(f"it has a line of more than {MAX_BYTES >> 20} MiB")
     return lines if lines[-1] else lines[:-1]
 
 
-def read_json(path: Path, most_bytes: int = MOST_BYTES) -> Any:
+def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     """The JSON document of a file; errors as :func:`read_text` and :func:`parse_json`."""
-    return parse_json(read_text(path, most_bytes))
+    return parse_json(read_text(path, max_bytes))
 
 
 def parse_json(text: str) -> Any:
     """A JSON document; `NaN` and `Infinity`, which Python writes, are numbers too.
 
     Raises:
-        ValueError: no JSON, nested more than `MOST_DEPTH` deep, a whole number of more than 64 bits, text that is no
+        ValueError: no JSON, nested more than `MAX_DEPTH` deep, a whole number of more than 64 bits, text that is no
             Unicode.
     """
     try:
         values = json.loads(text, parse_int=_whole)
     except RecursionError:
-        raise ValueError(f"it is nested more than {MOST_DEPTH} deep") from None
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep") from None
     check_bounds(values, _children)
     return values
 
 
 def _whole(text: str) -> int:
-    if len(text) > MOST_DIGITS:
+    if len(text) > MAX_DIGITS:
         raise ValueError(f"it holds a whole number of {len(text)} digits")
     return int(text)
 
@@ -116,7 +116,7 @@ def check_bounds(root: Any, children: Callable[[Any], Iterable[Any]], most: floa
         ValueError: it is refused.
     """
     level, count = [root], 0
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         following: list[Any] = []
         for node in level:
             if isinstance(node, str) and not node.isascii():
@@ -127,7 +127,7 @@ def check_bounds(root: Any, children: Callable[[Any], Iterable[Any]], most: floa
         if not following:
             return
         level, count = following, count + len(following)
-    raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
+    raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
 def _check_text(text: str) -> None:

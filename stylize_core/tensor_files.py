@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylize_core.plain import one_line, parse_json
 
-MOST_HEADER_BYTES = 4 << 20
+MAX_HEADER_BYTES = 4 << 20
 """A header takes about 100 bytes for each tensor."""
 
 
@@ -46,8 +46,8 @@ def read_header(path: Path) -> TensorFile:
     """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if length > MOST_HEADER_BYTES:
-            raise ValueError(f"its header claims {length} bytes, expected at most {MOST_HEADER_BYTES}")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError(f"its header claims {length} bytes, expected at most {MAX_HEADER_BYTES}")
         claimed = 8 + length + _data_bytes(stream.read(length))
         # Before the file is mapped into memory: it may be terabytes long and hold nothing.
         if (found := os.fstat(stream.fileno()).st_size) != claimed:

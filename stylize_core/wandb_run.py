@@ -20,15 +20,6 @@ def check_wandb_mode(wanted: str) -> None:
         raise UserError(f"wandb mode {wanted!r} is unknown; choose one of {', '.join(WANDB_MODES)}")
 
 
-def choose_wandb_mode(wanted: str) -> str:
-    """`auto` is what W&B's own settings say: online where it has a key for its server, and offline where it has none.
-
-    Raises:
-        UserError: the mode is unknown.
-    """
-    return _choose(wanted)[0]
-
-
 def open_wandb_run(wanted: str, **arguments: Any) -> tuple[Any, str]:
     """Start a run: online, offline where that does not work, and none where that does not either.
 
@@ -42,7 +33,7 @@ def open_wandb_run(wanted: str, **arguments: Any) -> tuple[Any, str]:
     Raises:
         UserError: the mode is unknown.
     """
-    mode, reason = _choose(wanted)
+    mode, reason = choose_wandb_mode(wanted)
     if mode == "off":
         return None, f"W&B: off ({reason})"
     import wandb
@@ -66,8 +57,12 @@ def open_wandb_run(wanted: str, **arguments: Any) -> tuple[Any, str]:
     return None, f"W&B: off ({reason})"
 
 
-def _choose(wanted: str) -> tuple[str, str]:
-    """The mode, and why it is not `online`."""
+def choose_wandb_mode(wanted: str) -> tuple[str, str]:
+    """The mode, and why it is not `online`; `auto` follows W&B's settings and is online where it has a key.
+
+    Raises:
+        UserError: the mode is unknown.
+    """
     check_wandb_mode(wanted)
     if wanted != "auto":
         return wanted, "as configured"

@@ -182,8 +182,8 @@ def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]
         frames=data.segment_frames,
         train=True,
         gain_db=data.gain_db,
-        unlabelled=list_splits(data.unlabeled, "train", data.split_seed) if data.unlabeled else (),
-        unlabelled_share=data.unlabeled_share,
+        unlabeled=list_splits(data.unlabeled, "train", data.split_seed) if data.unlabeled else (),
+        unlabeled_share=data.unlabeled_share,
         **common,
     )
     of_validation = choose_validation(clips, data.styles, cache, data.validation_clips)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylize.folders import check_output_folder
 from stylize.listening.results import read_results
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.local_server import PALETTE
-from stylize_core.atomic import atomic_folder
+from stylize_core.atomic import atomic_folder, check_output_folder
 from stylize_core.errors import UserError
 from stylize_core.names import readable
 from stylize_core.wandb_run import check_wandb_mode

@@ -21,7 +21,6 @@ from stylize.evaluate.systems import (
     TRANSLATOR,
     VOCODER,
 )
-from stylize.folders import check_output_folder
 from stylize.listening.methods import (
     HIDDEN,
     MAX_STIMULI,
@@ -40,6 +39,7 @@ from stylize.models import check_device_name, read_pair
 from stylize.optimize.options import OptimizeOptions
 from stylize.options import POSITIVE, WEIGHT, between, check_options, option
 from stylize.request import SAMPLE_RATES
+from stylize_core.atomic import check_output_folder
 from stylize_core.audio.folder import list_audio
 from stylize_core.audio.reader import AudioInfo, probe_audio
 from stylize_core.errors import UserError

@@ -7,11 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stylize.folders import check_output_folder
 from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
 from stylize.listening.ratings import Rating
 from stylize.listening.trial import REFERENCE_EXAMPLE, Screen, Trial, audio_file
-from stylize_core.atomic import atomic_folder
+from stylize_core.atomic import atomic_folder, check_output_folder
 from stylize_core.errors import UserError
 from stylize_core.plain import one_line, read_text
 

@@ -144,8 +144,8 @@ class _ShortTimeRepresentation(Representation):
         """(bins, frames) -> (length,)."""
         config, transform = self._config, self._transform
         space = PhaseSpace(
-            analyze=lambda wav: transform.analyse(wav[None])[0],
-            synthesize=lambda spectrum: transform.synthesise(spectrum[None])[0],
+            analyze=lambda wav: transform.analyze(wav[None])[0],
+            synthesize=lambda spectrum: transform.synthesize(spectrum[None])[0],
             hop_length=config.hop_length,
             first_center=config.n_fft // 2,
             reach=config.win_length // 2,
@@ -174,7 +174,7 @@ class LogMagnitude(_ShortTimeRepresentation):
 
     def _encode(self, wav: Tensor) -> Tensor:
         padded = torch.nn.functional.pad(wav, (self._margin, self._margin))
-        return torch.log1p(self._transform.analyse(padded[None])[0].abs())
+        return torch.log1p(self._transform.analyze(padded[None])[0].abs())
 
     def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
         return self._recover(torch.expm1(spectrogram), length, known)

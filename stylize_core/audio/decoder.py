@@ -19,7 +19,7 @@ from stylize_core.errors import UserError
 SAMPLE_RATES = (1000, 768000)
 """Hz; a header that says less or more is wrong, or would make a short file long to work on."""
 
-MOST_CHANNELS = 64
+MAX_CHANNELS = 64
 UNKNOWN_LENGTH = 2**62
 """libsndfile gives 2**63 - 1 samples for streams that do not say how long they are."""
 
@@ -89,8 +89,8 @@ class Decoder(soundfile.SoundFile):
                 f"{path} says that it has {self.samplerate} samples a second, expected {lowest} to {highest} Hz: "
                 f"its header is wrong; export it again from the program that made it"
             )
-        if self.channels > MOST_CHANNELS:
-            raise UserError(f"{path} has {self.channels} channels, expected at most {MOST_CHANNELS}")
+        if self.channels > MAX_CHANNELS:
+            raise UserError(f"{path} has {self.channels} channels, expected at most {MAX_CHANNELS}")
 
 
 def decoded_length(path: Path, stream: Stream) -> int:

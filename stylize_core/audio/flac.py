@@ -15,7 +15,7 @@ from stylize_core.audio.streams import BEGINNING, Data, Stream, end_before_tags
 
 _OTHERS = re.compile(BEGINNING.pattern + rb"|ID3[\x02-\x04]|APETAGEX")  # what may follow a stream
 _INFO_BYTES = 42  # the mark, the first block's header and the block
-_MOST_SAMPLES = 2**36 - 1
+_MAX_SAMPLES = 2**36 - 1
 _LONGEST_FRAME = 2**17  # bytes, where the header does not say
 _TRIES = 4  # that many places that look like a frame are tried
 _SMALL_FILE = 2**22  # up to so many bytes are searched for the beginning of another file
@@ -35,7 +35,7 @@ def scan_flac(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream
     if len(header) < _INFO_BYTES or header[:4] + header[5:8] != b"fLaC\0\0\x22":
         return [Stream("FLAC", ((start, stop),))], end
     numbers = int.from_bytes(header[18:26], "big")
-    announced = numbers & _MOST_SAMPLES
+    announced = numbers & _MAX_SAMPLES
     counted, behind = _last_sample(data, start, stop), end
     if counted != announced or not _is_one(data, start, stop):
         for mark in _OTHERS.finditer(data, start + _INFO_BYTES, end):
@@ -49,7 +49,7 @@ def scan_flac(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream
     rate = max(1, numbers >> 44)
     if counted < announced:
         raise cut_off(path, f"{counted / rate:.1f} s of {announced / rate:.1f} s are there")
-    fixed = header[:18] + (numbers & ~_MOST_SAMPLES | counted).to_bytes(8, "big") + header[26:]
+    fixed = header[:18] + (numbers & ~_MAX_SAMPLES | counted).to_bytes(8, "big") + header[26:]
     note = f"its header announces {announced} samples and {counted} are there; all are read" if announced else ""
     return [Stream("FLAC", (fixed, (start + _INFO_BYTES, stop)), note=note)], behind
 

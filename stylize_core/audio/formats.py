@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import soundfile
 
+from stylize_core.atomic import check_output_file
 from stylize_core.errors import UserError
-
-
-class SeekableFile(Protocol):
-    """What libsndfile needs of a file object to write into it."""
-
-    def write(self, data: bytes, /) -> int: ...
-
-    def read(self, size: int = ..., /) -> bytes: ...
-
-    def seek(self, offset: int, whence: int = ..., /) -> int: ...
-
-    def tell(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -126,21 +113,7 @@ def check_output(
     """
     path = Path(path)
     encoding = encoding_for(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, expected the name of a file to write")
-    if not path.parent.is_dir():
-        raise UserError(
-            f"the folder {path.parent} does not exist; create it first: mkdir -p {shlex.quote(str(path.parent))}"
-        )
-    if path.exists():
-        if not path.is_file():
-            raise UserError(f"{path} is not a regular file, choose another name")
-        if not force:
-            raise UserError(f"{path} exists already; choose another name or use --force to replace it")
-        if not os.access(path, os.W_OK):
-            raise UserError(f"{path} exists and is write-protected; choose another name")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UserError(f"the folder {path.parent} is not writable; choose another one")
+    check_output_file(path, force)
     _check_encoding(path, encoding, sample_rate, channels, subtype)
 
 
@@ -186,7 +159,7 @@ def _check_encoding(
 
 
 def open_encoder(
-    file: SeekableFile,
+    file: Any,
     container: str,
     subtype: str,
     sample_rate: int,

@@ -15,9 +15,9 @@ BLOCK_HOPS = 4  # a gating block of 0.4 s
 ABSOLUTE_GATE = -70.0  # LUFS
 RELATIVE_GATE = -10.0  # LU
 
-LEAST_LIMITING_DB = 3.0
+MIN_LIMITING_DB = 3.0
 """Peaks that are turned down by less go without a note."""
-LEAST_MISSING = 0.5
+MIN_MISSING = 0.5
 """Loudness that is missing by less, LU, is not heard and not said."""
 MAX_GAIN_DB = 30.0
 """No recording is turned up or down by more: what is quieter than that is noise."""
@@ -194,7 +194,7 @@ def describe_limiting(decibels: float, missing: float = 0.0) -> list[str]:
         decibels: `Mastering.limited_db`.
         missing: `Mastering.missing`.
     """
-    if decibels < LEAST_LIMITING_DB:
+    if decibels < MIN_LIMITING_DB:
         return []
-    quieter = f"; with them there it is {missing:.1f} LU quieter than asked for" if missing > LEAST_MISSING else ""
+    quieter = f"; with them there it is {missing:.1f} LU quieter than asked for" if missing > MIN_MISSING else ""
     return [f"peaks were limited by up to {decibels:.1f} dB, to {CEILING_DB:g} dBTP{quieter}"]

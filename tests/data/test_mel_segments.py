@@ -12,7 +12,7 @@ import torch
 
 from data.folder import Clip
 from data.mel_cache import MelCache, MelCacheError
-from data.segments import UNLABELLED, MelSegments, choose_validation
+from data.segments import UNLABELED, MelSegments, choose_validation
 from stylize_core.errors import UserError
 from stylize_core.mel import MelConfig
 
@@ -310,29 +310,29 @@ def test_works_with_the_real_cache_in_worker_processes(tmp_path: Path) -> None:
         assert torch.equal(batch["pair"][0], dataset[0, 2 * number]["pair"])
 
 
-def test_unlabelled_recordings_take_their_share_of_the_sources() -> None:
+def test_unlabeled_recordings_take_their_share_of_the_sources() -> None:
     class WithStrangers(WrittenMels):
         def load(self, path: Path) -> np.ndarray:
             return np.full((4, 50), 9, np.float16) if path.suffix == ".flac" else super().load(path)
 
-    strangers = {"unlabelled": [Path("a.flac"), Path("b.flac")], "unlabelled_share": 0.25}
+    strangers = {"unlabeled": [Path("a.flac"), Path("b.flac")], "unlabeled_share": 0.25}
     clips = clips_of(blues=8, jazz=8, metal=8)
     dataset = make(clips, mels=WithStrangers({}), **strangers)
     items = items_of(dataset, epochs=4)
-    strange = [item for item in items if item["source_style"] == UNLABELLED]
+    strange = [item for item in items if item["source_style"] == UNLABELED]
     # The standard deviation of the share is 0.43 / sqrt(items), about 0.01.
     assert abs(len(strange) / len(items) - 0.25) < 0.05
     for item in strange:
         assert (item["source"] == 9).all() and not item["has_pair"] and (item["pair"] == 0).all()
         assert origin(item["target"])[0] == STYLES[item["target_style"]]
     assert Counter(int(item["target_style"]) for item in strange).keys() == {0, 1, 2}
-    named = [item for item in items if item["source_style"] != UNLABELLED]
+    named = [item for item in items if item["source_style"] != UNLABELED]
     assert all(origin(item["source"])[0] == STYLES[item["source_style"]] for item in named)
     validation = make(clips, train=False, mels=WithStrangers({}), **strangers)
-    assert all(item["source_style"] != UNLABELLED for item in items_of(validation))
+    assert all(item["source_style"] != UNLABELED for item in items_of(validation))
 
 
-def test_unlabelled_recordings_that_cannot_be_read_are_missed() -> None:
+def test_unlabeled_recordings_that_cannot_be_read_are_missed() -> None:
     mels = WrittenMels({}, bad=("a.flac",))
-    with pytest.raises(UserError, match=r"none of 1 unlabelled recordings can be read"):
-        make(clips_of(blues=2, jazz=2, metal=2), mels=mels, unlabelled=[Path("a.flac")], unlabelled_share=0.1)
+    with pytest.raises(UserError, match=r"none of 1 unlabeled recordings can be read"):
+        make(clips_of(blues=2, jazz=2, metal=2), mels=mels, unlabeled=[Path("a.flac")], unlabeled_share=0.1)

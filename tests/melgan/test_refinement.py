@@ -39,11 +39,11 @@ def test_iterations_bring_the_mel_nearer(preset: str) -> None:
 def plain_alternation(wav: Tensor, mel: Tensor, config: MelConfig) -> Tensor:
     """The same by the front-end's own transform and whole matrices."""
     transform, filters, context = ShortTimeTransform(config), mel_filterbank(config), config.context
-    spectrum = transform.analyse(torch.nn.functional.pad(wav[:, None], (context, context), mode="reflect")[:, 0])
+    spectrum = transform.analyze(torch.nn.functional.pad(wav[:, None], (context, context), mode="reflect")[:, 0])
     ratio = 10**mel / (filters.T @ spectrum.abs()).clamp(min=config.floor)
     coverage = filters.sum(dim=1, keepdim=True)
     gain = torch.where(coverage > 0, filters @ ratio.clamp(0.01, 100) / coverage.clamp(min=1e-8), 1.0)
-    return transform.synthesise(spectrum * gain)[:, context : context + wav.shape[-1]]
+    return transform.synthesize(spectrum * gain)[:, context : context + wav.shape[-1]]
 
 
 @pytest.mark.parametrize("config", [MEL_PRESETS["music"], MEL_PRESETS["melgan"], SMALL,

@@ -82,7 +82,7 @@ def test_places_that_cannot_take_a_picture(tmp_path: Path) -> None:
     existing.write_bytes(b"old")
     with pytest.raises(UserError, match=r"does not end in \.png"):
         check_picture(tmp_path / "mel.jpg", force=True)
-    with pytest.raises(UserError, match="folder not found"):
+    with pytest.raises(UserError, match="does not exist; create it first"):
         check_picture(tmp_path / "no" / "mel.png", force=True)
     with pytest.raises(UserError, match="--force"):
         check_picture(existing, force=False)

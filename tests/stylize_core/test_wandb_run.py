@@ -63,16 +63,16 @@ def test_which_mode_is_chosen(
     if netrc:
         (tmp_path / ".netrc").write_text(netrc + "\n")
         (tmp_path / ".netrc").chmod(0o600)
-    assert choose_wandb_mode(wanted) == chosen
+    assert choose_wandb_mode(wanted)[0] == chosen
 
 
 def test_a_key_that_wandb_login_has_stored_is_seen(tmp_path: Path) -> None:
     """Whatever host W&B writes: it is the one that it asks for afterwards."""
-    assert choose_wandb_mode("auto") == "offline"
+    assert choose_wandb_mode("auto")[0] == "offline"
     assert wandb.login(key=KEY, verify=False)
     wandb.teardown()
     assert (tmp_path / ".netrc").is_file()
-    assert choose_wandb_mode("auto") == "online"
+    assert choose_wandb_mode("auto")[0] == "online"
 
 
 @pytest.mark.parametrize("wanted", ["auto", "online"])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from data.segments import UNLABELLED
+from data.segments import UNLABELED
 from data.sources import list_split
 from stylize_core.classifier import GenreClassifier
 from stylize_core.config import build, merge_values, to_plain
@@ -138,7 +138,7 @@ def test_mismatched_labels_leaves_out_songs_that_nobody_named(make: Make) -> Non
     """They may well have the style that is claimed."""
     _, experiment = make()
     batch = batch_of(experiment)
-    batch["source_style"] = torch.full_like(batch["source_style"], UNLABELLED)
+    batch["source_style"] = torch.full_like(batch["source_style"], UNLABELED)
     losses = discriminator_step(experiment.players, experiment.method, batch, batch["source"], no_update)
     assert losses["mismatched_label"].item() == 0.0
 
@@ -146,7 +146,7 @@ def test_mismatched_labels_leaves_out_songs_that_nobody_named(make: Make) -> Non
 def test_the_own_style_of_a_song_that_nobody_named_is_its_embedding(make: Make) -> None:
     _, experiment = make()
     batch = batch_of(experiment)
-    batch["source_style"][1] = UNLABELLED
+    batch["source_style"][1] = UNLABELED
     own = own_styles(experiment.players, batch, 3)
     prototypes = experiment.players.siamese.style_prototypes()
     torch.testing.assert_close(own[[0, 2]], prototypes[batch["source_style"][[0, 2]]])
@@ -164,7 +164,7 @@ def test_trains_on_recordings_that_nobody_named(make: Make, tmp_path: Path, tran
     data = translator_values["data"] | {"unlabeled": [str(strange)], "unlabeled_share": 0.9}
     trainer, experiment = make(data=data, method={"identity_share": 0.5})
     batch = batch_of(experiment, 8)
-    unnamed = batch["source_style"] == UNLABELLED
+    unnamed = batch["source_style"] == UNLABELED
     assert files and 2 <= unnamed.sum() <= 8
     assert not batch["has_pair"][unnamed].any()
     losses = trainer.step(batch)

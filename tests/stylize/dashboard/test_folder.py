@@ -15,7 +15,6 @@ from matplotlib.image import imread
 from stylize.dashboard.command import make_dashboard
 from stylize.dashboard.content import measure, opinions_of, save_mel
 from stylize.evaluate.metrics.similarity import Sound
-from stylize.folders import check_output_folder
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
 from stylize.listening.plan import BuildOptions
@@ -23,7 +22,7 @@ from stylize.listening.ratings import Preference
 from stylize.listening.results import evaluate
 from stylize.listening.store import Answer, Store
 from stylize.listening.trial import ANSWERS_NAME
-from stylize_core.atomic import atomic_folder
+from stylize_core.atomic import atomic_folder, check_output_folder
 from stylize_core.errors import UserError
 from tests.stylize.dashboard.conftest import LISTENERS, Dashboard, answer
 

@@ -23,16 +23,16 @@ from stylize_core.mel import MEL_PRESETS, GriffinLim, LogMel
 N_FFT, HOP = 1024, 256
 
 
-def analyse(wav: Tensor) -> Tensor:
+def analyze(wav: Tensor) -> Tensor:
     window = torch.hann_window(N_FFT, dtype=wav.dtype)
     return torch.stft(wav, N_FFT, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
 
 
-def synthesise(spectrum: Tensor) -> Tensor:
+def synthesize(spectrum: Tensor) -> Tensor:
     return torch.istft(spectrum, N_FFT, HOP, window=torch.hann_window(N_FFT, dtype=spectrum.real.dtype))
 
 
-SPACE = PhaseSpace(analyse, synthesise, HOP, 0, N_FFT // 2, np.arange(N_FFT // 2 + 1) / N_FFT, math.pi)
+SPACE = PhaseSpace(analyze, synthesize, HOP, 0, N_FFT // 2, np.arange(N_FFT // 2 + 1) / N_FFT, math.pi)
 
 
 def chord(samples: int) -> Tensor:
@@ -43,7 +43,7 @@ def chord(samples: int) -> Tensor:
 
 
 def error(wav: Tensor, magnitude: Tensor) -> float:
-    return float(torch.linalg.norm(analyse(wav).abs() - magnitude) / torch.linalg.norm(magnitude))
+    return float(torch.linalg.norm(analyze(wav).abs() - magnitude) / torch.linalg.norm(magnitude))
 
 
 def test_from_random_phases_it_is_the_front_ends_griffin_lim() -> None:
@@ -53,8 +53,8 @@ def test_from_random_phases_it_is_the_front_ends_griffin_lim() -> None:
     magnitude, transform = griffin_lim.magnitudes(log_mel), griffin_lim.transform
     phase = 2 * math.pi * torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(0))
     space = PhaseSpace(
-        lambda wav: transform.analyse(wav[None])[0],
-        lambda spectrum: transform.synthesise(spectrum[None])[0],
+        lambda wav: transform.analyze(wav[None])[0],
+        lambda spectrum: transform.synthesize(spectrum[None])[0],
         config.hop_length, config.n_fft // 2, config.win_length // 2, np.arange(1025) / 2048, math.pi,
     )  # fmt: skip
     wav = recover_waveform(magnitude[0], space, GriffinLimConfig(iterations=5), phase=phase[0])
@@ -64,7 +64,7 @@ def test_from_random_phases_it_is_the_front_ends_griffin_lim() -> None:
 def test_from_random_phases_it_is_that_of_librosa() -> None:
     import librosa
 
-    magnitude = analyse(chord(HOP * 40)).abs()
+    magnitude = analyze(chord(HOP * 40)).abs()
     angles = 2 * math.pi * np.random.RandomState(3).random(magnitude.shape)
     wav = recover_waveform(
         magnitude, SPACE, GriffinLimConfig(iterations=4, momentum=0.9), phase=torch.from_numpy(angles).float()
@@ -76,7 +76,7 @@ def test_from_random_phases_it_is_that_of_librosa() -> None:
 
 def test_phases_of_a_steady_tone_go_on() -> None:
     wav = torch.sin(2 * math.pi * 441.7 / 22050 * torch.arange(HOP * 60).double())
-    spectrum = analyse(wav)
+    spectrum = analyze(wav)
     known = KnownStart(wav[: HOP * 20], 0)
     phases = first_phases(spectrum.abs(), SPACE, 0, known)
     peak = round(441.7 / 22050 * N_FFT)
@@ -86,7 +86,7 @@ def test_phases_of_a_steady_tone_go_on() -> None:
 
 
 def test_sinusoids_are_a_better_start_than_chance() -> None:
-    magnitude = analyse(chord(HOP * 80)).abs()
+    magnitude = analyze(chord(HOP * 80)).abs()
     phase = 2 * math.pi * torch.rand(magnitude.shape, generator=torch.Generator().manual_seed(0))
     for iterations, better in ((0, 0.5), (30, 0.7)):
         config = GriffinLimConfig(iterations=iterations)
@@ -95,7 +95,7 @@ def test_sinusoids_are_a_better_start_than_chance() -> None:
 
 
 def test_iterations_bring_the_magnitudes_nearer() -> None:
-    magnitude = analyse(chord(HOP * 40)).abs()
+    magnitude = analyze(chord(HOP * 40)).abs()
     errors = [
         error(recover_waveform(magnitude, SPACE, GriffinLimConfig(iterations=count)), magnitude) for count in (0, 4, 60)
     ]
@@ -104,7 +104,7 @@ def test_iterations_bring_the_magnitudes_nearer() -> None:
 
 
 def test_the_same_seed_gives_the_same_waveform_whatever_the_global_generator_does() -> None:
-    magnitude = analyse(chord(HOP * 20)).abs()
+    magnitude = analyze(chord(HOP * 20)).abs()
     wavs = []
     for state, seed in ((1, 0), (2, 0), (1, 5)):
         torch.manual_seed(state)
@@ -122,7 +122,7 @@ def test_frames_without_peaks_and_silence_have_finite_phases() -> None:
 
 def test_known_samples_hold_what_is_near_them() -> None:
     wav = chord(HOP * 60) + 0.1 * torch.randn(HOP * 60, generator=torch.Generator().manual_seed(0))
-    magnitude, known = analyse(wav).abs(), KnownStart(wav[: HOP * 30], 0)
+    magnitude, known = analyze(wav).abs(), KnownStart(wav[: HOP * 30], 0)
     config = GriffinLimConfig(iterations=30)
     held = recover_waveform(magnitude, SPACE, config, known)
     only_begun = recover_waveform(magnitude, SPACE, config, phase=first_phases(magnitude, SPACE, 0, known))
@@ -140,7 +140,7 @@ def test_known_samples_hold_what_is_near_them() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 600, HOP * 30])
 def test_what_is_known_can_be_short_or_all(samples: int) -> None:
     wav = chord(HOP * 30)
-    made = recover_waveform(analyse(wav).abs(), SPACE, GriffinLimConfig(iterations=4), KnownStart(wav[:samples], 0))
+    made = recover_waveform(analyze(wav).abs(), SPACE, GriffinLimConfig(iterations=4), KnownStart(wav[:samples], 0))
     assert torch.isfinite(made).all()
     if samples == len(wav):
         torch.testing.assert_close(made, wav, atol=1e-4, rtol=0)
