@@ -14,14 +14,7 @@ DOC_ROOT = Path("/usr/share/doc")
 
 
 def package_files(package: str) -> list[Path]:
-    """Every file an installed package owns, links to one file counted once; empty when not installed.
-
-    Args:
-        package: Debian package name, for example ``wesnoth-1.16-music``.
-
-    Raises:
-        UserError: this is not a Debian system (no ``dpkg``).
-    """
+    """Every file an installed package owns, without links; empty when not installed, UserError without ``dpkg``."""
     try:
         listing = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
@@ -58,7 +51,7 @@ def package_license(package: str, path: Path | None = None, doc_root: Path = DOC
         doc_root: folder that holds ``PACKAGE/copyright``.
 
     Returns:
-        for example ``GPL-2+`` or ``CC-BY-SA-3.0``; ``unknown`` when the text names no license we know.
+        for example ``GPL-2+`` or ``CC-BY-SA-3.0``; ``unknown`` for an unknown license.
     """
     copyright_file = doc_root / package / "copyright"
     if not copyright_file.is_file():
@@ -85,7 +78,7 @@ def _machine_readable_license(text: str, path: Path | None) -> str:
 
 
 def _license_in_prose(text: str) -> str:
-    """License of a copyright file written as plain English."""
+    """License of a copyright file in plain English."""
     words = " ".join(text.split())
     creative_commons = re.search(r"creative commons", words, re.IGNORECASE)
     if creative_commons is not None:

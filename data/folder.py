@@ -48,9 +48,9 @@ class Clip:
     Args:
         path: the audio file.
         genre: name of its genre, which is its style.
-        song: what it plays: NNNNN of `GENRE.NNNNN.wav`, else its name inside the genre's folder. Clips of
-            several genres play the same song when they share this, but only in a rendered corpus.
-        split: train, valid or test; in a rendered corpus also test_groove or test_soundfont.
+        song: NNNNN of `GENRE.NNNNN.wav`, else its name inside the genre's folder; in a rendered corpus, clips of
+            several genres with the same one play the same notes.
+        split: train, valid, test; in a rendered corpus also test_groove or test_soundfont.
     """
 
     path: Path
@@ -60,11 +60,7 @@ class Clip:
 
 
 def find_genre_root(root: Path) -> Path:
-    """The folder whose subfolders are the genres, for every layout in which GTZAN is unpacked.
-
-    Raises:
-        UserError: the folder is missing, or holds no audio in genre folders.
-    """
+    """The folder whose subfolders are the genres, for every layout of GTZAN; UserError where there is none."""
     root = existing_folder(root)
     for layout in LAYOUTS:
         candidate = root / layout
@@ -80,14 +76,13 @@ def find_genre_root(root: Path) -> Path:
 def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
     """List the clips of a folder tree `GENRE/...` with their splits, sorted by path.
 
-    Splits come from `manifest.jsonl` where the corpus renderer left one. In other folders each style is split by
-    itself: by GTZAN's fault-filtered lists where its files are named as GTZAN's and the lists divide them sensibly
-    (see :func:`_gtzan_split`; files in no list and the unreadable `jazz.00054` are left out), and else by a hash of
-    the files' names (see :func:`split_by_hash`), always whole files.
+    Splits come from the corpus renderer's `manifest.jsonl` where there is one. Elsewhere each style is split by itself:
+    by GTZAN's fault-filtered lists where they fit (:func:`_gtzan_split`; files in no list are left out), else by a hash
+    of the files' names (:func:`split_by_hash`).
 
     Args:
         root: the folder with the genre folders, or one above it (`genres/`, `Data/genres_original/`).
-        seed: changes the split by hash, and only that.
+        seed: of the split by hash.
 
     Raises:
         UserError: no such folder, no audio in genre folders, or a broken manifest.
@@ -120,20 +115,16 @@ def index_folder(root: Path, *, seed: int = 0) -> list[Clip]:
 
 
 def split_by_hash(names: Sequence[str], seed: int, held_out: float = 0.1) -> list[str]:
-    """Splits of the files of one style, by a hash of each name: about `held_out` in `valid`, as much in `test`.
+    """Splits of the files of one style: about `held_out` each in `valid` and `test`, by a hash of each name.
 
-    Each name has a fixed place in [0, 1). Places below `held_out` and the lowest place are `valid`, places from
-    `1 - held_out` on and the highest one are `test`, the others `train`; where that leaves nothing to train on, the
-    place nearest the middle is `train`. So three files or more have all splits, two have `train` and `valid`, one has
-    `train`.
-
-    A file that is added to three or more never moves another one from `train` to `valid` or `test`, unless that one was
-    `train` for want of a place in the middle (so it is in one style of three files in 18, and of ten in one in ten
-    million). It may move one from `valid` or `test` to `train`, whose place at the edge it takes.
+    Each name has a fixed position in [0, 1). Those below `held_out` and the lowest are `valid`, those from `1 -
+    held_out` on and the highest `test`; where none is left for `train`, the one nearest the middle is. Three files have
+    all splits, two `train` and `valid`, one `train`. Adding files to three or more practically never moves one from
+    `train` elsewhere.
 
     Args:
-        names: of the files, without their endings, so that a conversion changes no split.
-        seed: gives other places.
+        names: of the files, without extensions, so that a conversion changes no split.
+        seed: gives other positions.
         held_out: share of each of the two small splits.
     """
     if len(names) < 2:
@@ -151,11 +142,7 @@ def split_by_hash(names: Sequence[str], seed: int, held_out: float = 0.1) -> lis
 
 
 def choose_styles(clips: Sequence[Clip], wanted: Sequence[str], root: str | Path) -> tuple[str, ...]:
-    """The styles to learn: those that are wanted, or all that a folder has, sorted; warns of audio that has no style.
-
-    Raises:
-        UserError: the folder lacks a style; the nearest name and the list of those found are given.
-    """
+    """The wanted styles, or all that a folder has, sorted; a UserError names one that is missing."""
     found = sorted({clip.genre for clip in clips})
     for style in wanted:
         if style not in found:
@@ -175,7 +162,7 @@ def _clip_paths(genre_root: Path) -> Iterator[Path]:
 
 
 def _style_of(path: Path, genre_root: Path) -> str:
-    """Name of a clip's folder; bytes that are no UTF-8 are replaced, since names go into configurations."""
+    """Name of a clip's folder, in valid UTF-8."""
     return os.fsencode(path.relative_to(genre_root).parts[0]).decode("utf-8", "replace")
 
 
@@ -186,7 +173,7 @@ def _clip(path: Path, genre_root: Path, split: str = "") -> Clip:
 
 
 def _is_gtzan_name(path: Path) -> bool:
-    """Whether a file `GENRE/GENRE.NNNNN` can be one of GTZAN's thousand."""
+    """Whether a file is named as one of GTZAN's thousand."""
     numbered = _NUMBERED.fullmatch(path.stem)
     return bool(
         numbered
@@ -197,11 +184,10 @@ def _is_gtzan_name(path: Path) -> bool:
 
 
 def _gtzan_split(paths: Sequence[Path]) -> dict[Path, str] | None:
-    """Splits of a style by GTZAN's lists; None where the lists do not fit.
+    """Splits of a style by GTZAN's lists; None where they do not fit.
 
-    They fit where all but a few files are named as GTZAN's, the lists leave out no more than of GTZAN itself, put the
-    most into `train` and some into each of the others, as far as there are enough files. That holds for the whole of
-    GTZAN and for most parts of it, and for hardly any songs of a user's own that are numbered from `jazz.00000` on.
+    They fit where nearly all files are named as GTZAN's, the lists leave out no more than of GTZAN itself, and most are
+    in `train` and some in each other split. Hardly any numbered songs of a user's own do.
     """
     named = [path for path in paths if _is_gtzan_name(path)]
     if len(paths) - len(named) > MAX_STRAYS * len(paths):

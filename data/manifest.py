@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.jsonl"
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The objects of a manifest; empty lines and a last line cut off by an interruption are passed over.
+    """The objects of a manifest, without empty lines and a last line cut off by an interruption.
 
     Raises:
         UserError: it cannot be read, or another line is no JSON object.
@@ -43,11 +43,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """SHA-256 of a file's content; UserError where it cannot be read."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -61,11 +57,7 @@ def format_record(record: Mapping[str, Any]) -> str:
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write a manifest in one step.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Write a manifest; UserError where it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:
         stream.write("".join(map(format_record, records)).encode("utf-8"))

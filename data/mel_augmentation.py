@@ -1,7 +1,6 @@
 """Light damage to mel spectrograms, so that a vocoder also learns from mels that no waveform has.
 
-What a translator makes is smoother than the mels of recordings, and wrong by a little in level and detail. A vocoder
-that has only ever heard true mels answers that with artifacts.
+A translator's mels are smoother than those of recordings, and slightly wrong in level and detail.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ KNOTS = 8
 
 @dataclass(frozen=True)
 class MelAugmentation:
-    """How much a mel is changed at most; every segment draws its own strengths between 0 and these.
+    """The largest changes of a mel; every segment draws its own strengths between 0 and these.
 
     Args:
         blur_frames: standard deviation of a Gaussian blur over time, frames.
@@ -51,7 +50,7 @@ class MelAugmentation:
 def augment_mel(mel: Tensor, config: MelAugmentation, generator: torch.Generator, log_floor: float) -> Tensor:
     """Blur, noise and gain per band, in this order; the same generator state gives the same result.
 
-    Values at the floor stay there, so silence stays silence, and none falls below.
+    Values at the floor stay there, and none falls below.
 
     Args:
         mel: log10 magnitudes.

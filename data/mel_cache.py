@@ -37,17 +37,16 @@ class MelCacheError(UserError):
 
 
 class MelCache:
-    """Log-mels by content: the same samples under another name, or touched, are not computed again.
+    """Log-mels by content: the same samples under another name are not computed again.
 
-    A mel lies in `FOLDER/CONFIG/mels/` under the SHA-256 of its audio file: a safetensors file whose header says of
-    which audio it is, and the CRC-32 of the mel. Both are checked once in a process, at 2 ms for a minute of music, or
-    again when the file has changed; what does not agree is made again. So that an audio file need not be hashed at
-    every start, `FOLDER/CONFIG/index/` remembers the hash by path, size and modification time. Writes are atomic:
-    several processes may share a folder, at worst they do the same work twice.
+    A mel lies in `FOLDER/CONFIG/mels/` under the SHA-256 of its audio file: a safetensors file with that hash and the
+    CRC-32 of the mel in its header. Both are checked once in a process (2 ms per minute of music) or when the file has
+    changed; a mismatch is computed again. `FOLDER/CONFIG/index/` keeps the hash by path, size and modification time.
+    Writes are atomic: several processes may share a folder.
 
     Args:
         folder: where the mels are kept; made where it does not exist.
-        mel_config: the front-end; another one has its own mels in the same folder.
+        mel_config: the front-end; each one has its own mels in the folder.
     """
 
     def __init__(self, folder: Path, mel_config: MelConfig) -> None:
@@ -98,7 +97,7 @@ class MelCache:
         return self._home / "mels" / digest[:2] / f"{digest}.safetensors"
 
     def _load_indexed(self, signature: str) -> np.ndarray | None:
-        """The mel of a file seen before, without reading its audio."""
+        """The mel of a known file, without reading its audio."""
         path = self._index_file(signature)
         try:
             digest, _, name = path.read_text(encoding="ascii").partition(" ")
@@ -120,7 +119,7 @@ class MelCache:
         return mel
 
     def _map(self, digest: str) -> np.ndarray | None:
-        """Memory map of a stored mel; None where there is none, or with a warning where it is damaged or another's."""
+        """Memory map of a stored mel; None where there is none, or with a warning where it is damaged."""
         path = self._mel_file(digest)
         try:
             status = path.stat()
@@ -138,7 +137,7 @@ class MelCache:
             return None
 
     def _check(self, path: Path, digest: str) -> tuple[int, tuple[int, ...]]:
-        """Where in a file the mel begins, and its shape; :class:`ValueError` where it is not what was written."""
+        """Offset and shape of the mel in a file; ValueError where it is not what was written."""
         header = read_header(path)
         shape = header.shapes.get(_TENSOR, ())
         if (len(header.shapes), header.dtypes.get(_TENSOR), shape[:1]) != (1, "F16", (self.mel_config.n_mels,)):
@@ -151,11 +150,7 @@ class MelCache:
         return header.offset, shape
 
     def compute(self, path: Path) -> np.ndarray:
-        """The mel of a file, past the cache; long files are transformed a minute at a time with true context.
-
-        Shape:
-            (n_mels, samples // hop_length), float16.
-        """
+        """The mel of a file, (n_mels, samples // hop_length) float16, without the cache; in blocks of a minute."""
         config = self.mel_config
         wav, _ = read_audio(path, sample_rate=config.sample_rate, mono=True)
         samples = wav.reshape(-1)
@@ -180,7 +175,7 @@ def _crc32(mel: np.ndarray) -> str:
 
 
 def _packed(mel: np.ndarray, digest: str) -> bytes:
-    """The file of a mel: what it is of and its CRC in the header."""
+    """The file of a mel, with its audio's digest and its CRC in the header."""
     return save({_TENSOR: mel}, {_MADE_OF: f"{digest} {_crc32(mel)}"})
 
 

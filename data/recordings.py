@@ -41,7 +41,7 @@ _OLD_KEYS = {"licence": "license"}
 
 
 class UnusableRecordingError(UserError):
-    """A recording that is left out; the others go on."""
+    """A recording that is left out, while the others continue."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Recording:
 
     @property
     def label(self) -> str:
-        """The file as a person would look for it."""
+        """The file, for messages."""
         return f"{self.path}:{self.member}" if self.member else str(self.path)
 
 
@@ -106,9 +106,9 @@ class Limits:
     """What is kept of each source, in seconds.
 
     Args:
-        shortest: recordings shorter than this are skipped.
-        per_source: at most this much of each source, shared evenly between its recordings.
-        excerpt: no recording is cut below this; where the shares get shorter, fewer are used.
+        shortest: shorter recordings are skipped.
+        per_source: maximum of each source, shared evenly between its recordings.
+        excerpt: no recording is cut below this; fewer are used instead.
     """
 
     shortest: float = 15.0
@@ -122,7 +122,7 @@ class Limits:
 
 
 def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped]]:
-    """Recordings of one installed package; whole packages are held out for testing."""
+    """Recordings of one installed package; some packages are test sets."""
     files = package_files(package)
     effects = [path for path in files if path.parent.name == EFFECTS_FOLDER]
     found, skipped = _recordings_in(package, [path for path in files if path not in effects])
@@ -132,11 +132,7 @@ def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped
 
 
 def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Recording], list[Skipped]]:
-    """Recordings below a folder of one's own.
-
-    Raises:
-        UserError: the folder does not exist, or holds no audio.
-    """
+    """Recordings below a folder; UserError where it does not exist or holds no audio."""
     if not folder.is_dir():
         raise UserError(f"folder not found: {folder}; --folder takes a folder with audio files")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -148,10 +144,7 @@ def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Rec
 
 
 def share_mixed(recordings: Sequence[Recording]) -> list[Recording]:
-    """Decide the split of one source's ``mixed`` recordings: one in ten to valid, the rest to train.
-
-    The choice depends on the names alone: the files with the smallest hashes are held out.
-    """
+    """Decide the split of one source's ``mixed`` recordings by their names: one in ten to valid, the rest to train."""
     mixed = sorted((one for one in recordings if one.split == "mixed"), key=_order)
     count = max(round(0.1 * len(mixed)), int(len(mixed) >= 5))
     decided = {one.name: "valid" if rank < count else "train" for rank, one in enumerate(mixed)}
@@ -159,12 +152,7 @@ def share_mixed(recordings: Sequence[Recording]) -> list[Recording]:
 
 
 def plan_excerpts(measured: Sequence[tuple[Recording, float]], limits: Limits) -> list[Excerpt]:
-    """Share a source's limit between its recordings; each is cut from the middle.
-
-    Args:
-        measured: recordings of one source, each with its seconds.
-        limits: how much of the source to keep, in seconds.
-    """
+    """Share a source's limit between its recordings, each with its seconds; each is cut from the middle."""
     share = _even_share([seconds for _, seconds in measured], limits.per_source)
     kept, total = [], 0.0
     for recording, seconds in sorted(measured, key=lambda pair: _order(pair[0])):
@@ -198,12 +186,7 @@ def measure(recordings: Sequence[Recording], limits: Limits) -> tuple[list[tuple
 def plan_sources(
     sources: Iterable[tuple[list[Recording], list[Skipped]]], limits: Limits
 ) -> tuple[list[Excerpt], list[Skipped]]:
-    """What to keep of several sources, and what is left out.
-
-    Args:
-        sources: of each, its recordings and what was skipped already, as the functions that find recordings give them.
-        limits: of every source, seconds.
-    """
+    """What to keep of several sources, each its recordings and what was skipped already, and what is left out."""
     excerpts, skipped = [], []
     for found, unusable in sources:
         measured, rejected = measure(found, limits)
@@ -213,9 +196,7 @@ def plan_sources(
 
 
 def convert(excerpt: Excerpt, output: Path) -> float:
-    """Write one excerpt as mono 16-bit FLAC in constant memory, resampled once; give its seconds.
-
-    The file appears under its final name only when it is complete. Peaks above full scale lower the whole.
+    """Write one excerpt as mono 16-bit FLAC in constant memory; return its seconds.
 
     Raises:
         UnusableRecordingError: nothing but silence, or it cannot be decoded up to the end of the excerpt.
@@ -231,11 +212,7 @@ def convert(excerpt: Excerpt, output: Path) -> float:
 
 
 def read_excerpt(excerpt: Excerpt) -> Iterator[np.ndarray]:
-    """The excerpt at 22050 Hz in blocks of shape (1, samples).
-
-    Raises:
-        UnusableRecordingError: it cannot be decoded up to the end of the excerpt.
-    """
+    """The excerpt at 22050 Hz in blocks of shape (1, samples); UnusableRecordingError where decoding fails."""
     skip, left = round(excerpt.start * SAMPLE_RATE), round(excerpt.seconds * SAMPLE_RATE)
     try:
         with plain_file(excerpt.recording) as path, AudioReader(path, SAMPLE_RATE, mono=True) as reader:
@@ -249,7 +226,7 @@ def read_excerpt(excerpt: Excerpt) -> Iterator[np.ndarray]:
 
 
 def prepare(excerpts: Sequence[Excerpt], output: Path) -> Iterator[Entry | Skipped]:
-    """Convert every excerpt that is not there yet, and keep OUT/manifest.jsonl in step after each.
+    """Convert every excerpt that is not there yet, and update OUT/manifest.jsonl after each.
 
     Files of an earlier run of the same sources that are no longer wanted are removed; those of other sources stay.
     """
@@ -279,11 +256,7 @@ def prepare(excerpts: Sequence[Excerpt], output: Path) -> Iterator[Entry | Skipp
 
 
 def read_manifest(output: Path) -> dict[str, Entry]:
-    """The manifest of a prepared folder by file name; empty when there is none.
-
-    Raises:
-        UserError: a line is not what this module writes.
-    """
+    """The manifest of a prepared folder by file name; empty when there is none. UserError for a foreign line."""
     path = output / MANIFEST_NAME
     if not path.is_file():
         return {}
@@ -296,7 +269,7 @@ def read_manifest(output: Path) -> dict[str, Entry]:
 
 
 def write_manifest(output: Path, entries: dict[str, Entry]) -> None:
-    """Write OUT/manifest.jsonl in one step."""
+    """Write OUT/manifest.jsonl."""
     write_records(output / MANIFEST_NAME, (asdict(entries[name]) for name in sorted(entries)))
 
 
@@ -314,7 +287,7 @@ def plain_file(recording: Recording) -> Iterator[Path]:
 
 
 def _recordings_in(source: str, files: Sequence[Path]) -> tuple[list[Recording], list[Skipped]]:
-    """Audio among the files and inside archives, without exact copies, each with a name of its own."""
+    """Audio among the files and inside archives, without exact copies, with unique names."""
     found, skipped = [], []
     digests: set[str] = set()
     for path in files:
@@ -336,7 +309,7 @@ def _recordings_in(source: str, files: Sequence[Path]) -> tuple[list[Recording],
 
 
 def _with_unique_names(recordings: Sequence[Recording]) -> list[Recording]:
-    """Replace what is awkward in file names, and number names that come twice."""
+    """Replace characters unfit for file names, and number duplicates."""
     seen: dict[str, int] = {}
     named = []
     for recording in recordings:
@@ -358,7 +331,7 @@ def _even_share(lengths: Sequence[float], total: float) -> float:
 
 
 def _order(recording: Recording) -> str:
-    """A fixed but arbitrary order of the recordings of a source."""
+    """Key of a fixed but arbitrary order of the recordings of a source."""
     return hashlib.sha256(f"{recording.source}/{recording.name}".encode()).hexdigest()
 
 

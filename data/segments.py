@@ -34,7 +34,7 @@ class DrawnSegments(Dataset[T]):
     """Items of recordings as `dataset[epoch, index]`, each a pure function of seed, epoch and index.
 
     Args:
-        seed: changes every random choice.
+        seed: of every random choice.
         draw: which recording an item is from.
     """
 
@@ -45,7 +45,7 @@ class DrawnSegments(Dataset[T]):
         return len(self._draw)
 
     def __getitem__(self, item: tuple[int, int]) -> T:
-        """The item of one (epoch, index), or another one, with a warning, where its file has gone bad since the start.
+        """The item of one (epoch, index), or another one, with a warning, where its file cannot be read.
 
         Raises:
             UserError: it and three others, chosen by the same (epoch, index), cannot be read.
@@ -70,25 +70,24 @@ class DrawnSegments(Dataset[T]):
 class AudioSegments(DrawnSegments[Tensor]):
     """Mono waveform segments, for the vocoder, as `dataset[epoch, index]`.
 
-    An epoch has one item for each `seconds_per_item` of the recordings, and an item is a crop from anywhere in its file
-    with a random gain. Every source gets its share of the items, in every epoch to within one item; within a source a
-    file is drawn in proportion to how long it lasts. Only the crop is read from disk, so files whose formats seek
-    slowly (mp3) are better converted first. Files shorter than the segment are continued by reflection.
+    An epoch has one item per `seconds_per_item` of recordings: a random crop with a random gain. In every epoch each
+    source has its share of the items to within one; within a source files are drawn in proportion to their durations.
+    Only the crop is read, so formats that seek slowly (mp3) are better converted first. Shorter files are continued by
+    reflection.
 
     Args:
-        files: recordings, which make one source, or sources with their shares; all recordings have the rate
-            `sample_rate`; of channels the mono mix is taken.
-        sample_rate: Hz.
+        files: recordings, which make one source, or sources with their shares; of channels the mono mix is taken.
+        sample_rate: of all recordings, Hz.
         segment_samples: length of an item, samples.
-        seed: changes every random choice.
-        gain_db: gains are uniform in [-gain_db, gain_db], decibels, but never lift the peak above 1.
-        seconds_per_item: one item an epoch for so many seconds of recordings.
+        seed: of every random choice.
+        gain_db: gains are uniform in [-gain_db, gain_db], but never lift the peak above 1.
+        seconds_per_item: of recordings per item of an epoch.
 
     Shape:
         item (segment_samples,), float32, in [-1, 1].
 
     Raises:
-        UserError: a file has another rate, or none of them can be read. Unreadable files are left out with a warning.
+        UserError: no file can be read, or one has another sample rate.
     """
 
     def __init__(
@@ -121,14 +120,14 @@ class AudioSegments(DrawnSegments[Tensor]):
 
 
 def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
-    """Plain files are one source."""
+    """Plain files form one source."""
     sources = [item for item in files if isinstance(item, Source)]
     paths = tuple(item for item in files if isinstance(item, Path))
     return [*sources, Source("", paths, 1.0)] if paths else sources
 
 
 def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
-    """Headers of all readable files; warns about the others."""
+    """Headers of all readable files of one sample rate; warns about unreadable ones."""
     infos: list[AudioInfo] = []
     for path in files:
         try:
@@ -148,9 +147,7 @@ def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
 
 
 def read_clips(files: Sequence[Path], sample_rate: int, samples: int) -> list[Tensor]:
-    """The beginnings of recordings, mono, ended with silence where they are shorter; warns about unreadable files.
-
-    Shape: each (samples,), float32.
+    """The beginnings of recordings, mono float32 of shape (samples,), padded with silence; warns about unreadable ones.
 
     Raises:
         UserError: none can be read.
@@ -171,7 +168,7 @@ def read_clips(files: Sequence[Path], sample_rate: int, samples: int) -> list[Te
 
 
 def read_crop(info: AudioInfo, start: int, length: int) -> np.ndarray:
-    """`length` mono samples from `start`; a RuntimeError that names the file where it does not give them."""
+    """`length` mono samples from `start`; a RuntimeError names the file that lacks them."""
     try:
         wav = read_part(info, start, length)
     except (UserError, OSError, RuntimeError) as error:  # soundfile's errors are RuntimeErrors
@@ -193,23 +190,22 @@ class _Mel:
 class MelSegments(Dataset[dict[str, Tensor]]):
     """Mel segments of a source and a target style, for the translator, as `dataset[epoch, index]`.
 
-    An item holds `source`, a crop of a clip; `target`, a crop of a clip of the target style; `reference`, a crop of
-    another clip of that style (of the same one where it has only one); `pair`, the source's song in the target style at
-    the source's position, zeros where there is none; the style numbers; whether there is a pair. In training crops are
-    random, source styles take turns whatever their number of clips, and the target style is uniform over all styles,
-    the source's own included. In validation every clip is the source of one item without gain, the target styles in
-    turn; epoch 0 has the first crops, epoch 1 the second ones with the next target styles, and so on.
+    An item holds crops: `source`; `target`, of the target style; `reference`, of another clip of that style (of the
+    same one where it has only one); `pair`, the source's song in the target style at the same position, zeros where
+    there is none; the style numbers; and whether there is a pair. In training crops are random, source styles alternate
+    whatever their number of clips, and the target style is uniform over all styles. In validation every clip is the
+    source of one item without gain, the target styles alternate, and epoch n has the n-th crops and target styles.
 
-    A gain moves the whole log-mel of a crop, the same for the source and its pair. Silence stays silence.
+    A gain shifts the log-mel of a crop, the same for the source and its pair. Silence stays silence.
 
     Args:
         clips: recordings; those of a genre not in `styles` are left out.
         styles: style names, whose positions are the style numbers.
-        mel_cache: where the mels come from; filled on construction where a clip is new.
+        mel_cache: filled on construction where a clip is new.
         frames: length of a crop, mel frames; shorter clips are continued by reflection.
-        seed: changes every random choice.
+        seed: of every random choice.
         train: random crops, gains and targets, or fixed ones.
-        gain_db: gains are uniform in [-gain_db, gain_db], decibels.
+        gain_db: gains are uniform in [-gain_db, gain_db].
         paired: clips of equal `song` play the same notes at the same time in every style, as in a rendered corpus.
         unlabeled: recordings of no known style.
         unlabeled_share: share of the training items whose source is one of them, in [0, 1).
@@ -328,16 +324,10 @@ class MelSegments(Dataset[dict[str, Tensor]]):
 
 
 def choose_validation(clips: Sequence[Clip], styles: Sequence[str], mel_cache: MelCache, count: int) -> list[Clip]:
-    """Readable recordings to validate on, the same ones each time: `count` at most, but one of each style at least.
+    """At most `count` readable recordings to validate on, always the same ones, but one of each style at least.
 
-    They are spread evenly over the styles and over the split `valid` of each. A style without a readable one there, as
-    with a single song, has one that it is trained on, with a warning.
-
-    Args:
-        clips: of a whole folder.
-        styles: names of the styles.
-        mel_cache: filled with the mels of what is chosen.
-        count: how many are wanted.
+    They are spread evenly over the styles and over the split `valid` of each. A style without a readable one there has
+    one that it is trained on, with a warning. The cache is filled with their mels.
     """
     valid = {style: [clip for clip in clips if (clip.genre, clip.split) == (style, "valid")] for style in styles}
     sources = [Source(style, tuple(clip.path for clip in own), 1 / len(styles)) for style, own in valid.items()]
@@ -363,7 +353,7 @@ def _first_readable(clips: Sequence[Clip], mel_cache: MelCache) -> list[Clip]:
 
 
 def _measure_all(clips: Sequence[Clip], mel_cache: MelCache) -> list[_Mel]:
-    """Clips with their numbers of frames, computing mels that are new; names and counts unreadable files."""
+    """Readable clips with their numbers of frames, computing mels that are new."""
     mels: list[_Mel] = []
     for clip in clips:
         try:
@@ -382,7 +372,7 @@ def _warn_of_loss(lost: int, of: int) -> None:
 
 
 def _crop_turns(mels: Sequence[_Mel], frames: int) -> list[_Mel]:
-    """Each clip once for each crop that fits into it, going round the clips."""
+    """Each clip once for each crop that fits into it, in rotation."""
     counts = [max(1, mel.frames // frames) for mel in mels]
     return [mel for turn in range(max(counts)) for mel, count in zip(mels, counts, strict=True) if turn < count]
 

@@ -1,4 +1,4 @@
-"""The audio files of one split of any folder a vocoder learns from: a genre tree, prepared recordings, or anything."""
+"""The audio files of one split of any folder a vocoder learns from: a genre tree, prepared recordings, or others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HELD_OUT = 0.05
 
 @dataclass(frozen=True)
 class Source:
-    """Recordings that come from one place, and how much of a training set they make up.
+    """Recordings of one origin, and their share of a training set.
 
     Args:
         name: the folder, followed by the package or subfolder where the folder holds prepared recordings.
@@ -40,9 +40,9 @@ class Source:
 def list_split(folder: str | Path, split: str, seed: int = 0) -> list[Path]:
     """Audio files of a split.
 
-    A rendered corpus has its splits by song, prepared recordings theirs by source. Any other folder is split by style
-    as :func:`data.folder.index_folder` does; files in no folder of a style are split by
-    :func:`data.folder.split_by_hash`, one in twenty each for `valid` and `test`.
+    A rendered corpus is split by song, prepared recordings by source. Any other folder is split by style as
+    :func:`data.folder.index_folder` does; files in no style's folder by :func:`data.folder.split_by_hash`, one in
+    twenty each for `valid` and `test`.
 
     Args:
         folder: a genre tree, the output of `scripts.prepare recordings`, or any folder with audio.
@@ -70,11 +70,7 @@ def list_split(folder: str | Path, split: str, seed: int = 0) -> list[Path]:
 
 
 def list_splits(folders: Sequence[str | Path], split: str, seed: int = 0) -> list[Path]:
-    """Audio files of a split of several folders, see :func:`list_split`.
-
-    Raises:
-        UserError: none of the folders has any.
-    """
+    """Audio files of a split of several folders, see :func:`list_split`; UserError where there are none."""
     files = [path for folder in folders for path in list_split(folder, split, seed)]
     if not files:
         raise UserError(f"no audio of split {split!r} in {', '.join(map(str, folders))}")
@@ -84,15 +80,15 @@ def list_splits(folders: Sequence[str | Path], split: str, seed: int = 0) -> lis
 def list_sources(
     folders: Sequence[str | Path], split: str, weights: Mapping[str, float] | None = None, seed: int = 0
 ) -> list[Source]:
-    """The same files as :func:`list_splits` by where they come from.
+    """The files of :func:`list_splits` by origin.
 
-    A rendered corpus, GTZAN or any folder is one source, whatever its genres or soundfonts; in prepared recordings
-    every package (or folder) that they were made from is one, and these share their folder's part evenly.
+    A rendered corpus, GTZAN or any folder is one source; in prepared recordings every package (or folder) is one, and
+    these share their folder's part evenly.
 
     Args:
         folders: as for :func:`list_splits`; those without audio of the split are left out.
         split: as for :func:`list_split`.
-        weights: of the folders, relative to each other, any positive numbers; 1 for those that are not named.
+        weights: positive numbers, relative to each other, by folder; 1 by default.
         seed: as for :func:`list_split`.
 
     Raises:
@@ -129,11 +125,7 @@ def sources_of_folder(folder: str | Path, split: str, seed: int = 0) -> list[Sou
 def validation_files(folders: Sequence[str | Path], count: int, seed: int = 0) -> list[Path]:
     """`count` recordings to validate on, spread evenly over the sources of the split `valid`, see :func:`spread`.
 
-    Where the folders hold so few recordings that none is left for `valid`, those that are trained on are taken, with a
-    warning.
-
-    Raises:
-        UserError: there is no audio to train on either.
+    Where the folders hold too few recordings for that, training recordings are taken, with a warning.
     """
     try:
         sources = list_sources(folders, "valid", seed=seed)
@@ -147,14 +139,10 @@ def validation_files(folders: Sequence[str | Path], count: int, seed: int = 0) -
 
 
 def spread(sources: Sequence[Source], count: int) -> list[Path]:
-    """`count` recordings, the same ones each time, in the proportion of the shares and spread over each source.
+    """`count` recordings (or all), always the same ones, in proportion to the shares and spread over each source.
 
-    The order alternates between the sources, so that the first few are from as many as possible. A source with fewer
-    recordings than its share gives all it has; the others make up for it.
-
-    Args:
-        sources: see :func:`list_sources`.
-        count: at most this many; all there are where that is less.
+    The order alternates between the sources. A source with fewer recordings than its share gives all of them, and the
+    others make up for it.
     """
     picks: list[int] = []
     taken = [0] * len(sources)
@@ -175,10 +163,10 @@ class EvenDraw:
     """Which file an item of an epoch is from, by systematic sampling: every epoch has the shares to within one item.
 
     Args:
-        sources: with their shares; those of which no file is readable give theirs to the others.
-        paths: the readable files, some or all of the sources'.
+        sources: with their shares; unreadable ones give theirs to the others.
+        paths: the readable files.
         counts: of each, how often it is drawn relative to the others of its source.
-        seed: where a share is no whole number of items, epochs take turns, in an order of the seed.
+        seed: of the offset of each epoch.
     """
 
     def __init__(self, sources: Sequence[Source], paths: Sequence[Path], counts: Sequence[int], seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Mels that a translator made beside the recordings they were made of: a folder of them, and training pairs from it.
+"""Translated mels and the recordings they were made of: a folder of them, and training pairs from it.
 
 OUT/description.json     the mel front-end and the translator
 OUT/manifest.jsonl       one line for each recording
@@ -49,7 +49,7 @@ class TranslatedMel:
     Args:
         file: the mel, below the folder.
         audio: the recording that it was made of, relative to the folder.
-        source: where the recording comes from, see :class:`data.sources.Source`.
+        source: origin of the recording, see :class:`data.sources.Source`.
         split: of the recording.
         style: the style it was translated to, its own: a name, or `itself`.
         frames: of the mel; frame t belongs to samples [t * hop_length, (t + 1) * hop_length) of the recording.
@@ -69,7 +69,7 @@ class TranslatedFolder:
     Args:
         root: the folder.
         mel_config: the front-end of the mels.
-        translator: what tells one translator from another.
+        translator: identifies the translator.
         entries: the finished files by name.
     """
 
@@ -78,11 +78,7 @@ class TranslatedFolder:
 
     @classmethod
     def create(cls, root: str | Path, mel_config: MelConfig, translator: str) -> TranslatedFolder:
-        """A new folder, or an unfinished one of the same translator to go on with.
-
-        Raises:
-            UserError: the folder holds something else, or mels of another translator or front-end.
-        """
+        """A new folder, or an unfinished one of the same translator; UserError where it holds something else."""
         root = Path(root)
         if (root / DESCRIPTION).is_file():
             folder = cls.open(root)
@@ -99,11 +95,7 @@ class TranslatedFolder:
 
     @classmethod
     def open(cls, root: str | Path) -> TranslatedFolder:
-        """An existing folder.
-
-        Raises:
-            UserError: missing, of another version, or damaged.
-        """
+        """An existing folder; UserError where it is missing, of another version, or damaged."""
         root = Path(root)
         try:
             document = read_json(root / DESCRIPTION)
@@ -131,16 +123,7 @@ class TranslatedFolder:
         return (self.root / entry.audio).resolve()
 
     def add(self, file: str, mel: np.ndarray, *, audio: Path, source: str, split: str, style: str | None) -> None:
-        """Write a mel, then its line of the manifest, each in one step.
-
-        Args:
-            file: its name below the folder.
-            mel: (n_mels, T) log10.
-            audio, source, split, style: see :class:`TranslatedMel`.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
+        """Write a mel, (n_mels, T) log10, then its line of the manifest; the others are as in :class:`TranslatedMel`."""
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
@@ -162,12 +145,12 @@ class TranslationTask:
 
 
 def plan_translations(folders: Sequence[Path], splits: Sequence[str], styles: Sequence[str]) -> list[TranslationTask]:
-    """All recordings of the splits, each with the style that it has.
+    """All recordings of the splits, each with its style.
 
     Args:
         folders: genre trees, prepared recordings or others, of different names.
         splits: names of splits.
-        styles: those that the translator knows; a recording of another genre, or of none, has its own.
+        styles: those of the translator; a recording of another genre, or of none, has its own.
 
     Raises:
         UserError: a folder is missing or has no audio; two folders have the same name; there is nothing of the splits.
@@ -193,7 +176,7 @@ def plan_translations(folders: Sequence[Path], splits: Sequence[str], styles: Se
 
 
 def _genres(folder: Path) -> dict[Path, str]:
-    """Genre of each file of a genre tree; nothing for other folders."""
+    """Genre of each file of a genre tree; empty for other folders."""
     try:
         return {clip.path: clip.genre for clip in index_folder(folder)}
     except UserError:
@@ -202,7 +185,7 @@ def _genres(folder: Path) -> dict[Path, str]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A translated mel and the recording that it was made of."""
+    """A translated mel and its recording."""
 
     mel: Path
     info: AudioInfo
@@ -210,20 +193,19 @@ class _Pair:
 
 
 class TranslatedSegments(DrawnSegments[dict[str, Tensor]]):
-    """A translated mel and the very samples of the recording it was made of, as `dataset[epoch, index]`.
+    """A translated mel and the same segment of its recording, as `dataset[epoch, index]`.
 
-    Every translated folder has the same part of the items, and within it every source, as :func:`list_sources` in
-    :mod:`data.sources` shares recordings out. A random gain changes recording and mel alike, and no value falls below
-    the floor or leaves it.
+    Every translated folder has the same share of the items, divided between its sources as in
+    :func:`data.sources.list_sources`. A random gain changes recording and mel alike; silence stays at the floor.
 
     Args:
         folders: see :class:`TranslatedFolder`; a recording that is in several of them has the mel of the last.
         split: of the recordings.
-        mel_config: front-end that is expected.
+        mel_config: expected front-end.
         segment_frames: length of an item, frames; shorter recordings are left out.
-        seed: changes every random choice.
-        gain_db: gains are uniform in [-gain_db, gain_db], decibels, but never lift the peak above 1.
-        seconds_per_item: one item an epoch for so many seconds of recordings.
+        seed: of every random choice.
+        gain_db: as in :class:`data.segments.AudioSegments`.
+        seconds_per_item: as in :class:`data.segments.AudioSegments`.
 
     Shape:
         wav (segment_frames * hop_length,) in [-1, 1]; mel (n_mels, segment_frames) log10; both float32.
@@ -283,7 +265,7 @@ class TranslatedSegments(DrawnSegments[dict[str, Tensor]]):
         return self._amplified(wav, mel, float(generator.uniform(-self.gain_db, self.gain_db)))
 
     def fixed(self, count: int) -> list[tuple[Tensor, Tensor]]:
-        """The first crops (wav, mel) of `count` recordings as they are, spread evenly over the sources."""
+        """The first crops (wav, mel) of `count` recordings without gain, spread evenly over the sources."""
         pairs = {pair.info.path: pair for pair in self.pairs}
         crops = [self.crop(pairs[path], 0) for path in spread(self.sources, count)]
         return [(torch.from_numpy(wav), torch.from_numpy(mel)) for wav, mel in crops]
@@ -312,7 +294,7 @@ class TranslatedSegments(DrawnSegments[dict[str, Tensor]]):
 
 
 def _belongs(info: AudioInfo, samples: int) -> bool:
-    """Whether a recording still has the samples that its mel is of."""
+    """Whether a recording still has the samples of its mel."""
     if info.frames < samples:
         logger.warning("%s has become shorter since it was translated, left out", info.path)
     return info.frames >= samples
@@ -324,8 +306,8 @@ class MixedSegments(Dataset[dict[str, Tensor]]):
     Args:
         natural: recordings.
         translated: pairs of the same length.
-        share: of the items that are translated pairs, in [0, 1].
-        seed: changes which they are.
+        share: of translated pairs among the items, in [0, 1].
+        seed: of the choice.
 
     Shape:
         wav (samples,); mel (n_mels, frames), zeros for a recording, whose mel is its own; has_mel bool scalar.

@@ -33,7 +33,7 @@ class FileReport:
         path: the file.
         genre: name of its genre's folder, or `(no genre)`.
         seconds: decoded duration, 0 where nothing could be decoded.
-        faults: kind of fault (one of :data:`FAULTS`) to one line about it; empty for a good file.
+        faults: one line for each kind of fault (of :data:`FAULTS`).
         digest: SHA-256 of the decoded samples, empty where there are none to compare.
     """
 
@@ -64,18 +64,18 @@ def verify_folder(
 ) -> list[FileReport]:
     """Decode every audio file below a folder and report on each, sorted by path.
 
-    Genres are the subfolders in any of GTZAN's layouts. Files with exactly the same decoded samples are
-    duplicates, whatever their format; the first by path is the original.
+    Genres are the subfolders in any of GTZAN's layouts. Files with identical decoded samples are duplicates, whatever
+    their format; the first by path is the original.
 
     Args:
         root: folder tree to check.
-        sample_rate: the rate every file should have, Hz.
-        min_seconds: files shorter than this are too short, seconds.
+        sample_rate: expected of every file, Hz.
+        min_seconds: shorter files are too short.
         jobs: files decoded at a time.
         progress: called with (files done, files in all) after each file.
 
     Raises:
-        UserError: the folder is missing, not a folder, or holds no audio; a limit makes no sense.
+        UserError: the folder is missing, not a folder, or holds no audio; `min_seconds` is negative.
     """
     if not min_seconds >= 0:
         raise UserError(f"the shortest duration must not be negative, got {min_seconds} s")
@@ -105,7 +105,7 @@ def verify_folder(
 
 
 def verify_file(path: Path, *, genre: str, sample_rate: int, min_seconds: float) -> FileReport:
-    """Report on one file by itself: everything but duplicates and dot-files."""
+    """Report on one file: everything but duplicates and dot-files."""
     try:
         seconds, rate, peak, digest = _decode(path)
     except (UserError, OSError, RuntimeError) as error:  # one bad file must not end the check of the others

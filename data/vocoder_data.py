@@ -1,4 +1,4 @@
-"""All that a vocoder learns from: planned, listed, checked for faults and leaks between splits, summed up."""
+"""Training data of the vocoder: planned, listed, checked for faults and leaks between splits, and summarized."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class PreparedFile:
         path: the file.
         source: rendered corpus, package or folder.
         split: train, valid, test, test_groove or test_soundfont.
-        seconds: as its manifest says.
+        seconds: in its manifest.
         license: short name.
-        unit: what must not be in two splits: the song, or the recording that it was cut from.
+        unit: what must not be in two splits: the song, or the original recording.
     """
 
     path: Path
@@ -45,11 +45,7 @@ class PreparedFile:
 
 
 def find_packages(root: Path, skip_missing: bool) -> list[str]:
-    """The packages that are installed. One that is not is no loss where it was converted to `root` before.
-
-    Raises:
-        UserError: one is missing and may not be skipped, or there is none at all.
-    """
+    """The installed packages; UserError for a missing one, unless skipped or converted to `root` before."""
     converted = {entry.source for entry in recordings.read_manifest(root).values()}
     found = installed(recordings.PACKAGES)
     missing = [package for package in recordings.PACKAGES if package not in found and package not in converted]
@@ -61,11 +57,7 @@ def find_packages(root: Path, skip_missing: bool) -> list[str]:
 
 
 def name_folders(folders: Sequence[Path], out: Path) -> dict[str, Path]:
-    """Own folders by the name that they get below `out`.
-
-    Raises:
-        UserError: one is missing, its name is taken, or it is where its converted files would go.
-    """
+    """A user's folders by their names below `out`; UserError where one is missing or a name is not possible."""
     named: dict[str, Path] = {}
     for folder in folders:
         name = folder.resolve().name
@@ -86,7 +78,7 @@ def plan_parts(
 
     Args:
         packages: to read; None for no recordings.
-        folders: by name, see :func:`name_folders`; of these all is kept.
+        folders: by name, see :func:`name_folders`; kept completely.
         limits: of each package.
     """
     if packages is not None:
@@ -98,11 +90,7 @@ def plan_parts(
 
 
 def find_with_splits(folder: Path, source: str) -> list[Recording]:
-    """Recordings of one's own folder in the splits that they have there: GTZAN's, a corpus's, else by name.
-
-    Raises:
-        UserError: the folder is missing or has no audio.
-    """
+    """Recordings of a user's folder in their splits there: GTZAN's, a corpus's, else by name."""
     found: dict[str, Recording] = {}
     for split in ("train", "valid", "test"):
         for path in list_split(folder, split):
@@ -127,10 +115,10 @@ def list_files(root: Path) -> list[PreparedFile]:
 def check_files(
     out: Path, parts: Sequence[str], files: Sequence[PreparedFile], *, min_seconds: float, jobs: int
 ) -> tuple[list[str], list[str]]:
-    """What is wrong with the files, and what is worth knowing, one line each.
+    """Faults of the files, and notes on them, one line each.
 
-    Every file is decoded: unreadable, silent, too short, of another rate, of another length than its manifest says,
-    missing, or in no manifest. No samples, no song, no recording, and no package held out for tests, in two splits.
+    Every file is decoded: unreadable, silent, too short, of another rate, of another length than in its manifest,
+    missing, or in no manifest. No samples, song, recording or test package may be in two splits.
     """
     faults, notes = [], []
     of_path = {file.path: file for file in files}
@@ -159,7 +147,7 @@ def check_files(
 
 
 def _check_splits(out: Path, files: Iterable[PreparedFile]) -> list[str]:
-    """Songs or recordings in two splits, and packages that are held out and not."""
+    """Songs or recordings in two splits, and test packages used for training."""
     splits: dict[tuple[str, str], set[str]] = defaultdict(set)
     for file in files:
         splits[file.source, file.unit].add(file.split)
@@ -181,7 +169,7 @@ def count(files: Iterable[PreparedFile]) -> list[tuple[str, str, str, int, float
 
 
 def describe_skipped(skipped: Sequence[Skipped]) -> list[str]:
-    """A line for each file that was left out; sound effects are only counted."""
+    """A line for each skipped file; sound effects are only counted."""
     effects = sum(one.reason == recordings.SOUND_EFFECT for one in skipped)
     lines = [f"skipped {one.path}: {one.reason}" for one in skipped if one.reason != recordings.SOUND_EFFECT]
     return lines + ([f"skipped {effects} sound effects"] if effects else [])

@@ -1,8 +1,7 @@
-"""Files and folders that appear whole under their name, or not at all.
+"""Files and folders that appear complete under their name, or not at all, and checks whether they can be written.
 
-What is not finished stands beside them as `.unfinished-HOST-PID-RANDOM.SUFFIX`, locked by the process that writes it.
-The system takes the lock away with the process, however that ends, so what a killed process or a power cut left is
-known for sure, whatever process has its number since; it is removed when the folder is next written to.
+An unfinished one is `.unfinished-HOST-PID-RANDOM.SUFFIX` beside it, locked by its process. The system releases the
+lock when the process ends, so leftovers are recognized, and removed when the folder is next written to.
 """
 
 from __future__ import annotations
@@ -35,12 +34,8 @@ _UNFINISHED = re.compile(r"\.unfinished-(?P<host>[0-9a-f]{8})-[0-9]+-[0-9a-f]{12
 def atomic_path(path: Path, force: bool = True) -> Iterator[Path]:
     """An empty file beside `path`, which takes its name when the block ends without an exception.
 
-    Args:
-        path: the file that is to be written.
-        force: whether it may be there by then.
-
     Raises:
-        UserError: the disk is full or fails; the file is there and must not be replaced.
+        UserError: the disk is full or fails; the file exists by then and `force` is not set.
     """
     with disk_errors(path), unfinished_file(path.parent, path.suffix) as temporary:
         yield temporary
@@ -53,22 +48,14 @@ def atomic_path(path: Path, force: bool = True) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary stream to a file that takes the name `path` when the block ends without an exception.
-
-    Raises:
-        UserError: the disk is full or fails.
-    """
+    """A binary stream to a file that takes the name `path` when the block ends; errors as :func:`atomic_path`."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         yield stream
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, which takes its place when the block ends without an exception.
-
-    Raises:
-        UserError: the disk is full or fails.
-    """
+    """An empty folder beside `path`, which takes its place when the block ends; errors as :func:`atomic_path`."""
     path = path.absolute()
     with disk_errors(path), unfinished_file(path.parent, is_folder=True) as temporary:
         yield temporary
@@ -86,13 +73,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def unfinished_file(folder: Path, suffix: str = "", is_folder: bool = False) -> Iterator[Path]:
-    """An empty hidden file in a folder, which is removed when the block ends, unless it was moved away by then.
-
-    Args:
-        folder: where.
-        suffix: of its name.
-        is_folder: whether it is to be a folder itself.
-    """
+    """An empty hidden file or folder in a folder, removed when the block ends unless it was moved away."""
     _remove_abandoned_once(folder.absolute())
     path, lock = _create(folder, suffix, is_folder)
     try:
@@ -104,7 +85,7 @@ def unfinished_file(folder: Path, suffix: str = "", is_folder: bool = False) -> 
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what processes of this machine that are no longer there left unfinished in a folder."""
+    """Remove what ended processes of this machine left unfinished in a folder."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = _UNFINISHED.fullmatch(entry.name)
@@ -133,7 +114,7 @@ def _remove(path: Path) -> None:
 
 
 def _create(folder: Path, suffix: str, is_folder: bool) -> tuple[Path, int | None]:
-    """A new file, and an open handle that keeps it locked; None where an open file cannot be moved either."""
+    """A new file, and a handle that keeps it locked; None where files cannot be locked."""
     while True:
         path = folder / f".unfinished-{_host()}-{os.getpid()}-{secrets.token_hex(6)}{suffix}"
         if is_folder:
@@ -152,7 +133,7 @@ def _create(folder: Path, suffix: str, is_folder: bool) -> tuple[Path, int | Non
 
 
 def _lock(handle: int) -> bool | None:
-    """Lock a file for as long as it is open here; False where another has it, None where files cannot be locked."""
+    """Lock an open file; False where another process has it, None where files cannot be locked."""
     if fcntl is None:
         return None
     try:
@@ -165,7 +146,7 @@ def _lock(handle: int) -> bool | None:
 
 
 def _host() -> str:
-    """Eight digits for this machine: on a disk that several share, each knows its own processes only."""
+    """Eight digits for this machine: on a shared disk each knows its own processes only."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 

@@ -22,16 +22,15 @@ BAND_MEAN_SUBTRACTION = 0.7
 class GenreClassifier(nn.Module):
     """Convolutions over time with mel bands as channels, then mean and deviation over time.
 
-    Any length will do, from 2 s on it is reliable. The mean of each clip is taken off first, so that loudness
-    says nothing, and most of the mean of each band over time, so that the timbre of a recording matters
-    less than what is played.
+    Reliable from 2 s on. The mean of each clip is subtracted, so that loudness does not count, and most of the mean of
+    each band over time, so that timbre counts less than what is played.
 
     Args:
         genres: names of the classes, in the order of the logits.
         mel_config: the front-end of the mels.
-        width: channels of the convolutions; the first three halve time, a fourth does not.
+        width: channels of the convolutions.
         embedding_size: length of the vector :meth:`embed` gives.
-        dropout: part of the embedding dropped in training.
+        dropout: share of the embedding dropped in training.
 
     Shape:
         mel (B, n_mels, T), log10 -> logits (B, genres).
@@ -60,14 +59,7 @@ class GenreClassifier(nn.Module):
         self.classify = nn.Linear(embedding_size, len(self.genres))
 
     def embed(self, mel: Tensor) -> Tensor:
-        """The vector a clip is classified by.
-
-        Shape:
-            mel (B, n_mels, T) -> (B, embedding_size).
-
-        Raises:
-            ValueError: another number of mel bands.
-        """
+        """The vector a clip is classified by. Shape: mel (B, n_mels, T) -> (B, embedding_size)."""
         if mel.ndim != 3 or mel.shape[1] != self.mel_config.n_mels:
             raise ValueError(
                 f"got a mel of shape {tuple(mel.shape)}, expected (batch, {self.mel_config.n_mels}, frames)"
@@ -95,11 +87,7 @@ class GenreClassifier(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> GenreClassifier:
-        """Load a model folder, ready for use (evaluation mode).
-
-        Raises:
-            UserError: the folder is missing, damaged, or holds something else.
-        """
+        """Load a model folder in evaluation mode; UserError where it is missing, damaged, or of another kind."""
         return load_module(folder, "classifier", cls._from_config)
 
     @classmethod

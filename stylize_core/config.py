@@ -1,7 +1,4 @@
-"""YAML to frozen dataclasses, closed on both sides: an unknown key and a missing key are errors.
-
-A file may name a `base:` file whose values it overrides, so that an experiment is a few lines.
-"""
+"""YAML to frozen dataclasses, closed on both sides; a file may name a `base:` file whose values it overrides."""
 
 from __future__ import annotations
 
@@ -27,10 +24,7 @@ MAX_VALUES = 10_000
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2's booleans: `no`, `off`, `yes` and `on` stay text, as `mixed_precision: no` means.
-
-    Only `true` and `false` are booleans.
-    """
+    """The safe loader with YAML 1.2's booleans, `true` and `false`: `no`, `off`, `yes` and `on` stay text."""
 
 
 _BOOLEAN = "tag:yaml.org,2002:bool"
@@ -42,12 +36,7 @@ _Loader.add_implicit_resolver(_BOOLEAN, re.compile("true|True|TRUE|false|False|F
 
 
 def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -> T:
-    """Read a YAML file into a dataclass.
-
-    Args:
-        path: see :func:`read_config`.
-        cls: see :func:`build`.
-        overrides: see :func:`override_values`.
+    """Read a YAML file into a dataclass, with overrides as in :func:`override_values`.
 
     Raises:
         UserError: the file is missing or no YAML; a key is unknown or missing; a value has the wrong type.
@@ -56,7 +45,7 @@ def load_config(path: str | Path, cls: type[T], overrides: Sequence[str] = ()) -
 
 
 def override_values(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Set values in place, each by `a.b=value` from the command line, the value in YAML's notation.
+    """Set values in place, each by `a.b=value` with the value in YAML's notation.
 
     Raises:
         UserError: an override is not of this form, or goes below a plain value.
@@ -79,11 +68,7 @@ def override_values(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
 
 
 def _parse_yaml(text: str) -> Any:
-    """A YAML document of plain values.
-
-    Raises:
-        ValueError: it is no YAML, larger than `MAX_VALUES`, too deep, or refers to itself; in one line.
-    """
+    """A YAML document of plain values within bounds; else a ValueError of one line."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -109,12 +94,7 @@ def _parts(node: Any) -> Iterable[Any]:
 
 
 def read_yaml(path: Path) -> Any:
-    """The YAML document of a file.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no YAML of plain values, too large, too deep, or refers to itself; in one line.
-    """
+    """The YAML document of a file; OSError or, where it is no YAML of plain values within bounds, ValueError."""
     return _parse_yaml(read_text(path, MAX_BYTES))
 
 
@@ -122,7 +102,7 @@ def read_config(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a YAML file; its optional key `base` names another file, relative to it, that it overrides.
 
     Raises:
-        UserError: a file is missing or no YAML, or base files name each other in a circle.
+        UserError: a file is missing or no YAML, or base files form a cycle.
     """
     try:
         values = read_yaml(path)
@@ -142,7 +122,7 @@ def read_config(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with those of `over` in place; values of another `kind` replace all that they are in place of."""
+    """Nested values with those of `over` in place; values of another `kind` replace the base's as a whole."""
     if "kind" in over and over["kind"] != base.get("kind", over["kind"]):
         return dict(over)
     merged = dict(base)

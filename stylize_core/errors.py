@@ -4,8 +4,4 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """A problem in what the user gave, said in one line: what was got, what was expected, what to do.
-
-    Command-line programs print it as ``error: ...`` on stderr and exit with code 2. Anything else that
-    escapes is a bug of ours.
-    """
+    """A problem that the user can fix, in one line: what was got, what was expected, what to do; exit code 2."""

@@ -17,20 +17,18 @@ LAUNCHER_SECONDS = 2.0
 
 
 class StopSignals:
-    """Within the block the first of these signals is noted, for the work to ask for; a second one ends it at once.
+    """Notes the first of several signals within a block, for the work to ask for; a second one ends the process.
 
-    Handlers are put back afterwards. A signal that was ignored before, as SIGHUP is below `nohup`, stays ignored, and
-    outside the main thread, where Python allows no handlers, nothing is changed.
+    Handlers are restored afterwards. Ignored signals stay ignored; outside the main thread nothing changes.
 
     Args:
         numbers: the signals.
-        message: what is said on stderr at the first one.
+        message: written to stderr at the first one.
         launched: one of several processes, see `LAUNCHER_SECONDS`.
-        kill: the second one ends the process without waiting for the interpreter; else it does what it did before the
-            block, which for Ctrl-C is a KeyboardInterrupt.
+        kill: whether the second one ends the process at once; else it does what it did before the block.
 
     Attributes:
-        number: of the first signal; None as long as there is none.
+        number: the first signal; None as long as there is none.
     """
 
     def __init__(
@@ -74,6 +72,6 @@ class StopSignals:
 
 
 def leave_signals_to_main(worker: int) -> None:
-    """In a worker that reads data: a Ctrl-C goes to all processes of a terminal, and main still needs its batches."""
+    """Ignore the signals in a worker process that reads data: Ctrl-C reaches all processes of a terminal."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -23,12 +23,7 @@ def unscale_mel(scaled: Tensor) -> Tensor:
 
 
 def reflect_pad(signal: Tensor, left: int, right: int) -> Tensor:
-    """Extend a signal in time by its mirror image, repeatedly where it is shorter than the padding.
-
-    Args:
-        signal: at least one frame; a single frame is repeated.
-        left: frames to add before it.
-        right: frames to add after it.
+    """Extend a signal by its mirror image, repeatedly where it is shorter than the padding; a single frame is repeated.
 
     Shape:
         (B, C, T) -> (B, C, left + T + right).

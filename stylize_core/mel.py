@@ -1,7 +1,7 @@
-"""The one mel front-end: waveform to log-mel spectrogram, and Griffin-Lim as the floor every vocoder must beat.
+"""The one mel front-end, waveform to log-mel spectrogram, and Griffin-Lim, the baseline of vocoders.
 
-Every network of the project sees log10 mel magnitudes made by :class:`LogMel` from a :class:`MelConfig`. The
-configuration is stored in every checkpoint, and models whose configurations differ refuse to be joined.
+Every network works on log10 mel magnitudes of :class:`LogMel`. Each model stores its :class:`MelConfig`, and models
+whose configurations differ refuse to be combined.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from stylize_core.plain import build, check_range
 
 @dataclass(frozen=True)
 class MelConfig:
-    """What a mel spectrogram means; the default is the `music` preset.
+    """Parameters of a mel spectrogram; the default is the `music` preset.
 
     192 bins over a 2048-point transform keep harmony (chroma cosine 0.99 after Griffin-Lim) where the 80 bins of
     the MelGAN paper lose it (0.86).
 
     Args:
-        sample_rate: samples per second, Hz.
+        sample_rate: Hz.
         n_fft: length of the transform, samples.
         win_length: length of the Hann window, samples.
         hop_length: distance between frames, samples.
@@ -84,7 +84,7 @@ class MelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, int | float]) -> MelConfig:
-        """Rebuild from :meth:`to_dict`; unknown or missing keys and impossible values are a :class:`UserError`."""
+        """Rebuild from :meth:`to_dict`; unknown or missing keys and invalid values are a :class:`UserError`."""
         if missing := sorted({field.name for field in fields(cls)} - set(values)):
             raise UserError(f"mel configuration with missing keys {missing}")
         return build(cls, values, "mel configuration")
@@ -103,10 +103,7 @@ MEL_PRESETS: dict[str, MelConfig] = {
 
 
 def mel_filterbank(config: MelConfig) -> Tensor:
-    """Triangular mel filters with Slaney's scale and area normalisation, as librosa's default.
-
-    Shape: (n_fft // 2 + 1, n_mels).
-    """
+    """Triangular filters with Slaney's scale and area normalization, as librosa's default, (n_fft // 2 + 1, n_mels)."""
     return melscale_fbanks(
         n_freqs=config.n_fft // 2 + 1,
         f_min=config.f_min,
@@ -124,10 +121,10 @@ def band_frequencies(config: MelConfig) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Waveform to log10 mel magnitudes, frame `t` centred on sample `(t + 0.5) * hop_length`.
+    """Waveform to log10 mel magnitudes, frame `t` centered on sample `(t + 0.5) * hop_length`.
 
-    The signal is reflected by `(n_fft - hop_length) / 2` samples on both sides and not centred (the front-end of
-    the MelGAN paper, arXiv 1910.06711, section 3), so a signal of `T * hop_length` samples has exactly `T` frames.
+    The signal is padded by reflection, `(n_fft - hop_length) / 2` samples on both sides (as in the MelGAN paper, arXiv
+    1910.06711, section 3), so a signal of `T * hop_length` samples has exactly `T` frames.
 
     Shape:
         wav (B, samples) in [-1, 1] -> (B, n_mels, samples // hop_length), log10, from log10(floor) to about 1.5.
@@ -151,11 +148,11 @@ class LogMel(nn.Module):
 
         Args:
             wav: signals in [-1, 1].
-            padded: the caller gives `context` true samples on both sides, nothing is reflected. Block-wise
-                processing needs this to equal processing the whole.
+            padded: whether `context` true samples are there on both sides, so that nothing is reflected, as block-wise
+                processing needs.
 
         Raises:
-            ValueError: the signal is not (B, samples) or too short for one frame and its reflection.
+            ValueError: the signal is not (B, samples) or too short.
         """
         if wav.ndim != 2:
             raise ValueError(f"LogMel expects a batch of shape (B, samples), got {tuple(wav.shape)}")
@@ -172,10 +169,9 @@ class LogMel(nn.Module):
 
 
 class ShortTimeTransform(nn.Module):
-    """The front-end's short-time Fourier transform and its inverse by weighted overlap-add, without any padding.
+    """The front-end's short-time Fourier transform and its inverse by weighted overlap-add, without padding.
 
-    The inverse keeps all `(T - 1) * hop_length + n_fft` samples, where `torch.istft` refuses the edges: samples that no
-    window reaches come back as zeros.
+    The inverse keeps all `(T - 1) * hop_length + n_fft` samples; those that no window reaches are zeros.
 
     Shape:
         analyze: wav (B, (T - 1) * hop_length + n_fft) -> complex (B, n_fft // 2 + 1, T); synthesize: back.
@@ -215,10 +211,7 @@ class ShortTimeTransform(nn.Module):
 
 
 def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
-    """Add up frames, each `hop_length` after the one before.
-
-    Shape: (B, T, length) -> (B, (T - 1) * hop_length + length).
-    """
+    """Add up frames, each `hop_length` after the one before: (B, T, length) -> (B, (T - 1) * hop_length + length)."""
     batch, count, length = frames.shape
     parts = -(-length // hop_length)
     if parts * hop_length > length:
@@ -231,14 +224,15 @@ def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
 
 
 class GriffinLim(nn.Module):
-    """Log-mel to waveform by phase reconstruction, without any learning: the floor for vocoders.
+    """Log-mel to waveform by phase reconstruction, without learning.
 
-    Magnitudes are estimated by non-negative least squares on the mel filters (multiplicative updates), phases by the
-    fast Griffin-Lim algorithm (Perraudin et al., 2013, momentum 0.99).
+    Magnitudes come from non-negative least squares on the mel filters (multiplicative updates), phases from the fast
+    Griffin-Lim algorithm (Perraudin et al., 2013).
 
     Args:
         config: the front-end that made the mel.
         iterations: of phase reconstruction.
+        momentum: of phase reconstruction.
         updates: of the magnitudes.
 
     Shape:

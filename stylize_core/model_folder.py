@@ -1,7 +1,6 @@
-"""Model folders for inference: `config.json` that describes the model whole, and `weights.safetensors`.
+"""Model folders: `config.json`, which describes a model completely, and `weights.safetensors` in half precision.
 
-A model is rebuilt from its folder alone. Weights are stored in half precision and loaded in single precision; a
-pickle is never opened.
+Weights load in single precision; a pickle is never opened.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ def save_pretrained(
     """Write a model folder; an existing one is replaced only once the new one is complete.
 
     Args:
-        folder: where to; its parent must exist or can be made.
+        folder: its parents are created.
         kind: one of :data:`KINDS`.
         config: keys `mel`, `model` and `training`, plain JSON values.
         state_dict: the weights.
         half: store floating point weights as float16.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full; an existing model is untouched.
+        UserError: the folder cannot be written; an existing model is untouched.
     """
     folder = Path(folder)
     tensors = {}
@@ -71,7 +70,7 @@ def save_pretrained(
 
 
 def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, Any]:
-    """Read and check the `config.json` of a model folder without touching its weights.
+    """Read and check the `config.json` of a model folder without its weights.
 
     Args:
         folder: the model folder.
@@ -110,19 +109,19 @@ def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, 
 
 
 def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], M], part: str = "") -> M:
-    """Build the module that a model folder describes, in evaluation mode, with the weights that lie there.
+    """Build the module that a model folder describes, in evaluation mode, with its weights.
 
     The header of the weights' file bounds what may be made, and is compared with it before the weights are read.
 
     Args:
         folder: the model folder.
         kind: the kind that is needed.
-        make: the module of a configuration as :func:`read_model_config` gives it; a `ValueError` says what is wrong.
-        part: name of the submodule that the weights are of; all of the module by default.
+        make: the module of a configuration; a `ValueError` says what is wrong with it.
+        part: the submodule that the weights are of; the module itself by default.
 
     Raises:
-        UserError: as :func:`read_model_config`, and for a configuration of which no module can be made, and weights
-            that are missing, corrupted, a pickle, not of this module, or not finite.
+        UserError: as :func:`read_model_config`; a configuration that describes no module; weights that are missing,
+            corrupted, a pickle, not of this module, or not finite.
     """
     config = read_model_config(folder, kind)
     header = _read_weights_header(folder)
@@ -137,11 +136,7 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
 
 
 class _Bounded(TorchFunctionMode):
-    """Within it, layers can be made of so many weights, which are not initialized: they will be read.
-
-    Args:
-        most: values in all that `torch.empty` and `torch.randn` make, as layers do for their weights.
-    """
+    """Limits the values that layers may allocate, and skips their initialization."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
@@ -181,17 +176,13 @@ def _read_weights_header(folder: str | Path) -> TensorFile:
 
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of a folder as they are named there, floating point ones as float32.
-
-    Raises:
-        UserError: they are missing, corrupted, a pickle, or not finite.
-    """
+    """The weights of a folder by name, floating point ones as float32; errors as :func:`load_module`."""
     _read_weights_header(folder)
     return _load_weights(folder)
 
 
 def _read_weights(folder: str | Path, header: TensorFile, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a folder, once its header is known to have those of a module; floating point ones as float32."""
+    """Weights whose names, shapes and types are those of a module, floating point ones as float32."""
     _check_names_and_shapes(own, header.shapes, folder)
     foreign = [name for name, value in own.items() if header.dtypes[name] not in _stored_as(value)]
     if foreign:
@@ -223,11 +214,7 @@ def _stored_as(value: Tensor) -> tuple[str, ...]:
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], folder: str | Path) -> None:
-    """Load weights into a module, all keys and shapes agreeing, or say in one line what does not.
-
-    Raises:
-        UserError: missing, unexpected or misshapen weights, or values that are not finite.
-    """
+    """Load weights into a module, all names and shapes agreeing; a UserError names what does not, or is not finite."""
     shapes = {name: tuple(value.shape) for name, value in state_dict.items()}
     _check_names_and_shapes(module.state_dict(), shapes, folder)
     _check_finite(state_dict, folder)
@@ -247,7 +234,7 @@ def _check_names_and_shapes(
 
 
 def _check_finite(weights: Mapping[str, Tensor], folder: str | Path) -> None:
-    """A sum of squares says it of all values at once, and refuses those that are as good as infinite too."""
+    """Refuse weights that are not finite, by a sum of squares, which also refuses nearly infinite ones."""
     floating = [value for value in weights.values() if value.is_floating_point()]
     variances = [value for name, value in weights.items() if name.endswith("running_var")]
     if not torch.isfinite(torch.nn.utils.get_total_norm(floating)) or any((value < 0).any() for value in variances):
@@ -270,12 +257,7 @@ def load_init(module: nn.Module, folder: str | Path, kind: str, mel_config: MelC
 
 
 def read_training_record(folder: str | Path) -> dict[str, Any]:
-    """What a model folder records of its training: step, minutes, measures and configuration; `init` is the same of
-    the model that the initial weights are from. Empty where nothing is recorded.
-
-    Raises:
-        UserError: as :func:`read_model_config`.
-    """
+    """What a model folder records of its training; `init` is the same of the model that it started from."""
     record = read_model_config(folder).get("training")
     return record if isinstance(record, dict) else {}
 

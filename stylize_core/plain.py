@@ -1,6 +1,6 @@
-"""Plain values out of files that anyone may have written: JSON within bounds, and dataclasses with every type checked.
+"""Plain values from untrusted files: JSON within bounds, and dataclasses with every type checked.
 
-What is refused is a `ValueError` of one line, for the caller to say which file it was and what to do.
+Functions raise a `ValueError` of one line; the caller adds the file's name and the advice.
 """
 
 from __future__ import annotations
@@ -51,12 +51,7 @@ def one_line(error: BaseException, most: int = 200) -> str:
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """A text file in UTF-8, with or without a byte order mark.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger, or no UTF-8.
-    """
+    """A text file in UTF-8, with or without a byte order mark; ValueError where it is larger or no UTF-8."""
     with path.open("rb") as stream:
         content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
@@ -78,12 +73,7 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """A JSON document; `NaN` and `Infinity`, which Python writes, are numbers too.
-
-    Raises:
-        ValueError: no JSON, nested more than `MAX_DEPTH` deep, a whole number of more than 64 bits, text that is no
-            Unicode.
-    """
+    """A JSON document, `NaN` and `Infinity` included; ValueError where it is malformed or out of bounds."""
     try:
         values = json.loads(text, parse_int=_whole)
     except RecursionError:
@@ -105,7 +95,7 @@ def _children(value: Any) -> Iterable[Any]:
 
 
 def check_bounds(root: Any, children: Callable[[Any], Iterable[Any]], most: float = math.inf) -> None:
-    """Refuse a tree that is too deep, has too many nodes, or has text that cannot be written.
+    """Refuse a tree that is too deep, has too many nodes, or has text that cannot be encoded.
 
     Args:
         root: of the tree.
@@ -138,15 +128,7 @@ def _check_text(text: str) -> None:
 
 
 def check_range(least: float, most: float, **values: float | tuple[float, ...]) -> None:
-    """Refuse numbers outside of a range, NaN too.
-
-    Args:
-        least, most: of each number.
-        values: by name; numbers, or tuples of them.
-
-    Raises:
-        ValueError: one is not in [least, most].
-    """
+    """Refuse numbers, or tuples of them, by name, that are not in [least, most], with a ValueError."""
     for name, value in values.items():
         for number in value if isinstance(value, tuple) else (value,):
             if not least <= number <= most:
@@ -154,11 +136,7 @@ def check_range(least: float, most: float, **values: float | tuple[float, ...]) 
 
 
 def check_names(what: str, names: tuple[str, ...]) -> None:
-    """Refuse names that cannot be shown.
-
-    Raises:
-        ValueError: one is empty, blank, longer than 100 characters, or has characters that cannot be printed.
-    """
+    """Refuse names that are blank, longer than 100 characters or not printable, with a ValueError."""
     for name in names:
         if not name.strip() or not name.isprintable() or len(name) > 100:
             raise ValueError(f"the name of a {what} is 1 to 100 characters that can be printed, got {show(name)}")
@@ -171,7 +149,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         cls: a dataclass, whose fields may be dataclasses, unions of them that `kind` tells apart, tuples, mappings,
             optional and plain values.
         values: keys and values, nested.
-        where: what to call the place in error messages.
+        where: name of the source in error messages.
 
     Raises:
         UserError: a key is unknown or missing; a value has the wrong type, or is a number that is not finite.
@@ -220,7 +198,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def _tagged(kinds: Sequence[Any], value: Any, where: str) -> Any:
-    """Which of several dataclasses plain values are of: each has a field `kind` with a value of its own as default."""
+    """The dataclass of plain values: each candidate has a field `kind` with its own default."""
     by_name = {kind.kind: kind for kind in kinds}
     name = _mapping(value, where).get("kind")
     if not isinstance(name, str) or name not in by_name:

@@ -17,14 +17,7 @@ MAX_HEADER_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class TensorFile:
-    """The header of a safetensors file whose length is the one that it tells.
-
-    Args:
-        shapes: by name.
-        dtypes: by name, as safetensors calls them: `F16`, `I64`, ...
-        metadata: free text by name.
-        offset: bytes before the first tensor.
-    """
+    """The header of a safetensors file: shapes, data types and metadata by name, and the offset of the first tensor."""
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]

@@ -15,23 +15,20 @@ INIT_SECONDS = 10.0
 
 
 def check_wandb_mode(wanted: str) -> None:
-    """UserError where there is no such mode."""
+    """Refuse an unknown mode with a UserError."""
     if wanted not in WANDB_MODES:
         raise UserError(f"wandb mode {wanted!r} is unknown; choose one of {', '.join(WANDB_MODES)}")
 
 
 def open_wandb_run(wanted: str, **arguments: Any) -> tuple[Any, str]:
-    """Start a run: online, offline where that does not work, and none where that does not either.
+    """Start a run: online, else offline, else none.
 
     Args:
-        wanted: one of `WANDB_MODES`.
+        wanted: one of `WANDB_MODES`; another one is a `UserError`.
         arguments: of `wandb.init`.
 
     Returns:
         the run, or None; and a clause that says where its metrics go, and why not online.
-
-    Raises:
-        UserError: the mode is unknown.
     """
     mode, reason = choose_wandb_mode(wanted)
     if mode == "off":
@@ -58,11 +55,7 @@ def open_wandb_run(wanted: str, **arguments: Any) -> tuple[Any, str]:
 
 
 def choose_wandb_mode(wanted: str) -> tuple[str, str]:
-    """The mode, and why it is not `online`; `auto` follows W&B's settings and is online where it has a key.
-
-    Raises:
-        UserError: the mode is unknown.
-    """
+    """The mode, and why it is not `online`; `auto` follows W&B's settings and is online where it has a key."""
     check_wandb_mode(wanted)
     if wanted != "auto":
         return wanted, "as configured"
@@ -97,7 +90,6 @@ def _init_seconds() -> float:
 
 
 def _first_line(error: Exception) -> str:
-    """What went wrong, in one line; of pydantic's errors the line that says what was got."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if type(error).__module__.startswith("pydantic"):
         lines = [" ".join(lines[1:3])]

@@ -16,12 +16,7 @@ _LENGTHS = {1: "8", 2: "4", 3: "4.", 4: "2", 5: "2+8", 6: "2.", 7: "2.+8", 8: "1
 
 @dataclass(frozen=True)
 class Mix:
-    """Levels of a finished file.
-
-    Attributes:
-        drums_level, melody_level: loudness in dB against the harmony.
-        peak: largest absolute value, 0 to 1.
-    """
+    """Loudness of drums and melody in dB relative to the harmony, and the file's peak, 0 to 1."""
 
     drums_level: float
     melody_level: float
@@ -30,16 +25,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Everything drawn for one song in one genre.
-
-    Attributes:
-        genre: one of the ten.
-        band: the rhythm section.
-        melody_program: General MIDI program of the melody.
-        soundfont: file name of the soundfont.
-        seed: MMA's own seed, for the small variations of its grooves.
-        mix: loudness and peak of the finished file.
-    """
+    """Everything drawn for one song in one genre; `seed` is MMA's own, for the variations of its grooves."""
 
     genre: str
     band: Band
@@ -52,8 +38,8 @@ class Arrangement:
 def arrange(seed: int, number: int, genre: str, rendition: int = 0) -> Arrangement:
     """Draw the arrangement of song ``number`` of the corpus ``seed`` in one genre.
 
-    The split of the song decides which bands and soundfonts may be drawn; see `data.corpus.songs.split_of`. The corpus
-    has rendition 0; other renditions are other draws of the same song in the same genre.
+    The song's split decides which bands and soundfonts may be drawn; see `data.corpus.songs.split_of`. The corpus has
+    rendition 0; others are other draws of the same song in the same genre.
     """
     generator = random.Random(f"arrangement {seed} {number} {genre}" + (f" take {rendition}" if rendition else ""))
     style = STYLES[genre]
@@ -75,7 +61,7 @@ def arrange(seed: int, number: int, genre: str, rendition: int = 0) -> Arrangeme
 
 
 def mma_text(song: Song, arrangement: Arrangement) -> str:
-    """The MMA file: seed, tempo, groove, our own tracks, then one line a bar with chords and melody."""
+    """The MMA file: seed, tempo, groove, tracks, then one line a bar with chords and melody."""
     lines = [
         f"RndSeed {arrangement.seed}",
         f"Tempo {song.tempo}",

@@ -17,13 +17,7 @@ _BANDS = ("training", "held_out", "extra")
 
 @dataclass(frozen=True)
 class Band:
-    """A rhythm section: an MMA groove, and tracks added to it or changed in it.
-
-    Attributes:
-        groove: "folder/file:Groove" below MMA's library.
-        added: name of what is added, "" for the groove as it is.
-        tracks: MMA text that follows the groove.
-    """
+    """A rhythm section: an MMA groove ("folder/file:Groove"), and MMA tracks added to it under a name."""
 
     groove: str
     added: str = ""

@@ -1,4 +1,4 @@
-"""Numbers about a rendered corpus that show at a glance whether something went wrong."""
+"""Measurements of a rendered corpus that reveal faults at a glance."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ class GenreCheck:
         rms: mean in dB.
         silence: longest stretch below -50 dB in any file, in seconds.
         chroma_same: correlation of bar chroma with other genres' renderings of the same song.
-        chroma_other: the same with the next song, which is what chance gives.
-        lag: median of the absolute time shift, in milliseconds, that best aligns the onsets with those of
-            another genre's rendering.
+        chroma_other: the same with the next song, which is chance.
+        lag: median absolute time shift, in milliseconds, that best aligns the onsets with another genre's rendering.
     """
 
     files: int
@@ -59,10 +58,6 @@ class GenreCheck:
 
 def check_corpus(root: Path, songs: int = 12) -> tuple[set[int], tuple[float, float], dict[str, GenreCheck]]:
     """Measure the first songs of a corpus.
-
-    Args:
-        root: corpus folder.
-        songs: how many songs to measure.
 
     Returns:
         All lengths that occur in samples; lowest and highest peak in dB; measurements by genre.
@@ -116,11 +111,9 @@ def _check_file(root: Path, record: dict[str, Any]) -> _FileCheck:
 
 
 def bar_chroma(wav: np.ndarray, sample_rate: int, seconds_per_bar: float) -> np.ndarray:
-    """Magnitude of each pitch class between 100 Hz and 1 kHz in every whole bar.
+    """Magnitude of each pitch class between 100 Hz and 1 kHz in every whole bar, (bars, 12).
 
-    Returns:
-        Without the mean over the twelve, each bar of length 1; shape (bars, 12). The product of two such bars
-        is their correlation.
+    Each bar has mean 0 and norm 1, so that the product of two is their correlation.
     """
     length = round(seconds_per_bar * sample_rate)
     starts = np.arange(0.0, len(wav) - length + 1, seconds_per_bar * sample_rate).astype(int)

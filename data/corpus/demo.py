@@ -1,4 +1,4 @@
-"""Songs outside every corpus: one to try the finished models on, and short examples of the ten styles."""
+"""Songs outside every corpus: one to try the models on, and short examples of the ten styles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def render_demo_song(path: Path, genre: str, number: int = DEMO_NUMBER, seconds:
         seconds: length of the song.
 
     Raises:
-        UserError: unknown genre or ending, folder missing or not writable, or a tool failed.
+        UserError: unknown genre or extension, folder missing or not writable, or a tool failed.
     """
     if genre not in STYLES:
         raise UserError(f"unknown genre {genre!r}; known: {' '.join(sorted(STYLES))}")
@@ -44,13 +44,6 @@ def render_demo_song(path: Path, genre: str, number: int = DEMO_NUMBER, seconds:
 
 
 def render_style_examples(folder: Path) -> None:
-    """Render one short song in all ten genres, as FOLDER/GENRE.ogg.
-
-    Args:
-        folder: must exist; examples in it are replaced.
-
-    Raises:
-        UserError: as :func:`render_demo_song`.
-    """
+    """Render one short song in all ten genres, as FOLDER/GENRE.ogg; errors as :func:`render_demo_song`."""
     for genre in sorted(STYLES):
         render_demo_song(folder / f"{genre}.ogg", genre, EXAMPLE_NUMBER, EXAMPLE_SECONDS)

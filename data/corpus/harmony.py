@@ -77,13 +77,7 @@ def draw_key(generator: random.Random) -> Key:
 
 
 def draw_phrase(generator: random.Random, key: Key, home: bool) -> tuple[Bar, ...]:
-    """Draw one phrase of chords: eight bars, or twelve in a blues.
-
-    Args:
-        generator: source of chance.
-        key: the song's key.
-        home: whether the phrase closes on the tonic; otherwise it ends on a half that leads on.
-    """
+    """Draw one phrase of chords: eight bars, or twelve in a blues; with `home` it closes on the tonic."""
     if key.mode == "blues":
         return _parse(generator.choice(_PROGRESSIONS["blues"]), key)
     halves = _PROGRESSIONS["halves"][key.mode]

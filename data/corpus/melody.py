@@ -46,15 +46,10 @@ MelodyBar = tuple[Note, ...]
 
 
 def draw_melody(generator: random.Random, key: Key, chords: Sequence[Bar]) -> tuple[MelodyBar, ...]:
-    """Write a melody over one phrase of chords.
+    """Write a melody over one phrase of chords, one entry a bar.
 
-    Rhythm and contour of a two-bar motif come back at the start of each four-bar half, moved to the notes
-    of the chords found there; the last bar is a cadence that ends on a chord note.
-
-    Args:
-        generator: source of chance.
-        key: gives the scale the passing notes come from.
-        chords: the phrase, one entry a bar.
+    Rhythm and contour of a two-bar motif recur at the start of each four-bar half, moved to its chords; the last bar is
+    a cadence that ends on a chord note.
     """
     motif = [generator.choice(_RHYTHMS) for _ in range(2)]
     answers = [generator.choice(_RHYTHMS) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Standard MIDI files as far as the renderer needs them: tracks told apart and moved in time."""
+"""Standard MIDI files as far as the renderer needs them: tracks separated and moved in time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ _TRACK_NAME, _TEMPO = 3, 81  # meta event types
 
 @dataclass(frozen=True)
 class StemLayout:
-    """A MIDI file whose stems play one after another.
-
-    Attributes:
-        midi: bytes of the file.
-        starts: start of each stem in seconds, by its name in STEMS.
-        seconds: distance between two stems.
-    """
+    """A MIDI file whose stems play one after another, the start of each of STEMS, and their distance, in seconds."""
 
     midi: bytes
     starts: dict[str, float]
@@ -38,11 +32,8 @@ class _Track:
 def lay_out_stems(midi: bytes, seconds: float) -> StemLayout:
     """Move drums, harmony and melody of a song apart, so that one synthesis run plays each alone.
 
-    The drums keep their time, the harmony starts a little after them, the melody after the harmony. Tempo
-    must be constant and tracks must be simultaneous (format 1), as MMA writes them.
-
     Args:
-        midi: bytes of a MIDI file.
+        midi: bytes of a MIDI file of format 1 with constant tempo, as MMA writes them.
         seconds: time every stem needs, decay of its last notes included.
 
     Raises:

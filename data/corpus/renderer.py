@@ -1,4 +1,4 @@
-"""Rendering of a whole corpus: plan, parallel work, resuming, manifest."""
+"""Rendering of a corpus: plan, parallel work, resuming, manifest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CorpusPlan:
         songs: number of ordinary songs (train, valid, test).
         test_songs: number of songs in each of the splits test_groove and test_soundfont.
         seconds: length of every file.
-        seed: seed of everything.
+        seed: of everything.
         extra_songs: number of songs for training alone, in bands that no other song has.
         training_songs: number of songs for training alone, in the bands of the ordinary ones.
     """
@@ -96,7 +96,7 @@ class Task:
 
 
 def plan_tasks(plan: CorpusPlan) -> list[Task]:
-    """All files of a corpus, song by song: all genres of the first song, then of the next."""
+    """All files of a corpus, song by song in all genres."""
     tasks: list[Task] = []
     for number in song_numbers(plan.songs, plan.test_songs, plan.extra_songs, plan.training_songs):
         song = write_song(plan.seed, number, plan.seconds)
@@ -105,10 +105,9 @@ def plan_tasks(plan: CorpusPlan) -> list[Task]:
 
 
 def render_corpus(root: Path, plan: CorpusPlan, jobs: int = 1) -> Iterator[tuple[int, int]]:
-    """Render what is missing of a corpus.
+    """Render what is missing of a corpus; after an interruption, call again to resume.
 
-    A file appears under its name only when it is complete, and its line follows in the manifest, so that
-    at any time the manifest lists nothing but finished files. Call again to go on after an interruption.
+    A file appears only when it is complete, then its line in the manifest.
 
     Args:
         root: corpus folder, made when missing.
@@ -151,13 +150,7 @@ def _render_all(root: Path, tasks: list[Task], jobs: int) -> Iterator[Task]:
 
 
 def in_parallel(work: Callable[[T], None], items: Sequence[T], jobs: int) -> Iterator[T]:
-    """Work on items and give each when it is done; after an error, or if nobody asks any more, none is begun.
-
-    Args:
-        work: starts child processes, so that threads are enough.
-        items: what to work on.
-        jobs: at the same time.
-    """
+    """Work on items in threads and yield each when it is done; after an error or when closed, none is begun."""
     pool = ThreadPoolExecutor(jobs)
     try:
         futures = {pool.submit(work, item): item for item in items}
@@ -180,11 +173,7 @@ def _render_task(root: Path, task: Task) -> None:
 
 
 def write_song_file(path: Path, wav: np.ndarray, file_format: str = "WAV", subtype: str = "PCM_16") -> None:
-    """Write a song as the corpus has them; it appears under its name only when it is complete.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write a song as the corpus has them; UserError where the file cannot be written."""
     content = io.BytesIO()
     soundfile.write(content, wav, SAMPLE_RATE, subtype=subtype, format=file_format)
     with atomic_write(path) as stream:
@@ -192,7 +181,7 @@ def write_song_file(path: Path, wav: np.ndarray, file_format: str = "WAV", subty
 
 
 def _known_files(root: Path, tasks: list[Task]) -> set[str]:
-    """The files that the manifest knows; refuses a folder that is not ours."""
+    """The files in the manifest; UserError for the folder of another corpus."""
     planned = {task.file: task.record() for task in tasks}
     known = set()
     manifest = root / MANIFEST_NAME

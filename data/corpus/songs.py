@@ -45,10 +45,7 @@ class Song:
 
 
 def write_song(seed: int, number: int, seconds: float) -> Song:
-    """Write song ``number`` of the corpus ``seed``, just longer than ``seconds``.
-
-    The bars two lengths have in common are the same: asking for more seconds only appends.
-    """
+    """Write song ``number`` of the corpus ``seed``, just longer than ``seconds``; more seconds only append bars."""
     generator = random.Random(f"song {seed} {number}")
     tempo = generator.randint(SLOWEST, FASTEST)
     key = draw_key(generator)
@@ -67,10 +64,7 @@ def write_song(seed: int, number: int, seconds: float) -> Song:
 
 
 def split_of(number: int) -> str:
-    """Split of a song by its number alone: of ten songs one is for validation and one for the test.
-
-    Training songs, in the bands of the ordinary ones, and extra songs, in bands of their own, are all for training.
-    """
+    """Split of a song by its number: of ten songs one is for validation and one for the test."""
     if number >= SOUNDFONT_START:
         return "test_soundfont"
     if number >= GROOVE_START:
@@ -81,10 +75,10 @@ def split_of(number: int) -> str:
 
 
 def song_numbers(songs: int, test_songs: int, extra_songs: int = 0, training_songs: int = 0) -> list[int]:
-    """Numbers of all songs in the order to render them.
+    """Numbers of all songs in the order to render them; arguments as in `data.corpus.renderer.CorpusPlan`.
 
-    One song of each extra test split follows every tenth ordinary song, so that an unfinished corpus is already good
-    for every test. The songs for training alone come last. For the arguments see `data.corpus.renderer.CorpusPlan`.
+    One song of each extra test split follows every tenth ordinary song, so that an unfinished corpus is already useful
+    for every test. The songs for training alone come last.
     """
     order: list[int] = []
     pairs = [(GROOVE_START + index, SOUNDFONT_START + index) for index in range(test_songs)]

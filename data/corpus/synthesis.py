@@ -37,11 +37,7 @@ def find_soundfont(name: str) -> Path | None:
 
 
 def check_tools() -> None:
-    """Make sure that everything needed for a rendering is installed.
-
-    Raises:
-        UserError: names what is missing and the command that installs it.
-    """
+    """Check that everything needed for a rendering is installed; a UserError says how to install the rest."""
     missing = [tool for tool in ("mma", "fluidsynth") if shutil.which(tool) is None]
     missing += [name for name in (*SOUNDFONTS, HELD_OUT_SOUNDFONT) if find_soundfont(name) is None]
     if missing:
@@ -49,11 +45,7 @@ def check_tools() -> None:
 
 
 def write_midi(text: str, folder: Path) -> Path:
-    """Let MMA turn its text into ``folder/song.mid``; the same text gives the same bytes.
-
-    Raises:
-        UserError: MMA refused the text or is too old to know a groove in it.
-    """
+    """Let MMA turn its text into ``folder/song.mid``, deterministically; UserError where it refuses the text."""
     # MMA writes the names of its files into the MIDI, so they are always the same, without a folder.
     (folder / "song.mma").write_text(text)
     result = _run(["mma", "-f", "song.mid", "song.mma"], folder)
@@ -66,13 +58,13 @@ def write_midi(text: str, folder: Path) -> Path:
 def synthesize(midi: Path, soundfont: Path, samples: int, mix: Mix) -> np.ndarray:
     """Play a MIDI file with FluidSynth and mix its stems.
 
-    General MIDI says nothing about loudness: the same note is 20 dB louder on one instrument than on another.
-    So drums, harmony and melody are played apart, brought to the wanted levels and added.
+    In General MIDI the same note is 20 dB louder on one instrument than on another. So drums, harmony and melody are
+    played apart, brought to the wanted levels and added.
 
     Args:
-        midi: the file to play; music shorter than ``samples`` is filled up with silence.
+        midi: the file to play; shorter music is padded with silence.
         soundfont: instrument samples, .sf2 or .sf3.
-        samples: wanted length at 22050 Hz; longer music is cut there with a 10 ms fade.
+        samples: length at 22050 Hz; longer music is cut there with a 10 ms fade.
         mix: levels of the stems and the peak.
 
     Returns:
@@ -121,7 +113,7 @@ def _mix(stems: dict[str, np.ndarray], mix: Mix) -> np.ndarray:
 
 
 def _loudness(stem: np.ndarray) -> float:
-    """RMS of the louder half of all 0.1 s frames, above the lowest bass, which the ear hardly counts."""
+    """RMS of the louder half of all 0.1 s frames, above the lowest bass, which hardly contributes."""
     frame = SAMPLE_RATE // 10
     heard = scipy.signal.sosfilt(_BASS_CUT, np.pad(stem, (0, -len(stem) % frame)))
     power = np.sort(np.mean(heard.reshape(-1, frame) ** 2, axis=1))
@@ -129,7 +121,7 @@ def _loudness(stem: np.ndarray) -> float:
 
 
 def _limit(wav: np.ndarray) -> np.ndarray:
-    """Turn the gain down around peaks more than 13 dB above the RMS, as every record does."""
+    """Turn the gain down around peaks more than 13 dB above the RMS."""
     ceiling = _CREST * max(float(np.sqrt(np.mean(wav**2))), _SILENCE)
     window = SAMPLE_RATE // 100 | 1
     envelope = scipy.ndimage.maximum_filter1d(np.abs(wav), window, mode="nearest")
@@ -148,17 +140,7 @@ def _finish(wav: np.ndarray, peak: float, soundfont: Path) -> np.ndarray:
 
 
 def render(text: str, soundfont: str, samples: int, mix: Mix) -> np.ndarray:
-    """MMA text to waveform; see `write_midi` and `synthesize`.
-
-    Args:
-        text: an MMA file.
-        soundfont: file name of an installed soundfont.
-        samples: length at 22050 Hz.
-        mix: levels of the stems and the peak.
-
-    Returns:
-        float32, shape (samples,).
-    """
+    """MMA text to waveform with an installed soundfont; see `write_midi` and `synthesize`."""
     found = find_soundfont(soundfont)
     if found is None:
         raise UserError(f"soundfont {soundfont} not found; install with: {INSTALL_LINE}")

@@ -1,8 +1,7 @@
-"""Chunked containers (wav and its relatives, AIFF, W64, CAF, AU): where the sound in them begins and really ends.
+"""Chunked containers (WAV and its relatives, AIFF, W64, CAF, AU): where the sound begins and really ends.
 
-libsndfile quietly shortens a file whose end is missing to what is left of it, and believes a size field that is zero or
-has wrapped round. Here the chunks are walked, the size is held against what is there, and a file that is readable but
-whose header is not right gets a header that is.
+libsndfile silently shortens a truncated file and trusts a size field that is zero or has overflowed. Here the sizes
+are compared with the file, and a readable file with a wrong header gets a corrected one.
 """
 
 from __future__ import annotations
@@ -34,18 +33,7 @@ _LONGEST_HEADER = 2**20  # bytes of a chunk that is copied into a new header
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a container writes its chunks.
-
-    Args:
-        container: its name.
-        first: offset of the first chunk.
-        order: byte order of sizes.
-        id_bytes: length of a chunk's name.
-        size_bytes: length of its size.
-        alignment: chunks begin at multiples of this.
-        sound: the name of the chunk with the sound.
-        kept: names of the chunks that a decoder needs besides.
-    """
+    """How a container writes its chunks."""
 
     container: str
     first: int
@@ -70,7 +58,7 @@ _W64 = _Layout("W64", 40, "little", 16, 8, 8, b"data" + _W64_TAIL, (b"fmt " + _W
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A chunk's name, the offset of its content, and the size of the content as announced."""
+    """A chunk's name, and its content's offset and announced size."""
 
     name: bytes
     start: int
@@ -78,7 +66,7 @@ class _Chunk:
 
 
 def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
-    """The stream in a wav, AIFF, W64 or CAF file that begins at `start`, and the offset behind the container.
+    """The stream in a WAV, AIFF, W64 or CAF file that begins at `start`, and the offset after the container.
 
     Raises:
         UserError: no sound in it, its end is missing, or it has more than its header accounts for.
@@ -119,7 +107,7 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
 
 
 def _further_sound(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int) -> list[tuple[int, int]]:
-    """Where the sound of a wav or W64 file goes on in chunks behind the first, up to the end of the container."""
+    """Sound of a WAV or W64 file in chunks after the first."""
     found, position = [], _next_position(layout, data, chunk, start)
     while position < end and (other := _chunk_at(layout, data, position, end)) is not None:
         if other.name == layout.sound and other.size:
@@ -129,7 +117,7 @@ def _further_sound(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: 
 
 
 def scan_au(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
-    """The stream in an au file that begins at `start`, and the offset behind it; as `scan_chunks`."""
+    """The stream in an AU file that begins at `start`, and the offset after it; as `scan_chunks`."""
     order: Literal["little", "big"] = "big" if data[start : start + 4] == b".snd" else "little"
     header = data[start : start + 24]
     if len(header) < 24:
@@ -168,7 +156,7 @@ def _next_position(layout: _Layout, data: Data, chunk: _Chunk, start: int) -> in
 
 
 def _skip_chunks(layout: _Layout, data: Data, position: int, start: int, end: int) -> int:
-    """Offset behind the last of the chunks that stand one after the other from an offset on."""
+    """Offset after the last of the consecutive chunks from an offset on."""
     while (chunk := _chunk_at(layout, data, position, end)) is not None and container_at(data, position) is None:
         after = _next_position(layout, data, chunk, start)
         if after > end + 1 and chunk.name not in _TRAILING:
@@ -178,11 +166,7 @@ def _skip_chunks(layout: _Layout, data: Data, position: int, start: int, end: in
 
 
 def _true_end(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int, path: Path) -> tuple[int, int, str]:
-    """Offsets of the end of the sound and of the end of its container, and a note where the header had it wrong.
-
-    Raises:
-        UserError: the end is missing, or what is there contradicts the header.
-    """
+    """Offsets of the end of the sound and of its container, and a note where the header is wrong."""
     available, declared = end - chunk.start, chunk.size
     if available < 0:
         raise cut_off(path, "its header says that the sound begins behind the end of the file")
@@ -213,10 +197,7 @@ def _true_end(layout: _Layout, data: Data, start: int, chunk: _Chunk, end: int, 
 def _wrapped(
     layout: _Layout, data: Data, start: int, chunk: _Chunk, after: int, end: int, path: Path
 ) -> tuple[int, int, str]:
-    """What is to be done with a file that goes on behind the sound it announces, and not with chunks.
-
-    Where the size of the whole is as wrong as that of the sound, all of it is sound.
-    """
+    """The end where unknown data follows the sound; where the outer size is wrong as well, all of it is sound."""
     outer_size = int.from_bytes(data[start + 4 : start + 8], layout.order)
     if data[start : start + 4] not in (b"RIFF", b"RIFX", b"FORM"):
         outer_size = -1  # not there
@@ -233,7 +214,7 @@ def _all_there(chunk: _Chunk, end: int) -> tuple[int, int, str]:
 
 
 def _before_trailer(layout: _Layout, data: Data, position: int, start: int, end: int) -> int:
-    """Offset of the chunks that end the file behind sound of unknown length; the end where there are none."""
+    """Offset of the chunks that end the file after sound of unknown length; the end where there are none."""
     first = end
     if layout.alignment != 2:
         return end

@@ -1,4 +1,4 @@
-"""Decoding with libsndfile: one stream of a file from front to back, within bounds, and without a word of its own."""
+"""Decoding with libsndfile: one stream of a file from front to back, within bounds, silently."""
 
 from __future__ import annotations
 
@@ -27,17 +27,10 @@ _BLOCK = 65536
 
 
 class Decoder(soundfile.SoundFile):
-    """An open stream that is only ever read from front to back.
+    """An open stream that is only read from front to back.
 
-    SoundFile moves a seekable file to where it already stands after every read. With Opus at 16 kHz and below
-    libsndfile may then deliver other samples than in one long read, and a FLAC error is lost.
-
-    Args:
-        path: the file.
-        stream: the one of its streams to decode.
-
-    Raises:
-        UserError: it cannot be decoded, or its rate or channels are out of bounds.
+    SoundFile seeks after every read of a seekable file; libsndfile may then decode Opus at 16 kHz and below
+    differently, and a FLAC error is lost. UserErrors name a stream that cannot be decoded or is out of bounds.
     """
 
     def __init__(self, path: Path, stream: Stream) -> None:
@@ -65,7 +58,7 @@ class Decoder(soundfile.SoundFile):
         return False
 
     def next_block(self, frames: int) -> np.ndarray:
-        """The next samples, none at the end. Shape: (samples, channels)."""
+        """The next samples, (samples, channels); none at the end."""
         with self._quiet():
             return np.asarray(self.read(frames, dtype="float32", always_2d=True))
 
@@ -106,14 +99,12 @@ def decoded_length(path: Path, stream: Stream) -> int:
 
 
 def reason(error: soundfile.LibsndfileError) -> str:
-    """libsndfile's own words, without its prefix and full stop."""
+    """libsndfile's message, without its prefix and full stop."""
     return str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
 
 
 class _Silencer:
-    """Points the C library's `stderr` to nowhere while an MP3 is decoded: its decoder writes there, and cannot be told
-    not to. Python's own sys.stderr, also of other threads, goes on as before.
-    """
+    """Redirects the C library's `stderr`, to which the MP3 decoder writes; `sys.stderr` is unaffected."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

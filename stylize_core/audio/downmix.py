@@ -1,14 +1,8 @@
-"""One channel from several: their mean, except where a channel is the inverse of others and the mean would be silence.
+"""Mono mix: the mean of the channels, with channels of inverted polarity inverted first, where it would be silence.
 
-Recordings exist whose right channel is the left one with its polarity inverted (a swapped wire, a faulty plug-in). To
-both ears they sound nearly as they should, but their mean is rounding noise. Here a channel that runs against the mix
-of those before it is turned round before the mean is taken.
-
-The correlation of each channel with that mix is measured over two seconds, every second, and makes a factor for the
-channel: 1 down to a correlation of -0.7, where the mean still has a seventh of the channels' power, and -1 from -0.9
-on. Between those seconds the factor moves evenly, so that nothing clicks. Wherever all factors are 1, as they are in
-ordinary stereo, the result is exactly the mean. The first channel's factor is always 1. Nothing but the samples around
-it decides on a sample, so a stream in blocks, the whole, and a piece from the middle agree.
+The correlation of each channel with the mix of those before it is measured over two seconds, every second, and gives
+the channel's factor: 1 down to -0.7, -1 from -0.9 on, linear between, and interpolated over time. Ordinary stereo has
+all factors 1, exactly the mean. Only nearby samples count, so blocks, the whole and a piece give the same.
 """
 
 from __future__ import annotations
@@ -34,10 +28,7 @@ class Polarity:
         self._factors = np.ones((channels, 1))  # at its beginning
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take in samples and give those that are decided on. Shape: (channels, n) -> (2, channels, m).
-
-        What is given is the samples, and the factor of each.
-        """
+        """Take samples in and return those that are decided, with their factors: (channels, n) -> (2, channels, m)."""
         if self._channels == 1:
             return np.stack([block, np.ones_like(block)])
         self._rest = np.concatenate([self._rest, block], axis=1)
@@ -53,7 +44,7 @@ class Polarity:
         return np.concatenate([self._take(rest), self._take(self._rest)], axis=2)
 
     def _take(self, cell: np.ndarray) -> np.ndarray:
-        """Take in the next cell and give the one before, which depends on it."""
+        """Take the next cell in and return the one before, which depends on it."""
         cell = np.ascontiguousarray(cell)
         before, self._last = self._last, (cell, (cell @ cell.T).astype(float))
         if before is None:
@@ -71,21 +62,21 @@ class Downmix:
         self._polarity = Polarity(channels, sample_rate)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take in samples and give those that are decided on. Shape: (channels, n) -> (1, m)."""
+        """Take samples in and return those that are decided: (channels, n) -> (1, m)."""
         return _mix(self._polarity.push(block))
 
     def finish(self) -> np.ndarray:
-        """The samples still inside. Shape: (1, m)."""
+        """The remaining samples, (1, m)."""
         return _mix(self._polarity.finish())
 
 
 def cell_samples(sample_rate: int) -> int:
-    """How far apart the factors are decided on, samples."""
+    """Distance between the factors, samples."""
     return sample_rate
 
 
 def downmix(wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The mono mix of a whole recording. Shape: (channels, samples) -> (samples,), float32."""
+    """The mono mix of a recording: (channels, samples) -> (samples,), float32."""
     mixer = Downmix(len(wav), sample_rate)
     return np.concatenate([mixer.push(np.asarray(wav, np.float32)), mixer.finish()], axis=1)[0]
 
@@ -96,7 +87,7 @@ def _mix(decided: np.ndarray) -> np.ndarray:
 
 
 def _factors(products: np.ndarray) -> np.ndarray:
-    """The factor of each channel, (channels, 1) in [-1, 1], from the products of all with all."""
+    """The factor of each channel, (channels, 1) in [-1, 1], from the channels' inner products."""
     factors = np.ones(len(products))
     for channel in range(1, len(products)):
         mix = factors[:channel]

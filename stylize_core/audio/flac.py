@@ -1,7 +1,7 @@
-"""FLAC: how many samples the last frame ends at, against what the header says (RFC 9639).
+"""FLAC: the sample at which the last frame ends, compared with the header (RFC 9639).
 
-libsndfile delivers as many samples as the header announces and stops, and where it announces none all has to be
-decoded to know. The last frame carries its own number, so a look at the end of the file settles it.
+libsndfile stops at the announced number of samples, and has to decode a file that announces none. Frames are
+numbered, so the last one tells the length.
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ _BLOCK_SIZES = {1: 192, **{code: 576 << (code - 2) for code in range(2, 6)},
 
 
 def scan_flac(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
-    """The FLAC stream that begins at `start`, and the offset behind it, where another may begin.
-
-    Raises:
-        UserError: the end is missing.
-    """
+    """The FLAC stream that begins at `start`, and the offset after it; UserError where its end is missing."""
     header = data[start : start + _INFO_BYTES]
     stop = _end_of_frames(data, start, end_before_tags(data, end))
     if len(header) < _INFO_BYTES or header[:4] + header[5:8] != b"fLaC\0\0\x22":
@@ -55,7 +51,7 @@ def scan_flac(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream
 
 
 def _end_of_frames(data: Data, start: int, stop: int) -> int:
-    """Offset in front of zeros that fill up the end; the last bytes of a frame may be such."""
+    """Offset before padding zeros; the last bytes of a frame may be zeros too."""
     kept = stop
     while kept > start and not data[max(start, kept - 2**16) : kept].strip(b"\0"):
         kept -= 2**16
@@ -67,7 +63,7 @@ def _end_of_frames(data: Data, start: int, stop: int) -> int:
 
 
 def _last_sample(data: Data, start: int, stop: int) -> int | None:
-    """Samples per channel up to the end of the last frame; None where no whole frame ends at `stop`."""
+    """Samples per channel up to the end of the last frame; None where no frame ends at `stop`."""
     first = _first_frame(data, start, stop)
     if first is None:
         return None
@@ -87,7 +83,7 @@ def _last_sample(data: Data, start: int, stop: int) -> int | None:
 
 
 def _first_frame(data: Data, start: int, stop: int) -> tuple[int, int] | None:
-    """Number and samples of the first frame, behind the blocks of metadata; None where there is no frame."""
+    """Number and samples of the first frame, after the metadata; None where there is none."""
     position, is_last = start + 4, False
     while not is_last and position + 4 <= stop:
         block = data[position : position + 4]
@@ -97,7 +93,7 @@ def _first_frame(data: Data, start: int, stop: int) -> tuple[int, int] | None:
 
 
 def _is_one(data: Data, start: int, stop: int) -> bool:
-    """Whether the frames' numbers rise through the file, as they do not where files of one length are joined."""
+    """Whether the frame numbers increase, as they do not where files of one length are joined."""
     if stop - start < _SMALL_FILE:
         return data.find(b"fLaC", start + 4, stop) < 0
     numbers = [0]
@@ -113,7 +109,7 @@ def _is_one(data: Data, start: int, stop: int) -> bool:
 
 
 def _frame_number(frame: bytes) -> tuple[int, int] | None:
-    """Number of a frame (or of its first sample) and its samples, from its header; None where it is not one."""
+    """Number of a frame (or of its first sample) and its samples, from its header; None for other bytes."""
     if len(frame) < 6 or frame[0] != 0xFF or frame[1] & 0xFE != 0xF8:
         return None
     leading = 8 - (frame[4] ^ 0xFF).bit_length()  # UTF-8: as many ones as there are bytes
@@ -134,7 +130,7 @@ def _frame_number(frame: bytes) -> tuple[int, int] | None:
 
 
 def _crc(content: bytes, polynomial: int, bits: int) -> int:
-    """Cyclic redundancy check, most significant bit first; 0 over content that ends in its own."""
+    """Cyclic redundancy check, most significant bit first; 0 over content followed by its own."""
     table, register, mask = _crc_table(polynomial, bits), 0, (1 << bits) - 1
     for byte in content:
         register = (register << 8 & mask) ^ table[register >> (bits - 8) ^ byte]

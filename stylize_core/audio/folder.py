@@ -21,11 +21,7 @@ AUDIO_SUFFIXES = READABLE_SUFFIXES
 
 
 def list_audio(root: Path) -> list[Path]:
-    """The recordings in a folder and all folders below it, sorted; hidden files and folders are left out.
-
-    Raises:
-        UserError: the folder is missing, not a folder, or holds no audio.
-    """
+    """The recordings in a folder and its subfolders, sorted, without hidden ones; UserError where there are none."""
     root = existing_folder(root)
     paths = sorted(path for path in walk_audio(root) if not is_hidden(path.relative_to(root)))
     if not paths:
@@ -46,7 +42,7 @@ def loose_files(folder: Path) -> list[Path]:
 
 
 def existing_folder(root: Path) -> Path:
-    """The path itself; UserError where it is no folder."""
+    """The path itself; UserError where it is not a folder."""
     root = Path(root)
     if not root.exists():
         raise UserError(not_there(root) if root.is_symlink() else f"no such folder: {root}")
@@ -56,17 +52,17 @@ def existing_folder(root: Path) -> Path:
 
 
 def is_hidden(relative: Path) -> bool:
-    """Whether a path inside a data set is a dot-file, such as macOS leaves (`._NAME`), or below one."""
+    """Whether a path inside a dataset is a dot-file, such as macOS leaves (`._NAME`), or below one."""
     return any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
 
 
 def no_audio(root: Path, expected: str) -> UserError:
-    """The refusal of a folder without audio; says so where it holds some that cannot be read."""
+    """The error for a folder without audio; names audio in it that cannot be read."""
     return UserError(f"no audio in {root}: {_unreadable_music(root) or expected}")
 
 
 def warn_of_unreadable(root: Path) -> None:
-    """Name and count the files below a folder that look like music and are passed over; says the same only once."""
+    """Warn once of the files below a folder that look like music and are skipped."""
     if finding := _unreadable_music(root):
         say_once(logging.WARNING, f"passed over: {finding}")
 
@@ -89,7 +85,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _unreadable_music(root: Path) -> str:
-    """How many files look like music but cannot be read, and what to do; empty where there are none."""
+    """How many files look like music but cannot be read, and what to do; empty for none."""
     paths = sorted(
         path for path in _walk(root)
         if path.suffix.lower() in UNREADABLE_SUFFIXES and not is_hidden(path.relative_to(root))

@@ -1,4 +1,4 @@
-"""What can be written and where: the formats by extension, and the checks before any work is done."""
+"""What can be written: formats by extension, their checks, and encoders."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from stylize_core.errors import UserError
 
 @dataclass(frozen=True)
 class Encoding:
-    """How one file name extension is written.
+    """How files with an extension are written.
 
     Args:
         format: libsndfile's container.
         subtypes: libsndfile's encodings on offer; the first is the default.
-        quality: 0 (smallest) to 10 (best) where none is asked for; None for encodings without loss.
-        sample_rates: the only rates in Hz there are; None where any will do.
+        quality: default, 0 (smallest) to 10 (best); None for lossless encodings.
+        sample_rates: the supported rates in Hz; None for any.
     """
 
     format: str
@@ -48,8 +48,8 @@ BEST_QUALITY = 10.0
 def matching_subtype(source_subtype: str, path: str | Path, bits: str | None = None) -> str | None:
     """The encoding of a file with this extension: the one asked for, else the one that keeps a source's precision.
 
-    A wav file takes over float and 24 bits, a flac file gives both 24 bits; all else is 16 bits. None for
-    ogg, opus and mp3, which have no such choice.
+    A WAV file takes over float and 24 bits, a FLAC file stores both as 24 bits; all else is 16 bits. None for lossy
+    formats.
 
     Args:
         source_subtype: `AudioInfo.subtype` of the source.
@@ -75,7 +75,7 @@ def check_precision(path: str | Path, bits: str | None, quality: float | None) -
         quality: 0 to `BEST_QUALITY`, or None for any.
 
     Raises:
-        UserError: unknown extension, unknown values, values that do not go together.
+        UserError: an unknown extension, or an unknown or unsupported value.
     """
     path = Path(path)
     encoding = encoding_for(path)
@@ -98,18 +98,17 @@ def check_output(
     channels: int | None = None,
     subtype: str | None = None,
 ) -> None:
-    """Find out whether a file can be written there, before any work is done. Leaves no trace.
+    """Check whether an audio file can be written, before any work is done. Leaves no trace.
 
     Args:
-        path: the file to be written; its extension sets the format.
+        path: the file; its extension sets the format.
         force: whether an existing file may be replaced.
-        sample_rate: Hz; where given, whether the format has it is checked too.
-        channels: the same for the number of channels.
-        subtype: the same for the encoding; None is the format's default.
+        sample_rate: Hz; None is not checked.
+        channels: None is not checked.
+        subtype: the encoding; None is the format's default.
 
     Raises:
-        UserError: unknown extension, exists without force, folder missing, not writable, rate, channels or
-            encoding that the format does not have.
+        UserError: unknown extension; as `check_output_file`; a rate, channels or encoding that the format lacks.
     """
     path = Path(path)
     encoding = encoding_for(path)
@@ -118,11 +117,7 @@ def check_output(
 
 
 def encoding_for(path: Path) -> Encoding:
-    """How a file with this extension is written.
-
-    Raises:
-        UserError: unknown extension; the known ones are listed.
-    """
+    """How a file with this extension is written; a UserError lists the known ones."""
     encoding = _ENCODINGS.get(path.suffix.lower())
     if encoding is None:
         known = " ".join(extension.removeprefix(".") for extension in _ENCODINGS)
@@ -166,7 +161,7 @@ def open_encoder(
     channels: int,
     quality: float | None,
 ) -> soundfile.SoundFile:
-    """Open libsndfile's encoder for a container and a subtype; quality None for no choice."""
+    """Open libsndfile's encoder; quality is None where there is no choice."""
     # One itself is too much for its MP3 encoder.
     compression_level = None if quality is None else min(1 - quality / BEST_QUALITY, 0.999)
     return soundfile.SoundFile(
@@ -175,10 +170,9 @@ def open_encoder(
 
 
 def quantise(samples: np.ndarray, subtype: str) -> np.ndarray:
-    """Round to the encoding's integers, as libsndfile takes them: left-justified, in 16 or 32 bits.
+    """Round to the encoding's integers as libsndfile takes them, left-justified in 16 or 32 bits; else return floats.
 
-    One is 2 ** (bits - 1), as in reading, so that an integer file goes through unchanged; +1.0 itself, which
-    has no integer, becomes the largest one and never wraps round to -1. Other encodings take floats.
+    Full scale is 2 ** (bits - 1), as in reading, so that integer files are unchanged; +1.0 becomes the largest integer.
     """
     bits = _BITS.get(subtype)
     if bits is None:

@@ -1,4 +1,4 @@
-"""What an audio file holds: its container, and the streams of sound in it, in the order in which they are heard."""
+"""What an audio file holds: its container, and the streams of sound in it, in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEARCH_BYTES = 2**24  # how far behind a tag with a wrong size to look for what
 
 
 def container_of(path: Path) -> str:
-    """Tell a file's container by its first bytes behind any tags: WAV, W64, AIFF, AU, CAF, FLAC, OGG or MP3.
+    """Tell a file's container by its first bytes after any tags: WAV, W64, AIFF, AU, CAF, FLAC, OGG or MP3.
 
     Raises:
         UserError: missing, a folder, unreadable, empty, or none of these.
@@ -35,7 +35,7 @@ def find_streams(path: Path) -> list[Stream]:
     """The streams of sound in a file; nearly always one. Nothing is decoded.
 
     Raises:
-        UserError: as `container_of`; also cut off, damaged, or with something in it that may be sound but is not known.
+        UserError: as `container_of`; also cut off, damaged, or followed by unknown data that may be sound.
     """
     with _mapped(path) as data:
         streams: list[Stream] = []
@@ -57,14 +57,14 @@ def find_streams(path: Path) -> list[Stream]:
 
 
 def _scan(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
-    """The streams of the container that begins at `start`, and the offset behind it."""
+    """The streams of the container that begins at `start`, and the offset after it."""
     scans = {None: scan_mp3, "OGG": scan_ogg, "FLAC": scan_flac, "AU": scan_au}
     return scans.get(container_at(data, start), scan_chunks)(data, start, end, path)
 
 
 @contextmanager
 def _mapped(path: Path) -> Iterator[Data]:
-    """The bytes of a file that is one and that holds something."""
+    """The bytes of a regular file that is not empty."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, expected an audio file")
     if not path.exists():
@@ -82,11 +82,7 @@ def _mapped(path: Path) -> Iterator[Data]:
 
 
 def _beginning(data: Data, path: Path) -> int:
-    """Offset where the sound begins, behind tags, also where a tag has its own size wrong.
-
-    Raises:
-        UserError: the file is no audio.
-    """
+    """Offset where the sound begins, after tags, even where a tag has a wrong size."""
     end = len(data)
     start = skip_tags(data, 0, end)
     if container_at(data, start) is not None or begins_frames(data, start, end):

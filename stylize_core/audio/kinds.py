@@ -1,4 +1,4 @@
-"""What a file is: the endings and first bytes of audio that can and cannot be read, and the refusals that say so."""
+"""File types: extensions and magic bytes of audio that can and cannot be read, and the errors for them."""
 
 from __future__ import annotations
 
@@ -60,11 +60,7 @@ _WEB_PAGE = (b"<!doctype html", b"<html", b"<head", b"<?xml", b"<body")
 
 
 def foreign_kind(start: bytes) -> str:
-    """What a file is that is no readable audio, in words with an article; empty where that cannot be told.
-
-    Args:
-        start: its first bytes, a kilobyte or so, behind any tag.
-    """
+    """What a file is that is no readable audio, with an article, by its first kilobyte after any tag; else empty."""
     for offset, magic, what in (*_NEEDS_CONVERSION, *_NO_RECORDING):
         if start[offset : offset + len(magic)] == magic:
             return what
@@ -75,7 +71,7 @@ def foreign_kind(start: bytes) -> str:
 
 
 def not_audio(path: Path, start: bytes, finding: str = "is not audio that can be read") -> UserError:
-    """The refusal of a file that is not in a readable format, with what it is and what helps.
+    """The error for a file in no readable format.
 
     Args:
         path: the file.
@@ -95,7 +91,7 @@ def conversion(path: Path, output: str = "song.wav") -> str:
 
 
 def cut_off(path: Path, finding: str) -> UserError:
-    """The error for a file whose end is missing; `finding` says how that was seen."""
+    """The error for a file whose end is missing; `finding` says how that shows."""
     return UserError(
         f"{path} is cut off: {finding}; get the whole file, "
         f"or keep what is there with: ffmpeg -i {shlex.quote(str(path))} fixed{path.suffix}"
@@ -103,7 +99,7 @@ def cut_off(path: Path, finding: str) -> UserError:
 
 
 def damaged(path: Path, finding: str) -> UserError:
-    """The error for a file with a hole or a contradiction in it; `finding` says how that was seen."""
+    """The error for a file with a gap or a contradiction in it; `finding` says how that shows."""
     return UserError(
         f"{path} is damaged: {finding}; get it again, "
         f"or keep what is there with: ffmpeg -i {shlex.quote(str(path))} fixed.wav"

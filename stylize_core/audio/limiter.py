@@ -1,7 +1,7 @@
-"""A look-ahead limiter of true peaks (ITU-R BS.1770-4, annex 2): what is around a peak stays as loud.
+"""A look-ahead limiter of true peaks (ITU-R BS.1770-4, annex 2), which changes only what is near a peak.
 
-A vocoder gives a spectrogram phases of its own, so now and then many partials peak at once. To turn the whole song
-down by what a few such samples ask for would make it several decibels quieter than the others in a playlist.
+A vocoder's phases let partials peak together now and then; turning down the whole song for a few such samples would
+make it several decibels quieter.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _HEADROOM_DB = 0.05  # what interpolation by 4 may miss of a peak
 
 
 class PeakLimiter:
-    """Limits a stream of samples, block by block; any blocks give what the whole at once gives.
+    """Limits a stream of samples, block by block; the result does not depend on the blocks.
 
-    Samples that are farther than twice `REACH_SECONDS` from any true peak over the ceiling stay bit for bit as they
-    are. All channels are turned down together, so that nothing moves between them.
+    Samples farther than twice `REACH_SECONDS` from any true peak over the ceiling are unchanged. All channels get the
+    same gain.
 
     Args:
         sample_rate: Hz.
         channels: 1 is mono.
-        ceiling_db: what true peaks are turned down to, dBTP.
+        ceiling_db: of true peaks, dBTP.
 
     Attributes:
-        peak: the largest magnitude met so far: a true peak where it is near the ceiling or over it, else a sample.
-        gain: the smallest factor that a sample was multiplied with so far; 1.0 unless a peak was over the ceiling.
+        peak: the largest magnitude so far: a true peak near the ceiling or over it, else a sample.
+        gain: the smallest factor applied so far.
     """
 
     def __init__(self, sample_rate: int, channels: int, ceiling_db: float = CEILING_DB) -> None:
@@ -52,7 +52,7 @@ class PeakLimiter:
         self._pending = np.zeros((channels, self._edge), np.float32)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take a block in and give out what is final by then, which lags by a little more than twice `REACH_SECONDS`.
+        """Take a block in and return what is final, delayed by a little more than twice `REACH_SECONDS`.
 
         Shape: (channels, samples) -> (channels, any number of samples).
         """
@@ -74,17 +74,11 @@ class PeakLimiter:
         return inner * gain
 
     def finish(self) -> np.ndarray:
-        """Give out the rest; nothing may be pushed after it.
-
-        Shape: (channels, any number of samples).
-        """
+        """Return the remaining samples, (channels, n)."""
         return self.push(np.zeros((len(self._pending), self._edge), np.float32))
 
     def _gains(self, magnitude: np.ndarray) -> np.ndarray:
-        """A factor for every sample but those at both ends that wait: a weighted mean of what its neighbors ask for.
-
-        Every gain in the mean respects every peak in reach of both, so the mean does, too.
-        """
+        """A factor for every final sample: a weighted mean of gains that all respect every peak in reach."""
         wanted = np.minimum(self._ceiling / np.maximum(magnitude, self._ceiling), 1.0)
         lowest = _sliding_minimum(np.pad(wanted, self._reach, constant_values=1.0), 2 * self._reach + 1)
         window = np.hanning(2 * self._reach + 3)[1:-1]
@@ -103,7 +97,7 @@ def _sliding_minimum(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def true_peaks(samples: np.ndarray) -> np.ndarray:
-    """The largest magnitude over the channels at each sample and at the points halfway to its neighbors.
+    """The largest magnitude over the channels at each sample and between it and its neighbors.
 
     Shape: (channels, samples) -> (samples,), float64.
     """

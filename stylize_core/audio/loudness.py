@@ -26,10 +26,10 @@ MAX_LIMITED_PASSES = 6
 
 
 class LoudnessMeter:
-    """Measures integrated loudness block by block; however the stream is cut, the result is the same.
+    """Measures integrated loudness block by block; the result does not depend on the blocks.
 
-    All channels weigh the same, as the left, right and center channels do in BS.1770. A recording shorter than one
-    gating block (0.4 s) is measured as one block of its own length.
+    All channels weigh the same, as left, right and center do in BS.1770. A recording shorter than one gating block
+    (0.4 s) is measured as one block of its own length.
 
     Args:
         sample_rate: Hz.
@@ -49,7 +49,7 @@ class LoudnessMeter:
         self._hops: list[float] = []  # mean square of each hop, summed over the channels
 
     def push(self, block: np.ndarray) -> None:
-        """Take samples in. Shape: (channels, any number of samples)."""
+        """Take samples in, (channels, n)."""
         if block.shape[1] == 0:
             return
         self.peak = max(self.peak, float(np.abs(block).max()))
@@ -60,7 +60,7 @@ class LoudnessMeter:
         self._pending = weighted[:, count * self._hop :]
 
     def _weight(self, block: np.ndarray) -> np.ndarray:
-        """The filtered block, in double precision: by transforms, as SciPy's filters take seconds to import."""
+        """The filtered block, in double precision, by FFT, as importing SciPy's filters takes seconds."""
         memory = self._before.shape[1]
         samples = np.concatenate([self._before, block], axis=1)
         self._before = samples[:, samples.shape[1] - memory :]
@@ -90,9 +90,9 @@ class LoudnessMeter:
 
 
 def k_weighting(sample_rate: int) -> np.ndarray:
-    """The two filters of BS.1770 at any rate: a high shelf for the head, then a high pass, as second-order sections.
+    """The filters of BS.1770 at any rate: a high shelf, then a high pass, as second-order sections.
 
-    The standard lists coefficients at 48 kHz only; the analog parameters behind them give these at 48 kHz.
+    The standard lists coefficients at 48 kHz only; these follow from the analog parameters behind them.
     """
     shelf_hz, gain, quality = 1681.974450955533, 10 ** (3.999843853973347 / 20), 0.7071752369554196
     k = math.tan(math.pi * min(shelf_hz / sample_rate, 0.49))
@@ -117,18 +117,18 @@ def _power(loudness: float) -> float:
 
 
 class Mastering:
-    """Brings a whole recording to a loudness, with true peaks below a ceiling; memory does not grow with its length.
+    """Brings a recording to a loudness, with true peaks below a ceiling, in constant memory.
 
-    Where the limiter takes loudness away, the gain is raised until the limited recording has the loudness asked for.
+    Where the limiter takes loudness away, the gain is raised until the limited recording has the target loudness.
 
     Args:
-        loudness: LUFS; None leaves the level as it is and only limits peaks. It may be set until `fit` is called.
+        loudness: LUFS; None keeps the level and only limits peaks. It may be set until `fit` is called.
 
     Attributes:
-        gain: factor in front of the limiter.
-        peak: largest magnitude that the limiter met.
-        limited_db: by how much the limiter turned the highest peak down, dB.
-        missing: by how much the recording is quieter than it was to be, since its peaks leave no more room, LU.
+        gain: factor before the limiter.
+        peak: largest magnitude at the limiter.
+        limited_db: largest gain reduction, dB.
+        missing: by how much the recording stays below the target loudness, LU.
     """
 
     def __init__(self, loudness: float | None = None) -> None:
@@ -179,7 +179,7 @@ class Mastering:
             gain_db += 1.5 * self.missing  # more gain is more limiting
 
     def apply(self, blocks: Iterable[np.ndarray], sample_rate: int, channels: int) -> Iterator[np.ndarray]:
-        """Give the recording at its level, in blocks of other lengths but as long in all."""
+        """Yield the recording at its level, in blocks of other lengths but of the same total."""
         limiter = PeakLimiter(sample_rate, channels, self._ceiling_db)
         for block in blocks:
             yield limiter.push(block * np.float32(self.gain))
@@ -188,12 +188,7 @@ class Mastering:
 
 
 def describe_limiting(decibels: float, missing: float = 0.0) -> list[str]:
-    """A line for the user where a limiter was busy, else none.
-
-    Args:
-        decibels: `Mastering.limited_db`.
-        missing: `Mastering.missing`.
-    """
+    """A line for the user, from `Mastering`'s attributes, where the limiter changed much; else none."""
     if decibels < MIN_LIMITING_DB:
         return []
     quieter = f"; with them there it is {missing:.1f} LU quieter than asked for" if missing > MIN_MISSING else ""

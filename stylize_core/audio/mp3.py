@@ -1,11 +1,8 @@
-"""MPEG audio frames, walked one by one: what in a file is sound, how long it is, and whether its end is missing.
+"""MPEG audio frames: which parts of a file are sound, how long it is, and whether its end is missing.
 
-An MP3 file is a row of small frames, each opening with a four-byte header. Most encoders put a first frame
-without sound in front (marked ``Xing`` or ``Info``) that says how many frames follow. The decoder behind
-soundfile believes that number, and where the frame is missing it guesses the length from the file size and
-the first bitrate; it stops at a tag or a hole in the middle, and writes warnings to the terminal. So it is given
-nothing but the frames that were found, behind a length header that is right. Finding them costs a fraction of a
-millisecond per second of audio.
+Encoders put a frame without sound in front (``Xing`` or ``Info``) with the number of frames. libsndfile's decoder
+trusts it, guesses the length without it, stops at tags and gaps, and writes warnings to stderr. So it gets only the
+frames found here, after a correct length header. Scanning takes a fraction of a millisecond per second of audio.
 """
 
 from __future__ import annotations
@@ -52,14 +49,14 @@ _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """What the four bytes in front of a frame say.
+    """The header of a frame.
 
     Args:
         size: bytes from this header to the next one.
         samples: samples per channel the frame decodes to.
         sample_rate: Hz.
         channels: 1 or 2.
-        side_information: bytes between the header and the place where a length header would stand.
+        side_information: bytes between the header and the place of a length header.
         layer: 1, 2 or 3.
     """
 
@@ -73,7 +70,7 @@ class FrameHeader:
 
 @lru_cache(maxsize=4096)
 def parse_frame_header(header: bytes) -> FrameHeader | None:
-    """Read the header of one frame (ISO 11172-3 section 2.4.2.3); None where it is not one."""
+    """Read the header of one frame (ISO 11172-3 section 2.4.2.3); None for other bytes."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -93,20 +90,7 @@ def parse_frame_header(header: bytes) -> FrameHeader | None:
 
 @dataclass
 class _Run:
-    """Frames of one kind that belong together, as found so far.
-
-    Args:
-        header: the four bytes of the first.
-        frame: the same, read.
-        length_header: the frame in front that announces their number; empty without one.
-        promised: frames it announces; None where it does not, or was none.
-        pieces: where they are.
-        frames: how many.
-        last: offset of the last of them.
-        skipped: bytes between them that are no frames.
-        missing: bytes that the file has too few for its last frame, which is not among them.
-        since_hole: bytes of sound in the frames since the last place where some are missing; None before there is one.
-    """
+    """Consecutive frames of one kind."""
 
     header: bytes
     frame: FrameHeader
@@ -120,7 +104,7 @@ class _Run:
     since_hole: int | None = None
 
     def add(self, data: Data, position: int, frame: FrameHeader) -> None:
-        """Take over a frame; without its sound where that begins in frames that are missing ("bit reservoir")."""
+        """Append a frame; muted where its sound begins in frames that are missing ("bit reservoir")."""
         stop, is_muted = position + frame.size, False
         if self.since_hole is not None and frame.layer == 3:
             begin, sound = _sound_of(data[position:stop], frame)
@@ -133,7 +117,7 @@ class _Run:
         self.frames, self.last = self.frames + 1, position
 
     def end_before_hole(self, is_last_broken: bool) -> None:
-        """Frames are missing from here; what is broken of the last one is not to be heard."""
+        """Frames are missing from here; silence the last one if it is incomplete."""
         self.since_hole = 0
         previous = self.pieces[-1] if self.pieces else b""
         if is_last_broken and isinstance(previous, tuple):
@@ -141,7 +125,7 @@ class _Run:
             self.pieces.append(self.silent_frame())
 
     def silent_frame(self) -> bytes:
-        """A frame whose zeros a decoder takes for silence: no checksum, no padding."""
+        """A frame of zeros, which decodes to silence: no checksum, no padding."""
         header = bytes([self.header[0], self.header[1] | 1, self.header[2] & ~0b10, self.header[3]])
         frame = parse_frame_header(header)
         assert frame is not None
@@ -149,14 +133,14 @@ class _Run:
 
 
 def _sound_of(content: bytes, frame: FrameHeader) -> tuple[int, bytes]:
-    """How many bytes in front of a layer III frame its sound begins, and the bytes of sound in it."""
+    """How many bytes before a layer III frame its sound begins, and the bytes of sound in it."""
     start = 4 if content[1] & 1 else 6  # without and with a checksum
     bits = 9 if frame.samples == 1152 else 8
     return int.from_bytes(content[start : start + 2], "big") >> (16 - bits), content[start + frame.side_information :]
 
 
 def _muted(content: bytes, frame: FrameHeader) -> bytes:
-    """A layer III frame that is silent itself, with the bytes of sound that later ones need."""
+    """A silent layer III frame with the bytes of sound that later ones need."""
     header = bytes([content[0], content[1] | 1, *content[2:4]]) + bytes(frame.side_information)
     sound = _sound_of(content, frame)[1]
     return header + sound.rjust(len(content) - len(header), b"\0")
@@ -165,8 +149,8 @@ def _muted(content: bytes, frame: FrameHeader) -> bytes:
 def scan_mp3(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
     """The streams of frames between two offsets, and the offset where another container begins or the data ends.
 
-    Joined files make one stream each where they have length headers or are of different kinds. No streams where there
-    are no frames within a megabyte of `start`.
+    Joined files make one stream each where they have length headers or are of different kinds; none without frames
+    within a megabyte of `start`.
 
     Raises:
         UserError: frames are missing at the end.
@@ -186,7 +170,7 @@ def begins_frames(data: Data, position: int, end: int) -> bool:
 
 
 def _walk(data: Data, start: int, end: int) -> Iterator[tuple[_Run, int]]:
-    """Hop from frame to frame; yield each run when it begins and at the end, with the offset reached."""
+    """Yield each run when it begins and at the end, with the offset reached."""
     run: _Run | None = None
     position = _find_frame(data, start, min(end, start + _SEARCH_BYTES), end)
     while position is not None and position < end:
@@ -220,7 +204,7 @@ def _walk(data: Data, start: int, end: int) -> Iterator[tuple[_Run, int]]:
 
 
 def _resume(data: Data, run: _Run, position: int, following: int, end: int) -> int | None:
-    """Where frames go on after an offset where there is none; `following` is behind the tags there."""
+    """Where frames continue after an offset with none; `following` is after the tags there."""
     if following >= end or (following > position and parse_frame_header(data[following : following + 4])):
         return following
     found = _find_frame(data, max(run.last + 4, position - run.frame.size), end, end)
@@ -233,7 +217,7 @@ def _resume(data: Data, run: _Run, position: int, following: int, end: int) -> i
 
 
 def _find_frame(data: Data, position: int, limit: int, end: int) -> int | None:
-    """The next offset below `limit` where frames start, in a row that cannot be accident."""
+    """The next offset below `limit` where several frames follow each other."""
     while (found := _SYNC.search(data, position, limit)) is not None:
         position = found.start()
         if _is_chain(data, position, end):
@@ -274,14 +258,7 @@ def _promised_frames(data: Data, start: int, frame: FrameHeader) -> int | None:
 
 
 def _as_stream(run: _Run, path: Path) -> Stream:
-    """A run's frames behind a length header that is right.
-
-    Encoders may disagree by one frame. Without a length header nothing shows how much is missing of a file that ends in
-    the middle of a frame, and nothing at all where it ends between two.
-
-    Raises:
-        UserError: frames are missing at the end.
-    """
+    """A run's frames after a correct length header; UserError where frames are missing at the end."""
     sound_bytes = sum(map(piece_size, run.pieces))
     lost = round(1.2 * run.skipped * run.frames / sound_bytes)  # frames that may have been where there are none now
     if run.promised is not None and run.frames + lost + 1 < run.promised:
@@ -305,10 +282,7 @@ def _as_stream(run: _Run, path: Path) -> Stream:
 
 
 def _own_length_header(run: _Run, sound_bytes: int) -> bytes:
-    """The length header that the file has, where it is right to within a frame; empty where it is not.
-
-    It also says how much padding the encoder put around the sound.
-    """
+    """The file's own length header, which also gives the padding, where it is right to within a frame; else empty."""
     place = 4 + run.frame.side_information
     own = bytearray(run.length_header)
     if run.promised is None or own[place : place + 4] == b"VBRI":

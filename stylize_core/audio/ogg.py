@@ -1,7 +1,6 @@
-"""Ogg pages: the streams in a file, one after the other (chained) or at the same time (multiplexed), and their ends.
+"""Ogg pages: the streams in a file, consecutive (chained) or simultaneous (multiplexed), and their ends (RFC 3533).
 
-libsndfile reads the first stream and stops. Here the pages are walked and checked (RFC 3533), and each link of a chain
-becomes a stream of its own, without the pages of video or metadata between.
+libsndfile reads only the first link of a chain; here each becomes a stream, without pages of video or metadata.
 """
 
 from __future__ import annotations
@@ -28,17 +27,7 @@ _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 @dataclass(frozen=True)
 class _Page:
-    """One page.
-
-    Args:
-        start: its offset in the file.
-        size: its bytes.
-        flags: continued, first or last of its stream.
-        position: samples up to its end ("granule position"); -1 where no packet ends on it.
-        serial: number of its stream.
-        sequence: its own number in the stream.
-        is_open: whether its last packet goes on, on the next page.
-    """
+    """One page."""
 
     start: int
     size: int
@@ -50,13 +39,7 @@ class _Page:
 
 
 def scan_ogg(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
-    """The links of a chain of Ogg streams that begins at `start`, and the offset behind the last of them.
-
-    Args:
-        data: the file.
-        start: where to begin.
-        end: where to end.
-        path: the file's name, for messages.
+    """The links of a chain of Ogg streams that begins at `start`, and the offset after the last of them.
 
     Raises:
         UserError: damaged, cut off, without sound, or with more than one sound at a time.
@@ -71,11 +54,7 @@ def scan_ogg(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream]
 
 
 def _pages(data: Data, start: int, end: int, path: Path) -> tuple[list[_Page], int, bytes | None]:
-    """The pages in a row from an offset on, the offset behind, and the last one made whole where its end is missing.
-
-    Raises:
-        UserError: a page is broken, or more than one packet of the last one is missing.
-    """
+    """The consecutive pages from an offset on, the offset after them, and the last one repaired where it is cut off."""
     pages: list[_Page] = []
     position = start
     while data[position : position + 4] == b"OggS":
@@ -108,7 +87,7 @@ def _page(start: int, content: bytes) -> _Page:
 
 
 def _whole_packets(content: bytes, table: bytes) -> bytes | None:
-    """A page whose end is missing, made a page of what is there; None where more than its last packet is lost."""
+    """A truncated page, repaired by leaving out its last packet; None where more is lost."""
     packets = [index for index, size in enumerate(table) if size < 255]  # each ends a packet
     if len(packets) < 2 or packets[-1] != len(table) - 1:
         return None
@@ -126,7 +105,7 @@ def _sealed(content: bytes) -> bytes:
 
 
 def _checksum(page: bytes) -> bytes:
-    """A page's CRC-32, which runs through the bits the other way round than zlib's."""
+    """A page's CRC-32, whose bit order is the reverse of zlib's."""
     blank = page[:22] + b"\0\0\0\0" + page[26:]
     value = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return value.to_bytes(4, "big").translate(_REVERSED)
@@ -157,7 +136,7 @@ def _link(data: Data, pages: list[_Page], path: Path, last_page: bytes | None) -
 
 
 def _unwrapped_flac(data: Data, pages: list[_Page]) -> Stream | None:
-    """The FLAC stream in pages, which libsndfile may not know to take out of them; None where there is another one."""
+    """The FLAC stream in pages, which libsndfile may not unpack; None for another codec."""
     bodies = [(page.start + _HEADER + data[page.start + 26], page.start + page.size) for page in pages]
     start, stop = bodies[0]
     if data[start : start + len(_FLAC_MARK)] != _FLAC_MARK:
@@ -166,7 +145,7 @@ def _unwrapped_flac(data: Data, pages: list[_Page]) -> Stream | None:
 
 
 def _audio_pages(data: Data, pages: list[_Page], path: Path) -> list[_Page]:
-    """The pages of the one stream in a link that is sound."""
+    """The pages of the only sound stream in a link."""
     kinds = {}
     for page in pages:
         if page.flags & _BEGIN:

@@ -1,9 +1,4 @@
-"""Audio in: any common file as blocks of float32 samples at the wanted rate, in constant memory.
-
-Audio out is `AudioWriter` in `stylize_core.audio.writer`; its names can be imported from here too.
-
-Arrays are float32 of shape (channels, samples); full scale is [-1, 1], which float files may exceed.
-"""
+"""Audio in: any common file as float32 samples in [-1, 1], (channels, samples), in blocks and constant memory."""
 
 from __future__ import annotations
 
@@ -53,7 +48,7 @@ _BLOCK_SAMPLES = 2**19
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """One stream of a file, and what its header says: Hz, channels and samples per channel."""
+    """One stream of a file and its header: Hz, channels and samples per channel."""
 
     stream: Stream
     sample_rate: int
@@ -72,8 +67,7 @@ class AudioInfo:
         frames: samples per channel.
         format: libsndfile's name of the container, such as WAV, FLAC, OGG, MP3 or AU.
         subtype: libsndfile's name of the encoding, such as PCM_16, FLOAT, VORBIS or OPUS.
-        streams: what the file is made of. Several, as in joined and chained files, are heard one after the other, at
-            the rate and with the channels of the first.
+        streams: several, as in joined and chained files, are read one after the other, like the first.
     """
 
     path: Path
@@ -91,13 +85,13 @@ class AudioInfo:
 
 
 class ExactLengthResampler:
-    """Resamples a stream to exactly so many samples, however it is cut into blocks of shape (channels, n).
+    """Resamples a stream to an exact length, however it is cut into blocks of shape (channels, n).
 
     Args:
         from_rate: Hz.
         to_rate: Hz.
         channels: of the stream.
-        length: samples to deliver in all; None for `resampled_length` of those that come.
+        length: samples to deliver in all; None for the `resampled_length` of those pushed.
     """
 
     def __init__(self, from_rate: int, to_rate: int, channels: int, length: int | None = None) -> None:
@@ -108,12 +102,12 @@ class ExactLengthResampler:
         self._taken = self._given = 0
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take samples and give those that are ready."""
+        """Take samples in and give those that are ready."""
         self._taken += block.shape[1]
         return self._deliver(block, self._length)
 
     def finish(self) -> np.ndarray:
-        """The samples still inside. soxr rounds the length down or up: feed it silence, and cut or fill."""
+        """The remaining samples: soxr rounds the length down or up, so feed it silence, and cut or pad."""
         silence = np.zeros((self._channels, self._rates[0] // self._rates[1] + 2), np.float32)
         length = resampled_length(self._taken, *self._rates) if self._length is None else self._length
         rest = self._deliver(silence, length, last=True)
@@ -128,14 +122,12 @@ class ExactLengthResampler:
 
 
 class AudioReader:
-    """Reads an audio file from front to back, resampled on the way, in memory that does not grow.
-
-    The end of the file is where it is checked that everything the header promised was there.
+    """Reads an audio file from front to back in constant memory, and checks at its end that it is complete.
 
     Args:
         path: the file.
         sample_rate: Hz wanted; None keeps the file's own.
-        mono: whether to give the mono mix, as :mod:`stylize_core.audio.downmix` makes it, in place of the channels.
+        mono: whether to give the mono mix (:mod:`stylize_core.audio.downmix`) in place of the channels.
 
     Raises:
         UserError: as `probe_audio`; and from `read`, as `scan_audio`.
@@ -171,10 +163,7 @@ class AudioReader:
             self._decoder.close()
 
     def read(self, samples: int) -> np.ndarray:
-        """The next `samples` samples at the wanted rate; fewer at the end, then none.
-
-        Shape: (channels, at most samples).
-        """
+        """The next `samples` samples at the wanted rate, (channels, samples); fewer at the end, then none."""
         if samples < 1:
             raise ValueError(f"samples must be at least 1, got {samples}")
         while self._waiting < samples and not self._ended:
@@ -197,7 +186,7 @@ class AudioReader:
             self._waiting += block.shape[1]
 
     def _decode(self) -> Generator[np.ndarray, None, None]:
-        """The samples of all streams at the file's rate, in blocks of shape (channels, samples)."""
+        """The samples of all streams at the file's rate."""
         for part in self.info.streams:
             resampler = None
             if part.sample_rate != self.info.sample_rate:
@@ -215,7 +204,7 @@ class AudioReader:
         return block
 
     def _decode_stream(self, part: StreamInfo) -> Generator[np.ndarray, None, None]:
-        """One stream's samples as they are, up to its end, where it is checked that all were there."""
+        """The samples of one stream; an incomplete one is refused at its end."""
         info, frames = self.info, 0
         self._decoder = Decoder(info.path, part.stream)
         with self._decoder as decoder:
@@ -239,9 +228,7 @@ class AudioReader:
 
 
 def probe_audio(path: str | Path) -> AudioInfo:
-    """Look at a file's header.
-
-    Cheap, next to nothing is decoded: an MP3 has its frames counted, an Ogg file its pages checked.
+    """Read a file's header; next to nothing is decoded: MP3 frames are counted, Ogg pages checked.
 
     Raises:
         UserError: missing, a folder, unreadable, not audio, no samples, visibly cut off or damaged, or with a rate or
@@ -270,10 +257,7 @@ def probe_audio(path: str | Path) -> AudioInfo:
 
 
 def scan_audio(path: str | Path) -> AudioInfo:
-    """Decode a whole file, to be sure of it before it is worked on.
-
-    Returns:
-        The file's header, with the number of samples really decoded as `frames`.
+    """Decode a whole file to validate it; `frames` is the number of samples really decoded.
 
     Raises:
         UserError: as `probe_audio`; also truncated, damaged, or with samples that are NaN, infinite or enormous.
@@ -285,18 +269,10 @@ def scan_audio(path: str | Path) -> AudioInfo:
 
 
 def read_audio(path: str | Path, sample_rate: int | None = None, mono: bool = True) -> tuple[np.ndarray, int]:
-    """Read a whole file into memory.
-
-    Args:
-        path: the file.
-        sample_rate: Hz wanted; None keeps the file's own.
-        mono: whether to give the mono mix, as :mod:`stylize_core.audio.downmix` makes it, in place of the channels.
+    """Read a whole file into memory; arguments and errors as `AudioReader`.
 
     Returns:
         The samples, shape (channels, samples), and their rate in Hz.
-
-    Raises:
-        UserError: as `scan_audio`.
     """
     blocks = []
     with AudioReader(path, sample_rate, mono) as reader:
@@ -313,13 +289,7 @@ def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
 def read_part(info: AudioInfo, start: int, length: int) -> np.ndarray:
     """A piece of the mono mix, as `read_audio(info.path)[0][0, start : start + length]`, found by seeking.
 
-    Args:
-        info: the file, from `probe_audio`.
-        start: its first sample.
-        length: its samples; fewer come where the file ends before.
-
-    Raises:
-        UserError: as `scan_audio`, for what was read.
+    Fewer samples come where the file ends before. Errors are those of `scan_audio`.
     """
     if len(info.streams) != 1:
         with AudioReader(info.path, mono=True) as reader:
@@ -345,14 +315,14 @@ def _block_frames(channels: int) -> int:
 
 
 def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
-    """A block of one of several streams with the channels of the first: mono is spread, and all is mixed to mono."""
+    """Match the channels of the first stream: mono is repeated, anything else mixed to mono first."""
     if len(block) == channels:
         return block
     return np.repeat(block.mean(axis=0, keepdims=True, dtype=np.float32), channels, axis=0)
 
 
 def _check_samples(block: np.ndarray, path: Path, before: int, sample_rate: int) -> None:
-    """Refuse samples that are no sound; `before` of them are in front of the block."""
+    """Refuse values that are no sound; `before` samples precede the block."""
     if len(block) == 0 or max(block.max(), -block.min()) <= LOUDEST:  # NaN is neither
         return
     first_bad = before + int(np.argmin((np.abs(block) <= LOUDEST).all(axis=1)))

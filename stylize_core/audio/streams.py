@@ -1,8 +1,7 @@
-"""Streams of sound in a file, each cut out so that a decoder sees one clean file of its own, and the tags around them.
+"""Streams of sound in a file, each presented to a decoder as a clean file of its own, and the tags around them.
 
-A file may hold more than one stream (joined MP3s, chained Ogg), tags in front, between and behind, or a header whose
-sizes are wrong. A :class:`Stream` lists the parts of the file that belong to one stream, with corrected headers as
-literal bytes, and :class:`StreamFile` presents them as a file.
+A file may hold several streams (joined MP3s, chained Ogg), tags anywhere, or a header whose sizes are wrong. A
+:class:`Stream` lists the parts of the file that belong to it, with corrected headers as literal bytes.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ class Stream:
 
     Args:
         container: its format: WAV, W64, AIFF, AU, CAF, FLAC, OGG or MP3.
-        pieces: the parts of the file that it is made of, in order; empty where the whole file is the stream.
-        slack: samples per channel by which a whole stream may decode to fewer than it announces.
-        note: what is odd about it though it can be read, for the log; empty for nothing.
-        least: samples per channel that it must decode to at the least, as counted in the file.
+        pieces: the parts of the file it consists of, in order; empty for the whole file.
+        slack: samples per channel by which a complete stream may decode to fewer than it announces.
+        note: what is unusual about it, for the log.
+        least: samples per channel that it decodes to at least.
     """
 
     container: str
@@ -75,7 +74,7 @@ class StreamFile(io.RawIOBase):
         self._position = 0
 
     def close(self) -> None:
-        """Close the file beneath too."""
+        """Close the underlying file too."""
         self._file.close()
         super().close()
 
@@ -119,7 +118,7 @@ class StreamFile(io.RawIOBase):
 
 
 def skip_zeros(data: Data, position: int, end: int) -> int:
-    """Offset of the first byte from `position` on that is not zero, or the end."""
+    """Offset of the first nonzero byte from `position` on, or the end."""
     while position < end:
         part = data[position : min(end, position + _ZEROS_AT_A_TIME)]
         if kept := len(part.lstrip(b"\0")):
@@ -129,14 +128,14 @@ def skip_zeros(data: Data, position: int, end: int) -> int:
 
 
 def skip_tags(data: Data, position: int, end: int) -> int:
-    """Offset behind the ID3, APE and Lyrics3 tags that stand at `position`, in any order, and the zeros after them."""
+    """Offset after the ID3, APE and Lyrics3 tags at `position`, in any order, and the zeros after them."""
     while (after := _end_of_tag(data, position, end)) > position:
         position = skip_zeros(data, min(after, end), end)
     return position
 
 
 def _end_of_tag(data: Data, position: int, end: int) -> int:
-    """Offset behind the tag that starts at `position`; `position` where none does."""
+    """Offset after the tag that starts at `position`; `position` where none does."""
     head = data[position : position + 16]
     if head[:3] in (b"ID3", b"3DI") and len(head) >= 10 and max(head[6:10]) < 0x80 and head[3] != 0xFF:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -156,7 +155,7 @@ def _end_of_tag(data: Data, position: int, end: int) -> int:
 
 
 def end_before_tags(data: Data, end: int) -> int:
-    """Offset of the ID3v1, APE and ID3v2.4 tags at the end of a file, found from behind; `end` where there are none."""
+    """Offset of the ID3v1, APE and ID3v2.4 tags at the end of a file; `end` where there are none."""
     while True:
         before = end
         if data[max(0, end - 128) : max(0, end - 125)] == b"TAG":
@@ -178,7 +177,7 @@ _MAGIC = {b".snd": "AU", b"dns.": "AU", b"fLaC": "FLAC", b"OggS": "OGG", b"caff"
 
 
 def container_at(data: Data, position: int) -> str | None:
-    """The container that begins at an offset by its first bytes; None for none, and for MP3, which has no such mark."""
+    """The container that begins at an offset; None for none, and for MP3, which has no magic bytes."""
     start = data[position : position + 16]
     if start[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and start[8:12] == b"WAVE":
         return "WAV"

@@ -1,4 +1,4 @@
-"""Title, artist, cover and all that: copied from one sound file to another, whatever the two formats."""
+"""Tags (title, artist, cover): copied from one sound file to another, whatever their formats."""
 
 from __future__ import annotations
 
@@ -35,13 +35,7 @@ Frame = Any  # mutagen makes the classes of ID3 frames from tables; nobody knows
 
 @dataclass
 class Tags:
-    """What is known of a recording.
-
-    Args:
-        texts: values by name, in small letters, as Vorbis comments call them.
-        pictures: the cover and others.
-        frames: those of the file itself where it has ID3 tags, which holds more than that.
-    """
+    """Tags of a recording: texts by the lower-case names of Vorbis comments, pictures, and its own ID3 frames."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
@@ -49,14 +43,14 @@ class Tags:
 
 
 def copy_tags(source: Path, target: Path) -> bool:
-    """Copy what can be copied; no fault in a tag is an error.
+    """Copy what can be copied; problems with tags are logged.
 
     Args:
         source: any sound file.
         target: a finished wav, flac, ogg, opus or mp3 file.
 
     Returns:
-        whether the target is whole; if not, it has to be written again.
+        whether the target is intact; if not, it has to be written again.
     """
     import mutagen
 
@@ -78,11 +72,7 @@ def copy_tags(source: Path, target: Path) -> bool:
 
 
 def read_tags(path: Path) -> Tags:
-    """The tags of a sound file.
-
-    Raises:
-        Exception: of many kinds, where they are damaged or enormous.
-    """
+    """The tags of a sound file; any exception where they are damaged or enormous."""
     import mutagen
     import mutagen.id3._frames
     from mutagen.flac import FLAC, Picture
@@ -112,7 +102,7 @@ def read_tags(path: Path) -> Tags:
 
 
 class _Inflation:
-    """What mutagen uses of zlib, within `_LARGEST_FRAMES`; frames beyond are no frames to it."""
+    """What mutagen uses of zlib, limited to `_LARGEST_FRAMES`."""
 
     error = zlib.error
 
@@ -129,7 +119,7 @@ class _Inflation:
 
 
 def _chunk_texts(path: Path) -> dict[str, list[str]]:
-    """What wav and aiff files say in chunks of their own."""
+    """Texts in the chunks of WAV and AIFF files."""
     with path.open("rb") as stream:
         if stream.read(4) not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
             return {}
@@ -194,7 +184,6 @@ def _id3_pictures(frames: list[Frame]) -> list[Picture]:
 
 
 def _fill(file: Any, tags: Tags) -> None:
-    """Add tags to an opened file."""
     from mutagen.flac import FLAC
     from mutagen.id3 import ID3
 
@@ -216,7 +205,7 @@ def _fill(file: Any, tags: Tags) -> None:
 
 
 def _id3_frames(tags: Tags) -> list[Frame]:
-    """The same as ID3 frames."""
+    """Tags as ID3 frames."""
     from mutagen.easyid3 import EasyID3
     from mutagen.id3 import APIC, COMM, ID3, TXXX, USLT
 

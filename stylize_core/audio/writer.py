@@ -1,7 +1,7 @@
-"""Audio out: blocks of float32 samples into a file that appears whole under its name, or not at all.
+"""Audio out: blocks of float32 samples into a file that appears complete under its name, or not at all.
 
-The samples go to a float file in the output folder first. Only when all of them are there is the peak known;
-a second pass turns them down if it has to, encodes them, and renames the result into place.
+The samples go to a temporary float file first; once the peak is known, a second pass applies the gain, encodes, and
+renames the result into place.
 """
 
 from __future__ import annotations
@@ -37,29 +37,26 @@ _RIFF_LIMIT = 2**32 - 65536  # bytes of samples that fit into a plain wav file w
 class AudioWriter:
     """Writes an audio file block by block, in constant memory; a context manager.
 
-    Leaving the context without an exception puts the file in place. Any exception, Ctrl-C included, leaves
-    the folder as it was. The file has as many samples as were written, and no delay, in every format
-    (libsndfile notes an encoder's own delay in the file, and decoders that know the note take it off again).
+    Leaving the context without an exception puts the file in place; any exception, Ctrl-C included, leaves the folder
+    as it was. The file has exactly the samples written, without an encoder's delay, in every format.
 
-    Samples beyond full scale are not cut off one by one: the whole file is turned down so that its peak fits,
-    and a warning says by how much; with `mastering`, its peaks are limited instead. (A lossy format may still
-    overshoot a little when decoded.)
+    A peak beyond full scale turns down the whole file, with a warning; with `mastering`, peaks are limited instead. (A
+    lossy format may still overshoot a little when decoded.)
 
     Args:
         path: the file; its extension sets the format (wav, flac, ogg, opus, mp3).
         sample_rate: Hz.
         channels: 1 is mono.
-        subtype: libsndfile's encoding, such as PCM_24; see `matching_subtype`. None is 16 bits where there is
-            a choice.
+        subtype: libsndfile's encoding, see `matching_subtype`; None is the format's default.
         force: whether an existing file may be replaced.
-        mastering: brings the file to a loudness and limits its peaks; None writes the samples at their level.
+        mastering: sets the loudness and limits peaks; None writes the samples at their level.
         quality: of ogg, opus and mp3, 0 (smallest) to 10 (best); None is about 200 kbit/s.
-        tags_from: a file whose tags (title, artist, cover and so on) are copied; what cannot be is left out.
+        tags_from: a file whose tags are copied as far as possible.
 
     Attributes:
         frames: samples per channel written so far.
         peak: the largest absolute sample so far.
-        gain: the factor the file was multiplied with; 1.0 unless the peak was over full scale or `mastering` set it.
+        gain: the factor applied to the file.
 
     Raises:
         UserError: as `check_output`; from `write` and on leaving the context: the disk is full or fails.
@@ -112,9 +109,7 @@ class AudioWriter:
                 self._cleanup.close()
 
     def write(self, block: np.ndarray) -> None:
-        """Append a block.
-
-        Shape: (channels, samples).
+        """Append a block, (channels, samples).
 
         Raises:
             ValueError: wrong shape.
@@ -160,11 +155,7 @@ class AudioWriter:
                     self._encode_in_thread(encoded)
 
     def _encode_in_thread(self, encoded: BinaryIO) -> None:
-        """Encode in a second thread, because Ctrl-C is delivered to the main thread only.
-
-        libsndfile calls back into Python for every piece of output, and an exception that strikes inside such
-        a callback is printed and forgotten.
-        """
+        """Encode in a second thread: Ctrl-C, raised in the main thread, would be lost in libsndfile's callbacks."""
         cancelled = threading.Event()
         with ThreadPoolExecutor(max_workers=1) as pool:
             encoding = pool.submit(self._encode, encoded, cancelled)
@@ -190,13 +181,13 @@ class AudioWriter:
         output.raise_failure()
 
     def _finished_blocks(self) -> Iterator[np.ndarray]:
-        """The recording as it is to be encoded, in blocks of shape (channels, samples)."""
+        """The recording at its final level."""
         if self._mastering is not None:
             return self._mastering.apply(self._raw_blocks(), self.sample_rate, self.channels)
         return (block * np.float32(self.gain) for block in self._raw_blocks())
 
     def _raw_blocks(self) -> Iterator[np.ndarray]:
-        """The recording as it was written, in blocks of shape (channels, samples)."""
+        """The recording as written."""
         with self._raw_path.open("rb") as raw:
             while (block := np.fromfile(raw, np.float32, _BLOCK_FRAMES * self.channels)).size:
                 yield block.reshape(-1, self.channels).T
@@ -209,17 +200,14 @@ class AudioWriter:
 
 
 class _OutputFile:
-    """The file libsndfile writes to, which keeps the first error of the operating system.
-
-    On a full disk libsndfile reports nothing for ogg, opus and mp3, and no reason for the others.
-    """
+    """Keeps the first OSError of the file libsndfile writes to, which libsndfile does not report."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._failure: OSError | None = None
 
     def raise_failure(self) -> None:
-        """Raise the error that was kept, if there was one."""
+        """Raise the first error, if there was one."""
         if self._failure is not None:
             raise self._failure
 
