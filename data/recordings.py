@@ -14,7 +14,8 @@ import numpy as np
 
 from data.debian_packages import package_files, package_license
 from data.manifest import MANIFEST_NAME, file_digest, read_records, write_records
-from stylize_core.audio.folder import AUDIO_SUFFIXES, no_audio, warn_of_unreadable
+from stylize_core.audio.folder import no_audio, warn_of_unreadable
+from stylize_core.audio.kinds import READABLE_SUFFIXES
 from stylize_core.audio.reader import AudioReader, AudioWriter, probe_audio
 from stylize_core.errors import UserError
 from stylize_core.plain import build, one_line
@@ -55,6 +56,8 @@ class Recording:
         member: path inside the archive, empty for a plain file.
         license: short license name.
         split: train, valid, test, or mixed: not yet decided between train and valid.
+        start: of the part that is kept, seconds.
+        seconds: length of that part; of the whole once it is measured.
     """
 
     source: str
@@ -63,20 +66,13 @@ class Recording:
     member: str = ""
     license: str = "unknown"
     split: str = "train"
+    start: float = 0.0
+    seconds: float = 0.0
 
     @property
     def label(self) -> str:
         """The file, for messages."""
         return f"{self.path}:{self.member}" if self.member else str(self.path)
-
-
-@dataclass(frozen=True)
-class Excerpt:
-    """The part of a recording that is kept: start and length in seconds."""
-
-    recording: Recording
-    start: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped
     files = package_files(package)
     effects = [path for path in files if path.parent.name == EFFECTS_FOLDER]
     found, skipped = _recordings_in(package, [path for path in files if path not in effects])
-    skipped += [Skipped(str(path), SOUND_EFFECT) for path in effects if path.suffix in AUDIO_SUFFIXES]
+    skipped += [Skipped(str(path), SOUND_EFFECT) for path in effects if path.suffix in READABLE_SUFFIXES]
     split = "test" if package in TEST_PACKAGES else "mixed"
     return [replace(one, license=package_license(package, one.path), split=split) for one in found], skipped
 
@@ -138,7 +134,7 @@ def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Rec
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     found, skipped = _recordings_in(folder.resolve().name, files)
     if not found:
-        raise no_audio(folder, f"expected {', '.join(sorted(AUDIO_SUFFIXES))} or a .zip of them")
+        raise no_audio(folder, f"expected {', '.join(sorted(READABLE_SUFFIXES))} or a .zip of them")
     warn_of_unreadable(folder)
     return [replace(one, split=split) for one in found], skipped
 
@@ -151,22 +147,22 @@ def share_mixed(recordings: Sequence[Recording]) -> list[Recording]:
     return [replace(one, split=decided.get(one.name, one.split)) for one in recordings]
 
 
-def plan_excerpts(measured: Sequence[tuple[Recording, float]], limits: Limits) -> list[Excerpt]:
-    """Share a source's limit between its recordings, each with its seconds; each is cut from the middle."""
-    share = _even_share([seconds for _, seconds in measured], limits.per_source)
+def plan_excerpts(measured: Sequence[Recording], limits: Limits) -> list[Recording]:
+    """Share a source's limit between its recordings; each is cut from the middle."""
+    share = _even_share([recording.seconds for recording in measured], limits.per_source)
     kept, total = [], 0.0
-    for recording, seconds in sorted(measured, key=lambda pair: _order(pair[0])):
-        length = min(seconds, max(share, limits.excerpt), limits.per_source - total)
-        if length < min(limits.shortest, seconds):
+    for one in sorted(measured, key=_order):
+        length = min(one.seconds, max(share, limits.excerpt), limits.per_source - total)
+        if length < min(limits.shortest, one.seconds):
             break
-        kept.append(Excerpt(recording, start=round((seconds - length) / 2, 3), seconds=round(length, 3)))
+        kept.append(replace(one, start=round((one.seconds - length) / 2, 3), seconds=round(length, 3)))
         total += length
-    return sorted(kept, key=lambda excerpt: excerpt.recording.name)
+    return sorted(kept, key=lambda recording: recording.name)
 
 
-def measure(recordings: Sequence[Recording], limits: Limits) -> tuple[list[tuple[Recording, float]], list[Skipped]]:
+def measure(recordings: Sequence[Recording], limits: Limits) -> tuple[list[Recording], list[Skipped]]:
     """Read the headers of one source: usable recordings with seconds and split, and what is unusable."""
-    usable: list[tuple[Recording, float]] = []
+    usable: list[Recording] = []
     skipped: list[Skipped] = []
     for recording in recordings:
         try:
@@ -178,44 +174,42 @@ def measure(recordings: Sequence[Recording], limits: Limits) -> tuple[list[tuple
         if seconds < limits.shortest:
             skipped.append(Skipped(recording.label, f"too short: {seconds:.1f} s of {limits.shortest:g} s"))
         else:
-            usable.append((recording, seconds))
-    decided = share_mixed([recording for recording, _ in usable])
-    return list(zip(decided, (seconds for _, seconds in usable), strict=True)), skipped
+            usable.append(replace(recording, seconds=seconds))
+    return share_mixed(usable), skipped
 
 
 def plan_sources(
     sources: Iterable[tuple[list[Recording], list[Skipped]]], limits: Limits
-) -> tuple[list[Excerpt], list[Skipped]]:
+) -> tuple[list[Recording], list[Skipped]]:
     """What to keep of several sources, each its recordings and what was skipped already, and what is left out."""
-    excerpts, skipped = [], []
+    kept, skipped = [], []
     for found, unusable in sources:
         measured, rejected = measure(found, limits)
-        excerpts += plan_excerpts(measured, limits)
+        kept += plan_excerpts(measured, limits)
         skipped += unusable + rejected
-    return excerpts, skipped
+    return kept, skipped
 
 
-def convert(excerpt: Excerpt, output: Path) -> float:
-    """Write one excerpt as mono 16-bit FLAC in constant memory; return its seconds.
+def convert(recording: Recording, output: Path) -> float:
+    """Write the kept part as mono 16-bit FLAC in constant memory; return its seconds.
 
     Raises:
-        UnusableRecordingError: nothing but silence, or it cannot be decoded up to the end of the excerpt.
+        UnusableRecordingError: nothing but silence, or it cannot be decoded up to the end of the part.
         UserError: the output cannot be written.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with AudioWriter(output, SAMPLE_RATE, 1, subtype="PCM_16", force=True) as writer:
-        for block in read_excerpt(excerpt):
+        for block in _kept_blocks(recording):
             writer.write(block)
         if writer.peak < SILENCE_PEAK:
             raise UnusableRecordingError("silent")
     return writer.frames / SAMPLE_RATE
 
 
-def read_excerpt(excerpt: Excerpt) -> Iterator[np.ndarray]:
-    """The excerpt at 22050 Hz in blocks of shape (1, samples); UnusableRecordingError where decoding fails."""
-    skip, left = round(excerpt.start * SAMPLE_RATE), round(excerpt.seconds * SAMPLE_RATE)
+def _kept_blocks(recording: Recording) -> Iterator[np.ndarray]:
+    skip, left = round(recording.start * SAMPLE_RATE), round(recording.seconds * SAMPLE_RATE)
     try:
-        with plain_file(excerpt.recording) as path, AudioReader(path, SAMPLE_RATE, mono=True) as reader:
+        with plain_file(recording) as path, AudioReader(path, SAMPLE_RATE, mono=True) as reader:
             while skip > 0 and (skipped := reader.read(min(BLOCK_SAMPLES, skip)).shape[1]):
                 skip -= skipped
             while left > 0 and (block := reader.read(min(BLOCK_SAMPLES, left))).size:
@@ -225,26 +219,25 @@ def read_excerpt(excerpt: Excerpt) -> Iterator[np.ndarray]:
         raise UnusableRecordingError(str(error)) from error
 
 
-def prepare(excerpts: Sequence[Excerpt], output: Path) -> Iterator[Entry | Skipped]:
-    """Convert every excerpt that is not there yet, and update OUT/manifest.jsonl after each.
+def prepare(recordings: Sequence[Recording], output: Path) -> Iterator[Entry | Skipped]:
+    """Convert the kept part of every recording that is not there yet, and update OUT/manifest.jsonl after each.
 
     Files of an earlier run of the same sources that are no longer wanted are removed; those of other sources stay.
     """
     manifest = read_manifest(output)
-    wanted = {_file_name(excerpt.recording): excerpt for excerpt in excerpts}
-    sources = {excerpt.recording.source for excerpt in excerpts}
+    wanted = {f"{one.source}/{one.name}.flac": one for one in recordings}
+    sources = {one.source for one in recordings}
     for name in [name for name, entry in manifest.items() if entry.source in sources and name not in wanted]:
         (output / name).unlink(missing_ok=True)
         del manifest[name]
-    for name, excerpt in wanted.items():
-        one = excerpt.recording
-        entry = Entry(name, one.source, one.split, 0.0, one.license, one.label, excerpt.start, excerpt.seconds)
+    for name, one in wanted.items():
+        entry = Entry(name, one.source, one.split, 0.0, one.license, one.label, one.start, one.seconds)
         earlier = manifest.get(name)
         if earlier is not None and (output / name).is_file() and replace(earlier, seconds=0.0) == entry:
             yield earlier
             continue
         try:
-            seconds = convert(excerpt, output / name)
+            seconds = convert(one, output / name)
         except UnusableRecordingError as error:
             manifest.pop(name, None)
             yield Skipped(one.label, str(error))
@@ -296,9 +289,9 @@ def _recordings_in(source: str, files: Sequence[Path]) -> tuple[list[Recording],
             skipped.append(Skipped(str(path), "tracker module, not audio"))
         elif suffix in ARCHIVE_SUFFIXES and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                members = [name for name in archive.namelist() if Path(name).suffix.lower() in AUDIO_SUFFIXES]
+                members = [name for name in archive.namelist() if Path(name).suffix.lower() in READABLE_SUFFIXES]
             found += [Recording(source, Path(member).stem, path, member) for member in sorted(members)]
-        elif suffix in AUDIO_SUFFIXES:
+        elif suffix in READABLE_SUFFIXES:
             digest = file_digest(path)
             if digest in digests:
                 skipped.append(Skipped(str(path), "copy of another file"))
@@ -333,7 +326,3 @@ def _even_share(lengths: Sequence[float], total: float) -> float:
 def _order(recording: Recording) -> str:
     """Key of a fixed but arbitrary order of the recordings of a source."""
     return hashlib.sha256(f"{recording.source}/{recording.name}".encode()).hexdigest()
-
-
-def _file_name(recording: Recording) -> str:
-    return f"{recording.source}/{recording.name}.flac"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ from stylize_core.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 UNLABELED = -1
@@ -100,9 +101,9 @@ class AudioSegments(DrawnSegments[Tensor]):
         gain_db: float = 6.0,
         seconds_per_item: float = 8.0,
     ) -> None:
-        self.sample_rate, self.segment_samples = sample_rate, segment_samples
-        self.gain_db = gain_db
-        sources = _as_sources(files)
+        self.segment_samples, self.gain_db = segment_samples, gain_db
+        recordings = tuple(one for one in files if isinstance(one, Path))
+        sources = [one for one in files if isinstance(one, Source)] or [Source("", recordings, 1.0)]
         self.infos = probe_all([path for source in sources for path in source.files], sample_rate)
         counts = [max(1, round(info.seconds / seconds_per_item)) for info in self.infos]
         super().__init__(seed, EvenDraw(sources, [info.path for info in self.infos], counts, seed))
@@ -119,22 +120,9 @@ class AudioSegments(DrawnSegments[Tensor]):
         return torch.from_numpy(wav)
 
 
-def _as_sources(files: Sequence[Path] | Sequence[Source]) -> list[Source]:
-    """Plain files form one source."""
-    sources = [item for item in files if isinstance(item, Source)]
-    paths = tuple(item for item in files if isinstance(item, Path))
-    return [*sources, Source("", paths, 1.0)] if paths else sources
-
-
 def probe_all(files: Sequence[Path], sample_rate: int) -> list[AudioInfo]:
     """Headers of all readable files of one sample rate; warns about unreadable ones."""
-    infos: list[AudioInfo] = []
-    for path in files:
-        try:
-            infos.append(probe_audio(path))
-        except UserError as error:
-            logger.warning("recording left out: %s", error)
-    _warn_of_loss(len(files) - len(infos), len(files))
+    infos = _readable(files, probe_audio, "recording")
     if not infos:
         raise UserError(f"none of {len(files)} recordings can be read: expected at least one")
     others = [info for info in infos if info.sample_rate != sample_rate]
@@ -152,16 +140,12 @@ def read_clips(files: Sequence[Path], sample_rate: int, samples: int) -> list[Te
     Raises:
         UserError: none can be read.
     """
-    clips: list[Tensor] = []
-    for path in files:
-        try:
-            wav, _ = read_audio(path, sample_rate=sample_rate, mono=True)
-        except UserError as error:
-            logger.warning("recording left out: %s", error)
-            continue
-        wav = wav.reshape(-1)[:samples]
-        clips.append(torch.from_numpy(np.pad(wav, (0, samples - len(wav)))))
-    _warn_of_loss(len(files) - len(clips), len(files))
+
+    def beginning(path: Path) -> Tensor:
+        wav = read_audio(path, sample_rate=sample_rate, mono=True)[0][0, :samples]
+        return torch.from_numpy(np.pad(wav, (0, samples - len(wav))))
+
+    clips = _readable(files, beginning, "recording")
     if not clips:
         raise UserError(f"none of {len(files)} recordings for validation can be read: expected at least one")
     return clips
@@ -354,21 +338,22 @@ def _first_readable(clips: Sequence[Clip], mel_cache: MelCache) -> list[Clip]:
 
 def _measure_all(clips: Sequence[Clip], mel_cache: MelCache) -> list[_Mel]:
     """Readable clips with their numbers of frames, computing mels that are new."""
-    mels: list[_Mel] = []
-    for clip in clips:
+    return _readable(clips, lambda clip: _Mel(clip, mel_cache.load(clip.path).shape[1]), "clip")
+
+
+def _readable(items: Sequence[S], read: Callable[[S], T], name: str) -> list[T]:
+    """What is read of the readable items; warns about the others."""
+    found: list[T] = []
+    for item in items:
         try:
-            mels.append(_Mel(clip, mel_cache.load(clip.path).shape[1]))
+            found.append(read(item))
         except MelCacheError:
             raise
         except UserError as error:
-            logger.warning("clip left out: %s", error)
-    _warn_of_loss(len(clips) - len(mels), len(clips))
-    return mels
-
-
-def _warn_of_loss(lost: int, of: int) -> None:
-    if lost and of > 1:
-        logger.warning("%d of %d recordings cannot be read and are left out", lost, of)
+            logger.warning("%s left out: %s", name, error)
+    if len(found) < len(items) and len(items) > 1:
+        logger.warning("%d of %d recordings cannot be read and are left out", len(items) - len(found), len(items))
+    return found
 
 
 def _crop_turns(mels: Sequence[_Mel], frames: int) -> list[_Mel]:

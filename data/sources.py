@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.folder import index_folder, split_by_hash
+from data.manifest import MANIFEST_NAME
 from data.recordings import read_manifest
 from stylize_core.audio.folder import list_audio, loose_files
 from stylize_core.errors import UserError
@@ -190,7 +191,7 @@ class EvenDraw:
 
 
 def _manifest_kind(folder: Path) -> str | None:
-    manifest = folder / "manifest.jsonl"
+    manifest = folder / MANIFEST_NAME
     if not manifest.is_file():
         return None
     with manifest.open(encoding="utf-8") as stream:

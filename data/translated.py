@@ -123,7 +123,7 @@ class TranslatedFolder:
         return (self.root / entry.audio).resolve()
 
     def add(self, file: str, mel: np.ndarray, *, audio: Path, source: str, split: str, style: str | None) -> None:
-        """Write a mel, (n_mels, T) log10, then its line of the manifest; the others are as in :class:`TranslatedMel`."""
+        """Write a mel, (n_mels, T) log10, then its line of the manifest; others as in :class:`TranslatedMel`."""
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:

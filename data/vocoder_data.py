@@ -11,7 +11,7 @@ from pathlib import Path
 from data import recordings
 from data.debian_packages import installed, require_packages
 from data.manifest import MANIFEST_NAME, read_records
-from data.recordings import Excerpt, Limits, Recording, Skipped
+from data.recordings import Limits, Recording, Skipped
 from data.sources import list_split
 from data.verify import verify_folder
 from stylize_core.atomic import atomic_write
@@ -73,8 +73,8 @@ def name_folders(folders: Sequence[Path], out: Path) -> dict[str, Path]:
 
 def plan_parts(
     packages: Sequence[str] | None, folders: Mapping[str, Path], limits: Limits
-) -> Iterator[tuple[str, list[Excerpt], list[Skipped]]]:
-    """Name, excerpts to convert and what is left out, of the packages' recordings and of each own folder.
+) -> Iterator[tuple[str, list[Recording], list[Skipped]]]:
+    """Name, recordings to convert and what is left out, of the packages' recordings and of each own folder.
 
     Args:
         packages: to read; None for no recordings.

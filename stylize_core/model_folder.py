@@ -105,7 +105,7 @@ def read_model_config(folder: str | Path, kind: str | None = None) -> dict[str, 
         )
     if kind is not None and config["kind"] != kind:
         raise UserError(f"{folder} holds {_with_article(config['kind'])}, {_with_article(kind)} is needed")
-    return config
+    return dict(config)
 
 
 def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], M], part: str = "") -> M:
@@ -124,14 +124,14 @@ def load_module(folder: str | Path, kind: str, make: Callable[[dict[str, Any]], 
             corrupted, a pickle, not of this module, or not finite.
     """
     config = read_model_config(folder, kind)
-    header = _read_weights_header(folder)
+    most = 2 * _read_weights_header(folder).values + SPARE_VALUES
     try:
-        with _Bounded(2 * header.values + SPARE_VALUES):
+        with _Bounded(most):
             module = make(config)
     except (UserError, ValueError) as error:
         raise UserError(f"{folder}/{CONFIG_NAME}: {one_line(error)}") from None
     target = module.get_submodule(part)
-    target.load_state_dict(_read_weights(folder, header, target.state_dict()), assign=True)
+    target.load_state_dict(read_weights(folder, target.state_dict()), assign=True)
     return module.eval()
 
 
@@ -175,26 +175,22 @@ def _read_weights_header(folder: str | Path) -> TensorFile:
     return header
 
 
-def read_weights(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of a folder by name, floating point ones as float32; errors as :func:`load_module`."""
-    _read_weights_header(folder)
-    return _load_weights(folder)
+def read_weights(folder: str | Path, own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The weights of a folder by name, floating point ones as float32; errors as :func:`load_module`.
 
-
-def _read_weights(folder: str | Path, header: TensorFile, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights whose names, shapes and types are those of a module, floating point ones as float32."""
-    _check_names_and_shapes(own, header.shapes, folder)
-    foreign = [name for name, value in own.items() if header.dtypes[name] not in _stored_as(value)]
-    if foreign:
-        raise UserError(
-            f"{foreign[0]} in {folder}/{WEIGHTS_NAME} is of type {header.dtypes[foreign[0]]}, expected "
-            f"{' or '.join(_stored_as(own[foreign[0]]))}; export the model again"
-        )
-    return _load_weights(folder)
-
-
-def _load_weights(folder: str | Path) -> dict[str, Tensor]:
-    path = Path(folder) / WEIGHTS_NAME
+    Args:
+        folder: the model folder.
+        own: weights of a module, whose names, shapes and types they must have.
+    """
+    path, header = Path(folder) / WEIGHTS_NAME, _read_weights_header(folder)
+    if own is not None:
+        _check_names_and_shapes(own, header.shapes, folder)
+        for name, value in own.items():
+            if header.dtypes[name] not in (expected := _stored_as(value)):
+                raise UserError(
+                    f"{name} in {path} is of type {header.dtypes[name]}, expected {' or '.join(expected)}; "
+                    "export the model again"
+                )
     try:
         stored = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
@@ -250,10 +246,10 @@ def load_init(module: nn.Module, folder: str | Path, kind: str, mel_config: MelC
     Raises:
         UserError: as :func:`load_module`, and for a model of another mel front-end.
     """
-    config, header = read_model_config(folder, kind), _read_weights_header(folder)
+    config = read_model_config(folder, kind)
     if difference := mel_config.describe_difference(read_mel_config(config)):
         raise UserError(f"the model to fine-tune, {folder}, has another mel front-end (wanted / its: {difference})")
-    module.load_state_dict(_read_weights(folder, header, module.state_dict()))
+    module.load_state_dict(read_weights(folder, module.state_dict()))
 
 
 def read_training_record(folder: str | Path) -> dict[str, Any]:

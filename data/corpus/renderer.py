@@ -1,4 +1,4 @@
-"""Rendering of a corpus: plan, parallel work, resuming, manifest."""
+"""Rendering of a corpus (plan, parallel work, resuming, manifest), and of songs and examples outside of it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ from stylize_core.atomic import atomic_write
 from stylize_core.errors import UserError
 
 T = TypeVar("T")
+
+# Songs outside every corpus
+DEMO_SEED = 20190917  # far from any seed a corpus is likely to be made with
+DEMO_NUMBER = 34  # in C major, with a fiddle when it is country
+DEMO_SECONDS = 20.0
+EXAMPLE_NUMBER = 38  # another song; of 35 to 39 the one whose ten genres a classifier tells best
+EXAMPLE_SECONDS = 8.0
+_DEMO_FORMATS = {".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 
 @dataclass(frozen=True)
@@ -213,3 +221,33 @@ def is_complete(path: Path, samples: int) -> bool:
         return False
     found = (info.frames, info.samplerate, info.channels, info.subtype)
     return found == (samples, SAMPLE_RATE, 1, "PCM_16")
+
+
+def render_demo_song(path: Path, genre: str, number: int = DEMO_NUMBER, seconds: float = DEMO_SECONDS) -> None:
+    """Render one song in one genre.
+
+    Args:
+        path: file to write, .flac or .ogg (Vorbis), 22050 Hz mono; an existing one is replaced.
+        genre: one of the ten.
+        number: which of the demo songs.
+        seconds: length of the song.
+
+    Raises:
+        UserError: unknown genre or extension, folder missing or not writable, or a tool failed.
+    """
+    if genre not in STYLES:
+        raise UserError(f"unknown genre {genre!r}; known: {' '.join(sorted(STYLES))}")
+    if path.suffix.lower() not in _DEMO_FORMATS:
+        raise UserError(f"{path} ends in {path.suffix!r}: a demo song is written as {' or '.join(_DEMO_FORMATS)}")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"folder {path.absolute().parent} does not exist")
+    song, arrangement = write_song(DEMO_SEED, number, seconds), arrange(DEMO_SEED, number, genre)
+    samples = round(seconds * SAMPLE_RATE)
+    wav = render(mma_text(song, arrangement), arrangement.soundfont, samples, arrangement.mix)
+    write_song_file(path, wav, *_DEMO_FORMATS[path.suffix.lower()])
+
+
+def render_style_examples(folder: Path) -> None:
+    """Render one short song in all ten genres, as FOLDER/GENRE.ogg; errors as :func:`render_demo_song`."""
+    for genre in sorted(STYLES):
+        render_demo_song(folder / f"{genre}.ogg", genre, EXAMPLE_NUMBER, EXAMPLE_SECONDS)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from data.corpus import check, demo
-from data.corpus.renderer import CorpusPlan, render_corpus
+from data.corpus import check
+from data.corpus.renderer import CorpusPlan, render_corpus, render_demo_song, render_style_examples
 from scripts.command_line import Jobs, Seed
 from scripts.prepare.console import show_progress
 
@@ -44,11 +44,11 @@ def demo_song(
     genre: Annotated[str, typer.Option(help="One of the ten.")] = "country",
 ) -> None:
     """Render a song of 20 s that is in no corpus."""
-    demo.render_demo_song(output, genre)
+    render_demo_song(output, genre)
 
 
 def style_examples(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder that exists; examples are replaced.")],
 ) -> None:
     """Render GENRE.ogg of 8 s in each genre, another song that is in no corpus."""
-    demo.render_style_examples(output)
+    render_style_examples(output)

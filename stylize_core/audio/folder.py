@@ -16,28 +16,25 @@ from stylize_core.names import not_there
 
 logger = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = READABLE_SUFFIXES
-"""Endings of files that are taken for audio, in lower case."""
-
 
 def list_audio(root: Path) -> list[Path]:
     """The recordings in a folder and its subfolders, sorted, without hidden ones; UserError where there are none."""
     root = existing_folder(root)
     paths = sorted(path for path in walk_audio(root) if not is_hidden(path.relative_to(root)))
     if not paths:
-        raise no_audio(root, f"expected files ending in {', '.join(sorted(AUDIO_SUFFIXES))}")
+        raise no_audio(root, f"expected files ending in {', '.join(sorted(READABLE_SUFFIXES))}")
     warn_of_unreadable(root)
     return paths
 
 
 def walk_audio(root: Path) -> Iterator[Path]:
     """Every file below a folder whose name ends like audio, hidden ones too; links are followed."""
-    return (path for path in _walk(root) if path.suffix.lower() in AUDIO_SUFFIXES)
+    return (path for path in _walk(root) if path.suffix.lower() in READABLE_SUFFIXES)
 
 
 def loose_files(folder: Path) -> list[Path]:
     """Audio files right in a folder, sorted, without those in the folders below it."""
-    names = [path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES]
+    names = [path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES]
     return sorted(path for path in names if path.is_file() and not is_hidden(path.relative_to(folder)))
 
 
@@ -67,7 +64,7 @@ def warn_of_unreadable(root: Path) -> None:
         say_once(logging.WARNING, f"passed over: {finding}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def say_once(level: int, message: str) -> None:
     """Log a message, the same only once."""
     logger.log(level, "%s", message)

@@ -154,12 +154,7 @@ def _check_encoding(
 
 
 def open_encoder(
-    file: Any,
-    container: str,
-    subtype: str,
-    sample_rate: int,
-    channels: int,
-    quality: float | None,
+    file: Any, container: str, subtype: str, sample_rate: int, channels: int, quality: float | None
 ) -> soundfile.SoundFile:
     """Open libsndfile's encoder; quality is None where there is no choice."""
     # One itself is too much for its MP3 encoder.

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 from collections.abc import Generator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +15,7 @@ import soxr
 
 from stylize_core.audio.decoder import UNKNOWN_LENGTH, Decoder, decoded_length, reason
 from stylize_core.audio.downmix import Downmix, cell_samples, downmix
+from stylize_core.audio.folder import say_once
 from stylize_core.audio.formats import check_output, matching_subtype
 from stylize_core.audio.headers import find_streams
 from stylize_core.audio.kinds import conversion, cut_off, damaged
@@ -36,8 +36,6 @@ __all__ = [
     "resampled_length",
     "scan_audio",
 ]
-
-logger = logging.getLogger(__name__)
 
 LOUDEST = 1e4
 """Samples beyond this many times full scale are no sound, and would overflow in what is computed from them."""
@@ -244,7 +242,7 @@ def probe_audio(path: str | Path) -> AudioInfo:
         if frames < stream.least:
             raise damaged(path, f"{frames} of {stream.least} samples can be decoded, since its bitrate changes")
         if stream.note:
-            _note_once(f"{path}: {stream.note}")
+            say_once(logging.WARNING, f"{path}: {stream.note}")
     rate, channels = parts[0].sample_rate, parts[0].channels
     others = {part.channels for part in parts} - {1, channels}
     if others and channels > 1:
@@ -332,11 +330,6 @@ def _check_samples(block: np.ndarray, path: Path, before: int, sample_rate: int)
         f"{path} contains {what}{beyond} (the first at {first_bad / sample_rate:.3f} s), expected finite numbers "
         f"around full scale; export it again from the program that made it"
     )
-
-
-@lru_cache(maxsize=1024)
-def _note_once(message: str) -> None:
-    logger.warning("%s", message)
 
 
 def _no_samples(path: Path) -> UserError:

@@ -82,8 +82,7 @@ def test_folder_is_converted_and_every_file_left_out_is_named(folder, tmp_path, 
 def test_resampling_keeps_the_tone(tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 1000)
     write_tone(tmp_path / "tone.wav", 2.0, rate=48000, frequency=1001.3)
-    source = Recording("songs", "tone", tmp_path / "tone.wav")
-    recordings.convert(recordings.Excerpt(source, start=0.5, seconds=1.0), tmp_path / "out.flac")
+    recordings.convert(Recording("songs", "tone", tmp_path / "tone.wav", start=0.5, seconds=1.0), tmp_path / "out.flac")
     wav, _ = soundfile.read(tmp_path / "out.flac")
     expected = 0.5 * np.sin(2 * np.pi * 1001.3 * (0.5 + np.arange(22050) / 22050))
     assert len(wav) == 22050
@@ -94,8 +93,7 @@ def test_resampling_keeps_the_tone(tmp_path, monkeypatch):
 def test_block_ends_lose_nothing(tmp_path, monkeypatch, frames):
     monkeypatch.setattr(recordings, "BLOCK_SAMPLES", 100)
     soundfile.write(tmp_path / "a.wav", np.full(frames, 0.25), 22050)
-    source = Recording("songs", "a", tmp_path / "a.wav")
-    recordings.convert(recordings.Excerpt(source, 0.0, frames / 22050), tmp_path / "a.flac")
+    recordings.convert(Recording("songs", "a", tmp_path / "a.wav", seconds=frames / 22050), tmp_path / "a.flac")
     wav, _ = soundfile.read(tmp_path / "a.flac")
     assert len(wav) == frames
     np.testing.assert_allclose(wav, 0.25, atol=1e-4)
@@ -146,14 +144,14 @@ def test_interrupted_conversion_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(recordings.AudioReader, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         recordings.convert(
-            recordings.Excerpt(Recording("s", "tone", tmp_path / "tone.wav"), 0.0, 1.0),
+            Recording("s", "tone", tmp_path / "tone.wav", seconds=1.0),
             tmp_path / "o" / "t.flac",
         )
     assert list((tmp_path / "o").iterdir()) == []
 
 
-def measured(*seconds: float) -> list[tuple[Recording, float]]:
-    return [(Recording("s", f"n{index}", Path("x")), value) for index, value in enumerate(seconds)]
+def measured(*seconds: float) -> list[Recording]:
+    return [Recording("s", f"n{index}", Path("x"), seconds=value) for index, value in enumerate(seconds)]
 
 
 def test_a_limit_is_shared_evenly_and_cut_from_the_middle():
@@ -186,7 +184,7 @@ def test_truncated_file_is_named_and_not_written(tmp_path):
     write_tone(tmp_path / "tone.flac", 4.0)
     whole = (tmp_path / "tone.flac").read_bytes()
     (tmp_path / "tone.flac").write_bytes(whole[: len(whole) // 2])
-    excerpt = recordings.Excerpt(Recording("s", "tone", tmp_path / "tone.flac"), 0.0, 4.0)
+    excerpt = Recording("s", "tone", tmp_path / "tone.flac", seconds=4.0)
     results = list(recordings.prepare([excerpt], tmp_path / "out"))
     assert [type(result) for result in results] == [Skipped]
     assert not list((tmp_path / "out").rglob("*.flac"))
@@ -227,7 +225,7 @@ def test_full_disk_ends_the_run(tmp_path, monkeypatch):
         raise UserError("the disk is full")
 
     monkeypatch.setattr(recordings.AudioWriter, "write", full)
-    excerpt = recordings.Excerpt(Recording("s", "tone", tmp_path / "tone.wav"), 0.0, 1.0)
+    excerpt = Recording("s", "tone", tmp_path / "tone.wav", seconds=1.0)
     with pytest.raises(UserError, match="disk is full"):
         list(recordings.prepare([excerpt], tmp_path / "out"))
     assert not list((tmp_path / "out" / "s").iterdir())

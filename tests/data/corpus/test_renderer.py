@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.corpus import demo, renderer
+from data.corpus import renderer
 from data.corpus.arrangement import Mix
 from data.corpus.renderer import CorpusPlan, plan_tasks, render_corpus
 from data.folder import index_folder
@@ -40,7 +40,6 @@ class Tone:
 def tone(monkeypatch: pytest.MonkeyPatch) -> Tone:
     tone = Tone()
     monkeypatch.setattr(renderer, "render", tone)
-    monkeypatch.setattr(demo, "render", tone)
     monkeypatch.setattr(renderer, "check_tools", lambda: None)
     return tone
 
@@ -167,14 +166,14 @@ def test_impossible_requests(tone: Tone, tmp_path: Path) -> None:
 
 def test_demo_song(tone: Tone, tmp_path: Path) -> None:
     for name, subtype in (("song.ogg", "VORBIS"), ("song.flac", "PCM_16")):
-        demo.render_demo_song(tmp_path / name, "country", seconds=2.0)
+        renderer.render_demo_song(tmp_path / name, "country", seconds=2.0)
         info = soundfile.info(tmp_path / name)
         assert (info.subtype, info.samplerate, info.channels, info.frames) == (subtype, 22050, 1, 44100)
     for path, genre in (("song.mp3", "country"), ("nowhere/song.ogg", "country"), ("song.ogg", "polka")):
         with pytest.raises(UserError):
-            demo.render_demo_song(tmp_path / path, genre)
+            renderer.render_demo_song(tmp_path / path, genre)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["song.flac", "song.ogg"]
-    demo.render_style_examples(tmp_path)
+    renderer.render_style_examples(tmp_path)
     assert soundfile.info(tmp_path / "jazz.ogg").frames == 8 * 22050
     assert len(list(tmp_path.iterdir())) == 2 + 10
 
