@@ -68,11 +68,13 @@ class GenreClassifier(nn.Module):
         leveled = mel - BAND_MEAN_SUBTRACTION * timbre
         columns = self.columns(leveled - leveled.mean(dim=(1, 2), keepdim=True)).float()
         deviation = (columns.var(dim=2, unbiased=False) + 1e-5).sqrt()
-        return self.project(torch.cat([columns.mean(dim=2), deviation], dim=1))
+        embedding: Tensor = self.project(torch.cat([columns.mean(dim=2), deviation], dim=1))
+        return embedding
 
     def forward(self, mel: Tensor) -> Tensor:
         """Logits of each genre; softmax gives probabilities."""
-        return self.classify(self.embed(mel)).float()
+        logits: Tensor = self.classify(self.embed(mel))
+        return logits.float()
 
     def save(self, folder: str | Path, training: Mapping[str, object] | None = None) -> None:
         """Write a model folder that :meth:`from_pretrained` reads; `training` says how it was made."""

@@ -104,7 +104,7 @@ MEL_PRESETS: dict[str, MelConfig] = {
 
 def mel_filterbank(config: MelConfig) -> Tensor:
     """Triangular filters with Slaney's scale and area normalization, as librosa's default, (n_fft // 2 + 1, n_mels)."""
-    return melscale_fbanks(
+    filters: Tensor = melscale_fbanks(
         n_freqs=config.n_fft // 2 + 1,
         f_min=config.f_min,
         f_max=config.f_max,
@@ -113,6 +113,7 @@ def mel_filterbank(config: MelConfig) -> Tensor:
         norm="slaney",
         mel_scale="slaney",
     )
+    return filters
 
 
 def band_frequencies(config: MelConfig) -> Tensor:

@@ -242,4 +242,5 @@ def to_plain(config: Any) -> dict[str, Any]:
             return [plain(item) for item in value]
         return value
 
-    return plain(dataclasses.asdict(config))
+    values: dict[str, Any] = plain(dataclasses.asdict(config))
+    return values

@@ -119,12 +119,12 @@ def bar_chroma(wav: np.ndarray, sample_rate: int, seconds_per_bar: float) -> np.
     starts = np.arange(0.0, len(wav) - length + 1, seconds_per_bar * sample_rate).astype(int)
     bars = np.stack([wav[start : start + length] for start in starts]) * np.hanning(length)
     frequencies = np.fft.rfftfreq(length, 1.0 / sample_rate)
-    heard = (frequencies > 100.0) & (frequencies < 1000.0)
-    pitch_classes = np.round(12.0 * np.log2(frequencies[heard] / 440.0) + 9.0).astype(int) % 12
-    spectrum = np.abs(np.fft.rfft(bars, axis=1))[:, heard]
+    inside = (frequencies > 100.0) & (frequencies < 1000.0)
+    pitch_classes = np.round(12.0 * np.log2(frequencies[inside] / 440.0) + 9.0).astype(int) % 12
+    spectrum = np.abs(np.fft.rfft(bars, axis=1))[:, inside]
     chroma = np.stack([spectrum[:, pitch_classes == number].sum(axis=1) for number in range(12)], axis=1)
     chroma -= chroma.mean(axis=1, keepdims=True)
-    return chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
+    return np.asarray(chroma / np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9))
 
 
 def onset_lag(first: np.ndarray, second: np.ndarray, sample_rate: int) -> float:
@@ -139,7 +139,7 @@ def onset_lag(first: np.ndarray, second: np.ndarray, sample_rate: int) -> float:
 def _spectral_flux(wav: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(wav, 4 * _FLUX_HOP)[::_FLUX_HOP]
     magnitude = np.log1p(100.0 * np.abs(np.fft.rfft(frames * np.hanning(4 * _FLUX_HOP), axis=1)))
-    return np.maximum(np.diff(magnitude, axis=0), 0.0).mean(axis=1)
+    return np.asarray(np.maximum(np.diff(magnitude, axis=0), 0.0).mean(axis=1))
 
 
 def _by_genre(checks: Sequence[_FileCheck], songs: Sequence[str]) -> dict[str, GenreCheck]:

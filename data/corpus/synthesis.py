@@ -99,7 +99,7 @@ def _play(midi: Path, soundfont: Path) -> np.ndarray:
         raise UserError(f"fluidsynth could not play {midi.name}: {_last_words(result)}")
     stereo, _ = soundfile.read(played, dtype="float32", always_2d=True)
     played.unlink()
-    return stereo
+    return np.asarray(stereo)
 
 
 def _mix(stems: dict[str, np.ndarray], mix: Mix) -> np.ndarray:
@@ -115,8 +115,8 @@ def _mix(stems: dict[str, np.ndarray], mix: Mix) -> np.ndarray:
 def _loudness(stem: np.ndarray) -> float:
     """RMS of the louder half of all 0.1 s frames, above the lowest bass, which hardly contributes."""
     frame = SAMPLE_RATE // 10
-    heard = scipy.signal.sosfilt(_BASS_CUT, np.pad(stem, (0, -len(stem) % frame)))
-    power = np.sort(np.mean(heard.reshape(-1, frame) ** 2, axis=1))
+    audible = scipy.signal.sosfilt(_BASS_CUT, np.pad(stem, (0, -len(stem) % frame)))
+    power = np.sort(np.mean(audible.reshape(-1, frame) ** 2, axis=1))
     return float(np.sqrt(power[len(power) // 2 :].mean()))
 
 
@@ -127,7 +127,7 @@ def _limit(wav: np.ndarray) -> np.ndarray:
     envelope = scipy.ndimage.maximum_filter1d(np.abs(wav), window, mode="nearest")
     gain = np.minimum(1.0, ceiling / np.maximum(envelope, ceiling))
     # The mean of gains that all respect a peak in reach respects it too.
-    return wav * scipy.ndimage.uniform_filter1d(gain, window, mode="nearest")
+    return np.asarray(wav * scipy.ndimage.uniform_filter1d(gain, window, mode="nearest"))
 
 
 def _finish(wav: np.ndarray, peak: float, soundfont: Path) -> np.ndarray:

@@ -26,7 +26,7 @@ UNKNOWN_LENGTH = 2**62
 _BLOCK = 65536
 
 
-class Decoder(soundfile.SoundFile):
+class Decoder(soundfile.SoundFile):  # type: ignore[misc,unused-ignore]
     """An open stream that is only read from front to back.
 
     SoundFile seeks after every read of a seekable file; libsndfile may then decode Opus at 16 kHz and below
@@ -55,6 +55,7 @@ class Decoder(soundfile.SoundFile):
             raise
 
     def seekable(self) -> bool:
+        """False, so that SoundFile does not seek by itself."""
         return False
 
     def next_block(self, frames: int) -> np.ndarray:
@@ -68,6 +69,7 @@ class Decoder(soundfile.SoundFile):
             self.seek(frame)
 
     def close(self) -> None:
+        """Close the stream and its file."""
         super().close()
         self._close_parts()
 
@@ -99,7 +101,7 @@ def decoded_length(path: Path, stream: Stream) -> int:
 
 
 def reason(error: soundfile.LibsndfileError) -> str:
-    """libsndfile's message, without its prefix and full stop."""
+    """The message of libsndfile, without its prefix and full stop."""
     return str(error.error_string).removeprefix("Error : ").strip().rstrip(".")
 
 

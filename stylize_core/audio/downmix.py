@@ -78,7 +78,7 @@ def cell_samples(sample_rate: int) -> int:
 def downmix(wav: np.ndarray, sample_rate: int) -> np.ndarray:
     """The mono mix of a recording: (channels, samples) -> (samples,), float32."""
     mixer = Downmix(len(wav), sample_rate)
-    return np.concatenate([mixer.push(np.asarray(wav, np.float32)), mixer.finish()], axis=1)[0]
+    return np.asarray(np.concatenate([mixer.push(np.asarray(wav, np.float32)), mixer.finish()], axis=1)[0])
 
 
 def _mix(decided: np.ndarray) -> np.ndarray:

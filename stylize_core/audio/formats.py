@@ -164,7 +164,7 @@ def open_encoder(
     )
 
 
-def quantise(samples: np.ndarray, subtype: str) -> np.ndarray:
+def quantize(samples: np.ndarray, subtype: str) -> np.ndarray:
     """Round to the encoding's integers as libsndfile takes them, left-justified in 16 or 32 bits; else return floats.
 
     Full scale is 2 ** (bits - 1), as in reading, so that integer files are unchanged; +1.0 becomes the largest integer.
@@ -175,5 +175,5 @@ def quantise(samples: np.ndarray, subtype: str) -> np.ndarray:
     full_scale = 2 ** (bits - 1)
     integers = np.clip(np.rint(samples.astype(np.float64) * full_scale), -full_scale, full_scale - 1)
     if bits == 16:
-        return integers.astype(np.int16)
-    return (integers.astype(np.int64) << (32 - bits)).astype(np.int32)
+        return np.asarray(integers, np.int16)
+    return np.asarray(integers.astype(np.int64) << (32 - bits), np.int32)

@@ -71,7 +71,7 @@ class PeakLimiter:
             return inner
         gain = self._gains(magnitude)
         self.gain = min(self.gain, float(gain.min()))
-        return inner * gain
+        return np.asarray(inner * gain)
 
     def finish(self) -> np.ndarray:
         """Return the remaining samples, (channels, n)."""
@@ -108,7 +108,7 @@ def true_peaks(samples: np.ndarray) -> np.ndarray:
             between = np.abs(np.convolve(channel, kernel, mode="full")[_TAPS : _TAPS + len(channel)])
             np.maximum(magnitude, between, out=magnitude)
             np.maximum(magnitude[1:], between[:-1], out=magnitude[1:])
-    return magnitude
+    return np.asarray(magnitude)
 
 
 def _interpolators() -> list[np.ndarray]:

@@ -293,7 +293,7 @@ def read_part(info: AudioInfo, start: int, length: int) -> np.ndarray:
         with AudioReader(info.path, mono=True) as reader:
             while start > 0 and (skipped := reader.read(min(start, _BLOCK_FRAMES)).shape[1]):
                 start -= skipped
-            return reader.read(length)[0]
+            return np.asarray(reader.read(length)[0])
     cell = cell_samples(info.sample_rate)
     first, last = (max(0, start // cell - 1) * cell, ((start + length) // cell + 2) * cell)
     if info.channels == 1:

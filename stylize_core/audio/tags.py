@@ -1,5 +1,8 @@
 """Tags (title, artist, cover): copied from one sound file to another, whatever their formats."""
 
+# mutagen has no annotations.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import base64

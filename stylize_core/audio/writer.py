@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 
 from stylize_core.atomic import atomic_path, disk_errors, unfinished_file
-from stylize_core.audio.formats import check_output, check_precision, encoding_for, open_encoder, quantise
+from stylize_core.audio.formats import check_output, check_precision, encoding_for, open_encoder, quantize
 from stylize_core.audio.limiter import CEILING_DB, FULL_SCALE
 from stylize_core.audio.loudness import Mastering
 from stylize_core.audio.tags import copy_tags
@@ -173,7 +173,7 @@ class AudioWriter:
                 for block in self._finished_blocks():
                     if cancelled.is_set():
                         break
-                    encoder.write(quantise(np.ascontiguousarray(block.T), self._subtype))
+                    encoder.write(quantize(np.ascontiguousarray(block.T), self._subtype))
                     output.raise_failure()
         except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
             output.raise_failure()

@@ -155,7 +155,7 @@ def test_ctrl_c_while_the_file_is_encoded(tmp_path: Path, monkeypatch: pytest.Mo
         time.sleep(0.05)
         return samples
 
-    monkeypatch.setattr(audio_writer, "quantise", interrupted)
+    monkeypatch.setattr(audio_writer, "quantize", interrupted)
     monkeypatch.setattr(audio_writer, "_BLOCK_FRAMES", 100)
     with pytest.raises(KeyboardInterrupt):
         write_file(tmp_path / "out.ogg", make_noise(20000))
