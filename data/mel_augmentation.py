@@ -6,10 +6,12 @@ A translator's mels are smoother than those of recordings, and slightly wrong in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
+
+from stylize_core.plain import check_range
 
 KNOTS = 8
 """Random gains of the curve over bands; between them it is linear."""
@@ -34,12 +36,8 @@ class MelAugmentation:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{field.name} of the augmentation must be at least 0, got {value}")
-        if self.share > 1:
-            raise ValueError(f"share of the augmentation must be in [0, 1], got {self.share}")
+        check_range(0, 1e9, **asdict(self))
+        check_range(0, 1, share=self.share)
 
     @property
     def active(self) -> bool:

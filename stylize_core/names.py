@@ -8,22 +8,22 @@ from pathlib import Path
 
 
 def readable(text: str) -> str:
-    """The same text, in which bytes of a file name that are no UTF-8 are escapes, the same that JSON has."""
+    """The text with bytes of file names that are no UTF-8 escaped as in JSON."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def printable(text: object) -> str:
-    """A name for one line of a terminal: what would end the line or command the terminal is escaped."""
+    """The text for one line of a terminal, with control characters escaped."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in readable(str(text)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'jazz'?` where a known name is close, in capitals or not; else empty."""
+    """`; did you mean jazz?` where a known name is close, in capitals or not; else empty."""
     folded = {each.casefold(): each for each in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+    return f"; did you mean {folded[close[0]]}?" if close else ""
 
 
 def not_there(path: Path) -> str:
-    """What is wrong with a path at which there is nothing."""
+    """Why nothing is at a path."""
     return f"{path} is a broken link to {path.readlink()}" if path.is_symlink() else f"{path} does not exist"

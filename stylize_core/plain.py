@@ -6,7 +6,6 @@ Functions raise a `ValueError` of one line; the caller adds the file's name and 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import reprlib
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stylize_core.errors import UserError
+from stylize_core.names import nearest
 
 T = TypeVar("T")
 
@@ -159,9 +159,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(str(name)[:100], known, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-            raise UserError(f"{where}: unknown key {show(name)}; {advice}")
+            advice = nearest(str(name)[:100], known) or f"; known keys: {', '.join(known)}"
+            raise UserError(f"{where}: unknown key {show(name)}{advice}")
     arguments = {}
     for name, field in known.items():
         if name in values:

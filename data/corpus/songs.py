@@ -38,11 +38,6 @@ class Song:
     chords: tuple[Bar, ...]
     melody: tuple[MelodyBar, ...]
 
-    @property
-    def seconds_per_bar(self) -> float:
-        """Length of one bar in seconds."""
-        return BEATS_PER_BAR * 60.0 / self.tempo
-
 
 def write_song(seed: int, number: int, seconds: float) -> Song:
     """Write song ``number`` of the corpus ``seed``, just longer than ``seconds``; more seconds only append bars."""

@@ -15,12 +15,9 @@ from stylize_core.audio.kinds import cut_off, damaged
 from stylize_core.audio.mp3 import begins_frames, scan_mp3
 from stylize_core.audio.streams import W64_RIFF, Data, Stream, container_at, skip_tags, skip_zeros
 
-# Some writers count their own header into the data size: that much may be missing without harm. Not in CAF, whose last
-# bytes may stand for a tenth of a second.
-_SIZE_SLACK = 128
-# So much behind the end of a file's chunks is taken for rubbish. More may be sound that the size field does not know.
-RUBBISH = 1024
-_TRAILER_BYTES = 2**20  # how far from the end the chunks behind sound of unknown length are looked for
+_SIZE_SLACK = 128  # bytes that may be missing, as some writers count their header; not in CAF, where they matter
+RUBBISH = 1024  # bytes after the chunks that are ignored; more may be sound that the size field omits
+_TRAILER_BYTES = 2**20  # how far from the end chunks after sound of unknown length are searched
 _TRAILING = (b"LIST", b"list", b"id3 ", b"ID3 ", b"bext", b"iXML", b"cue ", b"smpl", b"inst", b"fact", b"JUNK", b"junk",
              b"PAD ", b"FLLR", b"_PMX", b"axml", b"DISP", b"acid", b"afsp", b"PEAK", b"plst", b"MARK", b"COMT",
              b"NAME", b"AUTH", b"ANNO", b"(c) ", b"APPL", b"INST", b"CHAN", b"COMM", b"cart", b"ResU", b"LGWV",
@@ -36,13 +33,13 @@ class _Layout:
     """How a container writes its chunks."""
 
     container: str
-    first: int
+    first: int  # offset of the first chunk
     order: Literal["little", "big"]
-    id_bytes: int
-    size_bytes: int
+    id_bytes: int  # length of a chunk's name
+    size_bytes: int  # length of a chunk's size
     alignment: int
-    sound: bytes
-    kept: tuple[bytes, ...]
+    sound: bytes  # name of the chunk with the sound
+    kept: tuple[bytes, ...]  # names of the other chunks that a decoder needs
 
     @property
     def header_bytes(self) -> int:

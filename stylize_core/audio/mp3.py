@@ -92,16 +92,16 @@ def parse_frame_header(header: bytes) -> FrameHeader | None:
 class _Run:
     """Consecutive frames of one kind."""
 
-    header: bytes
+    header: bytes  # of the first frame
     frame: FrameHeader
     length_header: bytes = b""
-    promised: int | None = None
+    promised: int | None = None  # frames that the length header announces
     pieces: list[Piece] = field(default_factory=list)
     frames: int = 0
-    last: int = 0
-    skipped: int = 0
-    missing: int = 0
-    since_hole: int | None = None
+    last: int = 0  # offset of the last frame
+    skipped: int = 0  # bytes between frames
+    missing: int = 0  # bytes of a last, incomplete frame, which is not in `pieces`
+    since_hole: int | None = None  # bytes of sound since frames were missing
 
     def add(self, data: Data, position: int, frame: FrameHeader) -> None:
         """Append a frame; muted where its sound begins in frames that are missing ("bit reservoir")."""

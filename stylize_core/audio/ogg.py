@@ -31,11 +31,11 @@ class _Page:
 
     start: int
     size: int
-    flags: int
-    position: int
-    serial: int
+    flags: int  # continued, first or last of its stream
+    position: int  # samples up to its end (granule position); -1 where no packet ends on it
+    serial: int  # of its stream
     sequence: int
-    is_open: bool
+    is_open: bool  # whether its last packet continues on the next page
 
 
 def scan_ogg(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:

@@ -300,7 +300,7 @@ def test_weights_of_folders_and_impossible_ones_are_said(make: Make, tone_corpus
     assert len(weighted.segments) == len(plain.segments)
     with pytest.raises(UserError, match="a weight for 'other', which is not among the folders"):
         make(run="other", data=values | {"weights": {"other": 1.0}})
-    with pytest.raises(UserError, match="noise of the augmentation must be at least 0"):
+    with pytest.raises(UserError, match="noise must be from 0 to 1e"):
         make(run="bad", data=values | {"augmentation": {"noise": -1.0}})
 
 

@@ -85,7 +85,7 @@ def test_styles_that_are_meant_one_by_one() -> None:
 
 
 def test_unknown_style_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="unknown style 'Metall'; did you mean 'metal'. this model knows: jazz, metal"):
+    with pytest.raises(UserError, match="unknown style 'Metall'; did you mean metal. this model knows: jazz, metal"):
         check_known({"Metall": 1.0}, ("jazz", "metal"))
     with pytest.raises(UserError, match="unknown style 'polka'; this model knows: jazz, metal"):
         check_known({"jazz": 0.5, "polka": 0.5}, ("jazz", "metal"))

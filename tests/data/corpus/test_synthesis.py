@@ -123,7 +123,7 @@ def test_stems_stay_in_time_with_each_other(tools: None, tmp_path: Path) -> None
 
 def chroma_of_bars(song: Song, genre: str) -> np.ndarray:
     """Magnitude of each pitch class in every bar without its mean, shape (bars, 12), each of length 1."""
-    bars, bar_samples = len(song.chords), round(song.seconds_per_bar * SAMPLE_RATE)
+    bars, bar_samples = len(song.chords), round(240.0 / song.tempo * SAMPLE_RATE)
     text = mma_text(song, arrange(0, 1, genre))
     wav = render(text, HELD_OUT_SOUNDFONT, bars * bar_samples, FLAT).reshape(bars, bar_samples)
     frequencies = np.fft.rfftfreq(bar_samples, 1 / SAMPLE_RATE)
