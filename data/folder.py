@@ -31,13 +31,9 @@ LAYOUTS = ("Data/genres_original", "genres_original", "genres", ".")
 """Where the genre folders lie below the folder that was given; the first that holds audio counts."""
 
 SPLITS = ("train", "valid", "test")
-ALL_SPLITS = (*SPLITS, "test_groove", "test_soundfont")
-"""With those that only a rendered corpus has."""
-MAX_STRAYS = 0.05
-"""Share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it."""
-MAX_FAULTY = 0.2
-"""Share that these lists may leave out; of GTZAN's own genres it is 0 to 16 %."""
-
+ALL_SPLITS = (*SPLITS, "test_groove", "test_soundfont")  # with those that only a rendered corpus has
+MAX_STRAYS = 0.05  # share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it
+MAX_FAULTY = 0.2  # share that these lists may leave out; of GTZAN's own genres it is 0 to 16 %
 _NUMBERED = re.compile(r"(?P<genre>.+)\.(?P<song>\d{5})")
 
 

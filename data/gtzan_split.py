@@ -44,9 +44,7 @@ _TEST = {
     "rock": "10-15 27-37 39-48 86-90",
 }
 
-GENRES: tuple[str, ...] = tuple(sorted(_TRAIN))
-"""The ten genre names of GTZAN, sorted."""
-
+GENRES: tuple[str, ...] = tuple(sorted(_TRAIN))  # the ten genre names of GTZAN, sorted
 UNREADABLE: frozenset[str] = frozenset({"jazz.00054"})
 """Files that cannot be decoded in the common mirrors; `jazz.00054` stands in the training list."""
 

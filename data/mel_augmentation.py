@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from stylize_core.plain import check_range
 
-KNOTS = 8
-"""Random gains of the curve over bands; between them it is linear."""
+KNOTS = 8  # random gains of the curve over bands; between them it is linear
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,8 @@ logger = logging.getLogger(__name__)
 S = TypeVar("S")
 T = TypeVar("T")
 
-UNLABELED = -1
-"""Style number of a source whose style nobody named."""
-
-OTHER_ITEMS = 3
-"""How many other items are tried in place of one that cannot be read, before giving up."""
+UNLABELED = -1  # style number of a source whose style nobody named
+OTHER_ITEMS = 3  # how many other items are tried in place of one that cannot be read, before giving up
 
 
 class DrawnSegments(Dataset[T]):

@@ -19,8 +19,7 @@ from stylize_core.plain import parse_json
 
 logger = logging.getLogger(__name__)
 
-HELD_OUT = 0.05
-"""Share of the recordings without a style that are `valid`, and of those that are `test`."""
+HELD_OUT = 0.05  # share of the recordings without a style that are `valid`, and of those that are `test`
 
 
 @dataclass(frozen=True)

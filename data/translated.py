@@ -38,8 +38,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 DESCRIPTION = "description.json"
 TENSOR = "mel"
-ITSELF = "itself"
-"""Style of a recording that was translated to its own."""
+ITSELF = "itself"  # style of a recording that was translated to its own
 
 
 @dataclass(frozen=True)

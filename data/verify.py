@@ -18,9 +18,7 @@ from stylize_core.errors import UserError
 FAULTS: tuple[str, ...] = ("unreadable", "dot-file", "too short", "silent", "duplicate", "wrong rate")
 """Kinds of fault, in the order of the table's columns."""
 
-SILENCE_PEAK = 1e-3
-"""A file whose largest sample stays below this (-60 dB of full scale) is silent."""
-
+SILENCE_PEAK = 1e-3  # a file whose largest sample stays below this (-60 dB of full scale) is silent
 NO_GENRE = "(no genre)"
 _BLOCK = 1 << 18
 

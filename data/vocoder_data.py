@@ -19,8 +19,7 @@ from stylize_core.errors import UserError
 from stylize_core.names import readable
 
 CORPUS, RECORDINGS, SUMMARY = "corpus", "recordings", "vocoder_data.json"
-MAX_DIFFERENCE = 0.05
-"""Seconds between what a manifest says and what is decoded."""
+MAX_DIFFERENCE = 0.05  # seconds between what a manifest says and what is decoded
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ __all__ = ["build", "load_config", "read_yaml", "to_plain"]
 
 T = TypeVar("T")
 
-MAX_BYTES = 64 << 10
-"""Of a file; a configuration takes a tenth of it."""
-
+MAX_BYTES = 64 << 10  # of a file; a configuration takes a tenth of it
 MAX_VALUES = 10_000
 """In a document, those that an alias repeats counted each time: aliases of aliases can make billions."""
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-NEGATIVE_SLOPE = 0.2
-"""Slope of every leaky ReLU below zero, as in MelGAN."""
-
+NEGATIVE_SLOPE = 0.2  # slope of every leaky ReLU below zero, as in MelGAN
 MEL_CENTER = -2.0
 MEL_HALF_RANGE = 3.0
 

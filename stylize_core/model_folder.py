@@ -26,12 +26,8 @@ from stylize_core.tensor_files import TensorFile, read_header
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "weights.safetensors"
-KINDS = ("vocoder", "translator", "classifier", "autoencoder", "random-network")
-"""Of models."""
-
-MAX_VALUES = 100_000_000
-"""In a weights file; the largest networks of the project have a twentieth."""
-
+KINDS = ("vocoder", "translator", "classifier", "autoencoder", "random-network")  # of models
+MAX_VALUES = 100_000_000  # in a weights file; the largest networks of the project have a twentieth
 SPARE_VALUES = 1 << 20
 """A module may be made that is larger than its weights by so many, and twice as large, to say what does not fit."""
 

@@ -20,17 +20,10 @@ from stylize_core.names import nearest
 
 T = TypeVar("T")
 
-MAX_BYTES = 2 << 20
-"""Of a file with one document."""
-
-MAX_LINES_BYTES = 256 << 20
-"""Of a file with one document a line."""
-
-MAX_DEPTH = 100
-"""Values within values. Walks through a document may call themselves at each level."""
-
-MAX_DIGITS = 20
-"""Of a whole number, its sign counted: enough for 64 bits."""
+MAX_BYTES = 2 << 20  # of a file with one document
+MAX_LINES_BYTES = 256 << 20  # of a file with one document a line
+MAX_DEPTH = 100  # values within values. Walks through a document may call themselves at each level
+MAX_DIGITS = 20  # of a whole number, its sign counted: enough for 64 bits
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = 80

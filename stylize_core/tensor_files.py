@@ -11,8 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylize_core.plain import one_line, parse_json
 
-MAX_HEADER_BYTES = 4 << 20
-"""A header takes about 100 bytes for each tensor."""
+MAX_HEADER_BYTES = 4 << 20  # a header takes about 100 bytes for each tensor
 
 
 @dataclass(frozen=True)

@@ -83,5 +83,4 @@ def load_styles(path: Path = BANDS_FILE) -> dict[str, GenreStyle]:
     }
 
 
-STYLES = load_styles()
-"""Genre to bands and melody instruments."""
+STYLES = load_styles()  # genre to bands and melody instruments

@@ -20,9 +20,7 @@ SAMPLE_RATES = (1000, 768000)
 """Hz; a header that says less or more is wrong, or would make a short file long to work on."""
 
 MAX_CHANNELS = 64
-UNKNOWN_LENGTH = 2**62
-"""libsndfile gives 2**63 - 1 samples for streams that do not say how long they are."""
-
+UNKNOWN_LENGTH = 2**62  # libsndfile gives 2**63 - 1 samples for streams that do not say how long they are
 _BLOCK = 65536
 
 

@@ -12,11 +12,8 @@ REACH_SECONDS = 0.001
 """The gain falls over twice so long before a peak, and rises again over as long after it. A rock song of -6.7 LUFS
 needs 6.5 dB of limiting to be as loud with a ceiling of -1 dBTP; with a reach of 20 ms, 15 dB do not suffice, and its
 mel spectrogram is changed by 2.7 dB instead of 1.3."""
-CEILING_DB = -1.0
-"""Default ceiling of true peaks, dBTP (EBU R 128)."""
-FULL_SCALE = 1 - 2**-15
-"""The largest 16-bit value, and with it the ceiling where only clipping is to be avoided."""
-
+CEILING_DB = -1.0  # default ceiling of true peaks, dBTP (EBU R 128)
+FULL_SCALE = 1 - 2**-15  # the largest 16-bit value, and with it the ceiling where only clipping is to be avoided
 BETWEEN_SAMPLES = 1.5
 """True peaks are looked for where samples come so near to the ceiling: none is expected to be larger than the samples
 around it by more than this factor."""

@@ -15,12 +15,9 @@ BLOCK_HOPS = 4  # a gating block of 0.4 s
 ABSOLUTE_GATE = -70.0  # LUFS
 RELATIVE_GATE = -10.0  # LU
 
-MIN_LIMITING_DB = 3.0
-"""Peaks that are turned down by less go without a note."""
-MIN_MISSING = 0.5
-"""Loudness that is missing by less, LU, is not heard and not said."""
-MAX_GAIN_DB = 30.0
-"""No recording is turned up or down by more: what is quieter than that is noise."""
+MIN_LIMITING_DB = 3.0  # peaks that are turned down by less go without a note
+MIN_MISSING = 0.5  # loudness that is missing by less, LU, is not reported
+MAX_GAIN_DB = 30.0  # no recording is turned up or down by more: what is quieter than that is noise
 TOLERANCE = 0.1  # LU
 MAX_LIMITED_PASSES = 6
 
