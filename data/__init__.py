@@ -1,1 +1,1 @@
-"""Audio in and out, the one mel front-end, datasets, training segments and the corpus renderer."""
+"""Datasets: styles and splits, training segments, recordings for vocoders, and the corpus renderer."""

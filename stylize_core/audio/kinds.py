@@ -92,15 +92,14 @@ def conversion(path: Path, output: str = "song.wav") -> str:
 
 def cut_off(path: Path, finding: str) -> UserError:
     """The error for a file whose end is missing; `finding` says how that shows."""
-    return UserError(
-        f"{path} is cut off: {finding}; get the whole file, "
-        f"or keep what is there with: ffmpeg -i {shlex.quote(str(path))} fixed{path.suffix}"
-    )
+    return _broken(path, f"cut off: {finding}; get the whole file", path.suffix)
 
 
 def damaged(path: Path, finding: str) -> UserError:
     """The error for a file with a gap or a contradiction in it; `finding` says how that shows."""
-    return UserError(
-        f"{path} is damaged: {finding}; get it again, "
-        f"or keep what is there with: ffmpeg -i {shlex.quote(str(path))} fixed.wav"
-    )
+    return _broken(path, f"damaged: {finding}; get it again", ".wav")
+
+
+def _broken(path: Path, problem: str, suffix: str) -> UserError:
+    repair = f"ffmpeg -i {shlex.quote(str(path))} fixed{suffix}"
+    return UserError(f"{path} is {problem}, or keep what is there with: {repair}")

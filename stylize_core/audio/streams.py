@@ -7,6 +7,7 @@ A file may hold several streams (joined MP3s, chained Ogg), tags anywhere, or a 
 from __future__ import annotations
 
 import bisect
+import functools
 import io
 import itertools
 import mmap
@@ -122,6 +123,11 @@ class StreamFile(io.RawIOBase):
             return 0
 
 
+def synchsafe(digits: bytes) -> int:
+    """A number of seven bits per byte, as ID3 has them."""
+    return functools.reduce(lambda value, byte: value << 7 | byte, digits, 0)
+
+
 def skip_zeros(data: Data, position: int, end: int) -> int:
     """Offset of the first nonzero byte from `position` on, or the end."""
     while position < end:
@@ -143,8 +149,7 @@ def _end_of_tag(data: Data, position: int, end: int) -> int:
     """Offset after the tag that starts at `position`; `position` where none does."""
     head = data[position : position + 16]
     if head[:3] in (b"ID3", b"3DI") and len(head) >= 10 and max(head[6:10]) < 0x80 and head[3] != 0xFF:
-        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        return position + 10 + (size if head[:3] == b"ID3" else 0)
+        return position + 10 + (synchsafe(head[6:10]) if head[:3] == b"ID3" else 0)
     if head[:8] == b"APETAGEX" and len(data[position : position + 32]) == 32:
         is_header = data[position + 23] & 0x20
         return position + 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
@@ -170,8 +175,7 @@ def end_before_tags(data: Data, end: int) -> int:
             has_header = footer[23] & 0x80
             end -= int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
         if data[max(0, end - 10) : max(0, end - 7)] == b"3DI":
-            sizes = data[end - 4 : end]
-            end -= 20 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
+            end -= 20 + synchsafe(data[end - 4 : end])
         if end <= 0:
             return before
         if end == before:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
+from stylize_core.audio.streams import synchsafe
+
 if TYPE_CHECKING:
     from mutagen.flac import Picture
 
@@ -83,7 +85,7 @@ def read_tags(path: Path) -> Tags:
 
     with path.open("rb") as stream:
         head = stream.read(10)
-    if head[:3] == b"ID3" and len(head) == 10 and (size := head[6] << 21 | head[7] << 14) >= _LARGEST_TAG:
+    if head[:3] == b"ID3" and len(head) == 10 and (size := synchsafe(head[6:10])) >= _LARGEST_TAG:
         raise ValueError(f"they take {size / 1e6:.0f} MB")
     vars(mutagen.id3._frames)["zlib"] = _Inflation()  # mutagen itself inflates without bounds
     file = mutagen.File(path)
