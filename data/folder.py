@@ -32,7 +32,7 @@ LAYOUTS = ("Data/genres_original", "genres_original", "genres", ".")
 
 SPLITS = ("train", "valid", "test")
 ALL_SPLITS = (*SPLITS, "test_groove", "test_soundfont")  # with those that only a rendered corpus has
-MAX_STRAYS = 0.05  # share of a style's files that may be named otherwise than GTZAN's where GTZAN's lists split it
+MAX_STRAYS = 0.05  # share of files not named as GTZAN's in a style split by GTZAN's lists
 MAX_FAULTY = 0.2  # share that these lists may leave out; of GTZAN's own genres it is 0 to 16 %
 _NUMBERED = re.compile(r"(?P<genre>.+)\.(?P<song>\d{5})")
 

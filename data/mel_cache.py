@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = 2
 _TENSOR, _MADE_OF = "mel", "audio and crc32"
 _BLOCK_SECONDS = 60
-_MAX_OPEN = 256  # memory maps kept open in a process; each holds a file descriptor
+_MAX_OPEN = 256  # memory maps, each with a file descriptor
 
 
 class MelCacheError(UserError):
@@ -103,7 +103,7 @@ class MelCache:
             digest, _, name = path.read_text(encoding="ascii").partition(" ")
         except (OSError, UnicodeDecodeError):
             return None
-        # The second word tells a file of the index from one that was copied over it.
+        # The second word detects a file of the index that was copied from elsewhere.
         return self._map(digest) if len(digest) == 64 and digest.isalnum() and name == path.stem else None
 
     def _load_hashed(self, path: Path, signature: str) -> np.ndarray:

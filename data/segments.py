@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 S = TypeVar("S")
 T = TypeVar("T")
 
-UNLABELED = -1  # style number of a source whose style nobody named
-OTHER_ITEMS = 3  # how many other items are tried in place of one that cannot be read, before giving up
+UNLABELED = -1  # style number of a source of unknown style
+OTHER_ITEMS = 3  # items tried in place of an unreadable one
 
 
 class DrawnSegments(Dataset[T]):
@@ -252,7 +252,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
             source, others, target_style = self._fixed(epoch, index)
         pair = self._pairs.get((target_style, source.clip.song))
         if pair is not None and pair.frames != source.frames and min(pair.frames, source.frames) < self.frames:
-            pair = None  # one of them would be continued by reflection where the other plays on
+            pair = None  # one would be continued by reflection, the other not
         shared = min(source.frames, pair.frames) if pair else source.frames
         start, gain = self._start(generator, epoch, shared), self._gain(generator)
         crops = {"source": self._crop(source, start, gain)}
@@ -269,7 +269,7 @@ class MelSegments(Dataset[dict[str, Tensor]]):
         """Source, (target, reference) and target style of a training item."""
         turn, style = divmod(index, len(self.styles))
         turns = self._turns[self.styles[style]]
-        per_epoch = -(-len(self) // len(self.styles))  # long styles go on where the last epoch stopped
+        per_epoch = -(-len(self) // len(self.styles))  # long styles continue where the last epoch stopped
         source = turns[(epoch * per_epoch + turn) % len(turns)]
         target_style = self.styles[int(generator.integers(len(self.styles)))]
         target_turns, mels = self._turns[target_style], self._mels[target_style]
@@ -322,7 +322,7 @@ def choose_validation(clips: Sequence[Clip], styles: Sequence[str], mel_cache: M
             trained_on = [clip for clip in clips if (clip.genre, clip.split) == (style, "train")]
             found = _first_readable(trained_on, mel_cache)
             logger.warning(
-                "style %r has no recording to keep back: validation hears one that is trained on, its measures flatter",
+                "style %r has no recording to keep back: one that is trained on is used, which flatters the metrics",
                 style,
             )
         chosen += found

@@ -132,7 +132,7 @@ def validation_files(folders: Sequence[str | Path], count: int, seed: int = 0) -
     except UserError:
         sources = list_sources(folders, "train", seed=seed)
         logger.warning(
-            "%s: too few recordings to keep one back; validation hears what is trained on, its measures flatter",
+            "%s: too few recordings to keep one back; training recordings are used, which flatters the metrics",
             ", ".join(map(str, folders)),
         )
     return spread(sources, count)

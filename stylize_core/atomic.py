@@ -24,7 +24,7 @@ from stylize_core.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # no POSIX: nothing is locked there, and nothing that is abandoned is known for sure
+except ImportError:  # no POSIX: no locks, and abandoned files stay
     fcntl = None  # type: ignore[assignment]
 
 _UNFINISHED = re.compile(r"\.unfinished-(?P<host>[0-9a-f]{8})-[0-9]+-[0-9a-f]{12}(\.[^.]*)?")
@@ -125,7 +125,7 @@ def _create(folder: Path, suffix: str, is_folder: bool) -> tuple[Path, int | Non
             return path, None
         try:
             handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
-        except FileNotFoundError:  # it was taken for abandoned before it was locked
+        except FileNotFoundError:  # removed as abandoned before it was locked
             continue
         if _lock(handle) is not False and path.exists():
             return path, handle

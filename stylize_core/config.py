@@ -78,7 +78,7 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(one_line(error, 500)) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except (TypeError, AttributeError, LookupError, ArithmeticError):  # of scalars that are not what their tag says
+    except (TypeError, AttributeError, LookupError, ArithmeticError):  # of scalars that do not match their tag
         raise ValueError("a value is not of the type that its tag names") from None
 
 

@@ -59,7 +59,7 @@ def save_pretrained(
     document = {"format_version": FORMAT_VERSION, "kind": kind, **config}
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    # The last one that is opened is the first in place: a folder is read through its configuration.
+    # The configuration, through which a folder is read, is replaced last.
     with atomic_write(folder / CONFIG_NAME) as configuration, atomic_write(folder / WEIGHTS_NAME) as weights:
         configuration.write((json.dumps(document, indent=2) + "\n").encode("utf-8"))
         weights.write(save(tensors))

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 MAX_BYTES = 2 << 20  # of a file with one document
 MAX_LINES_BYTES = 256 << 20  # of a file with one document a line
-MAX_DEPTH = 100  # values within values. Walks through a document may call themselves at each level
+MAX_DEPTH = 100  # nested values; functions may recurse at each level
 MAX_DIGITS = 20  # of a whole number, its sign counted: enough for 64 bits
 
 _brief = reprlib.Repr()

@@ -41,7 +41,7 @@ def read_header(path: Path) -> TensorFile:
         if length > MAX_HEADER_BYTES:
             raise ValueError(f"its header claims {length} bytes, expected at most {MAX_HEADER_BYTES}")
         claimed = 8 + length + _data_bytes(stream.read(length))
-        # Before the file is mapped into memory: it may be terabytes long and hold nothing.
+        # Before the file is mapped into memory: it may be a sparse file of terabytes.
         if (found := os.fstat(stream.fileno()).st_size) != claimed:
             raise ValueError(f"it has {found} bytes, its header tells of {claimed}")
     try:

@@ -10,7 +10,7 @@ from stylize_core.errors import UserError
 
 PROJECT = "music-style-transfer"
 WANDB_MODES = ("auto", "online", "offline", "off")
-INIT_SECONDS = 10.0  # without an answer of the server for so long a run is offline; `WANDB_INIT_TIMEOUT` says otherwise
+INIT_SECONDS = 10.0  # timeout of the server, after which a run is offline, unless `WANDB_INIT_TIMEOUT` is set
 
 
 def check_wandb_mode(wanted: str) -> None:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 DEMO_SEED = 20190917  # far from any seed a corpus is likely to be made with
 DEMO_NUMBER = 34  # in C major, with a fiddle when it is country
 DEMO_SECONDS = 20.0
-EXAMPLE_NUMBER = 38  # another song; of 35 to 39 the one whose ten genres a classifier tells best
+EXAMPLE_NUMBER = 38  # of 35 to 39 the song whose ten genres are classified best
 EXAMPLE_SECONDS = 8.0
 _DEMO_FORMATS = {".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 

@@ -19,7 +19,7 @@ from data.corpus.midi import lay_out_stems
 from stylize_core.errors import UserError
 
 SAMPLE_RATE = 22050
-# Soundfont samples are recorded at 44.1 kHz; playing them straight to 22.05 kHz would fold cymbals back.
+# Soundfont samples are recorded at 44.1 kHz; playing them at 22.05 kHz would alias cymbals.
 _SYNTHESIS_RATE = 44100
 _FADE_SECONDS = 0.01
 _DECAY_SECONDS = 4.0  # between two stems, so that no reverberation reaches into the next
@@ -46,7 +46,7 @@ def check_tools() -> None:
 
 def write_midi(text: str, folder: Path) -> Path:
     """Let MMA turn its text into ``folder/song.mid``, deterministically; UserError where it refuses the text."""
-    # MMA writes the names of its files into the MIDI, so they are always the same, without a folder.
+    # MMA writes the names of its files into the MIDI, so they are fixed and relative.
     (folder / "song.mma").write_text(text)
     result = _run(["mma", "-f", "song.mid", "song.mma"], folder)
     midi = folder / "song.mid"
@@ -149,7 +149,7 @@ def render(text: str, soundfont: str, samples: int, mix: Mix) -> np.ndarray:
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    # A fixed hash seed: MMA walks through sets while it draws from its random numbers.
+    # A fixed hash seed: MMA iterates over sets while it draws random numbers.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     try:
         return subprocess.run(
@@ -164,5 +164,5 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 def _last_words(result: subprocess.CompletedProcess[str]) -> str:
     words = " ".join((result.stdout + " " + result.stderr).split())
-    words = words[max(words.find("Error: "), 0) :]  # MMA warns of harmless things before
+    words = words[max(words.find("Error: "), 0) :]  # after harmless warnings
     return words[:200] or f"exit code {result.returncode}, no message"

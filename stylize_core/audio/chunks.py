@@ -79,7 +79,7 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
         position = _next_position(layout, data, chunk, start)
         is_plain &= (position - start) % layout.alignment == 0
     if chunk is None:
-        return [Stream(layout.container, ((start, end),))], end  # the decoder says what is wrong with it
+        return [Stream(layout.container, ((start, end),))], end  # the decoder reports what is wrong
     if long_size is not None and chunk.size == 0xFFFFFFFF:
         chunk = _Chunk(chunk.name, chunk.start, long_size)
     stop, behind, note = _true_end(layout, data, start, chunk, end, path)
@@ -92,11 +92,11 @@ def scan_chunks(data: Data, start: int, end: int, path: Path) -> tuple[list[Stre
         if more := _further_sound(layout, data, start, chunk, behind):
             parts = [(begin, end - (end - begin) % max(1, align)) for begin, end in parts + more]
             is_plain, note = False, f"its sound is in {len(parts)} chunks, which are read one after the other"
-    if layout is _W64:  # of which libsndfile takes all up to the end of the file for sound
+    if layout is _W64:  # libsndfile reads it up to the end of the file
         is_plain &= len(data) - stop < layout.alignment
     if is_plain and stop - chunk.start == chunk.size:
         return [Stream(layout.container)] if behind == len(data) else [Stream(layout.container, ((0, behind),))], behind
-    late = _chunk_at(layout, data, stop + stop % 2, end)  # AIFF may describe the sound behind it
+    late = _chunk_at(layout, data, stop + stop % 2, end)  # AIFF may describe the sound after it
     if late is not None and late.name in layout.kept and not kept:
         kept.append(late)
     header = _new_header(layout, data, start, kept, sum(end - begin for begin, end in parts))
@@ -200,9 +200,7 @@ def _wrapped(
         outer_size = -1  # not there
     if outer_size >= 0 and not -8 <= start + 8 + outer_size - after <= 8:
         return _all_there(chunk, end)
-    raise damaged(
-        path, f"its header announces {chunk.size} bytes of sound, and {end - after} bytes follow that are nothing known"
-    )
+    raise damaged(path, f"its header announces {chunk.size} bytes of sound, and {end - after} unknown bytes follow")
 
 
 def _all_there(chunk: _Chunk, end: int) -> tuple[int, int, str]:

@@ -20,7 +20,7 @@ SAMPLE_RATES = (1000, 768000)
 """Hz; a header that says less or more is wrong, or would make a short file long to work on."""
 
 MAX_CHANNELS = 64
-UNKNOWN_LENGTH = 2**62  # libsndfile gives 2**63 - 1 samples for streams that do not say how long they are
+UNKNOWN_LENGTH = 2**62  # libsndfile returns 2**63 - 1 samples for streams of unknown length
 _BLOCK = 65536
 
 
@@ -117,7 +117,7 @@ class _Silencer:
             self._stderr = ctypes.c_void_p.in_dll(library, name)
             self._own = self._stderr.value
             self._nowhere = library.fopen(os.fsencode(os.devnull), b"w")
-        except (OSError, ValueError, TypeError, AttributeError):  # another C library: its words come through
+        except (OSError, ValueError, TypeError, AttributeError):  # another C library: its messages appear
             pass
 
     @contextmanager

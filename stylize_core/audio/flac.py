@@ -17,8 +17,8 @@ _OTHERS = re.compile(BEGINNING.pattern + rb"|ID3[\x02-\x04]|APETAGEX")  # what m
 _INFO_BYTES = 42  # the mark, the first block's header and the block
 _MAX_SAMPLES = 2**36 - 1
 _LONGEST_FRAME = 2**17  # bytes, where the header does not say
-_TRIES = 4  # that many places that look like a frame are tried
-_SMALL_FILE = 2**22  # up to so many bytes are searched for the beginning of another file
+_TRIES = 4  # candidates for a frame
+_SMALL_FILE = 2**22  # bytes up to which a file is searched for another one
 _LOOKS = 8
 _BLOCK_SIZES = {1: 192, **{code: 576 << (code - 2) for code in range(2, 6)},
                 **{code: 256 << (code - 8) for code in range(8, 16)}}  # fmt: skip

@@ -61,7 +61,7 @@ def no_audio(root: Path, expected: str) -> UserError:
 def warn_of_unreadable(root: Path) -> None:
     """Warn once of the files below a folder that look like music and are skipped."""
     if finding := _unreadable_music(root):
-        say_once(logging.WARNING, f"passed over: {finding}")
+        say_once(logging.WARNING, f"skipped: {finding}")
 
 
 @lru_cache(maxsize=1024)

@@ -157,7 +157,7 @@ def open_encoder(
     file: Any, container: str, subtype: str, sample_rate: int, channels: int, quality: float | None
 ) -> soundfile.SoundFile:
     """Open libsndfile's encoder; quality is None where there is no choice."""
-    # One itself is too much for its MP3 encoder.
+    # The MP3 encoder refuses 1.
     compression_level = None if quality is None else min(1 - quality / BEST_QUALITY, 0.999)
     return soundfile.SoundFile(
         file, "w", sample_rate, channels, subtype, format=container, compression_level=compression_level

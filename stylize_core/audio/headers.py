@@ -43,7 +43,7 @@ def find_streams(path: Path) -> list[Stream]:
         while position < end:
             if streams and container_at(data, position) is None and not begins_frames(data, position, end):
                 if end - position >= RUBBISH:
-                    raise damaged(path, f"{end - position} bytes follow the sound that are nothing known")
+                    raise damaged(path, f"{end - position} unknown bytes follow the sound")
                 break
             found, position = _scan(data, position, end, path)
             streams += found

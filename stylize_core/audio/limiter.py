@@ -13,13 +13,13 @@ REACH_SECONDS = 0.001
 needs 6.5 dB of limiting to be as loud with a ceiling of -1 dBTP; with a reach of 20 ms, 15 dB do not suffice, and its
 mel spectrogram is changed by 2.7 dB instead of 1.3."""
 CEILING_DB = -1.0  # default ceiling of true peaks, dBTP (EBU R 128)
-FULL_SCALE = 1 - 2**-15  # the largest 16-bit value, and with it the ceiling where only clipping is to be avoided
+FULL_SCALE = 1 - 2**-15  # the largest 16-bit value, the ceiling against clipping
 BETWEEN_SAMPLES = 1.5
 """True peaks are looked for where samples come so near to the ceiling: none is expected to be larger than the samples
 around it by more than this factor."""
 
 _OVERSAMPLING = 4
-_TAPS = 24  # samples on either side that an interpolated one depends on
+_TAPS = 24  # samples on either side of an interpolated one
 _HEADROOM_DB = 0.05  # what interpolation by 4 may miss of a peak
 
 

@@ -15,9 +15,9 @@ BLOCK_HOPS = 4  # a gating block of 0.4 s
 ABSOLUTE_GATE = -70.0  # LUFS
 RELATIVE_GATE = -10.0  # LU
 
-MIN_LIMITING_DB = 3.0  # peaks that are turned down by less go without a note
-MIN_MISSING = 0.5  # loudness that is missing by less, LU, is not reported
-MAX_GAIN_DB = 30.0  # no recording is turned up or down by more: what is quieter than that is noise
+MIN_LIMITING_DB = 3.0  # smaller reductions of peaks are not reported
+MIN_MISSING = 0.5  # LU; smaller losses of loudness are not reported
+MAX_GAIN_DB = 30.0  # quieter recordings are noise
 TOLERANCE = 0.1  # LU
 MAX_LIMITED_PASSES = 6
 
@@ -68,7 +68,7 @@ class LoudnessMeter:
             shelf, high_pass = ((one[:3] @ powers) / (one[3:] @ powers) for one in self._filters)
             self._responses[length] = shelf * high_pass
         filtered = np.fft.irfft(np.fft.rfft(samples, length) * self._responses[length], length)
-        return np.asarray(filtered[:, memory : samples.shape[1]])  # what wraps round ends within the memory
+        return np.asarray(filtered[:, memory : samples.shape[1]])  # the circular part ends within the memory
 
     @property
     def integrated(self) -> float | None:

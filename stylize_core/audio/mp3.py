@@ -41,7 +41,7 @@ _SAMPLE_RATES = (44100, 48000, 32000)  # MPEG 1; MPEG 2 has half of each, MPEG 2
 _RATE_DIVISOR = {0b11: 1, 0b10: 2, 0b00: 4}  # by the two version bits
 
 _SEARCH_BYTES = 2**20  # how far to look for the first frame
-_SURE = 3  # so many frames in a row are no accident
+_SURE = 3  # consecutive frames are no accident
 _SLACK = 2 * 1152  # encoders disagree on the number of frames by one or two
 _ROOMY_BITRATE_INDEX = 0b1001  # 128 or 80 kbit/s: such a frame has room for a length header at any rate
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", re.DOTALL)
@@ -265,7 +265,7 @@ def _as_stream(run: _Run, path: Path) -> Stream:
         raise cut_off(path, f"{run.frames} of {run.promised} MP3 frames are complete")
     notes = []
     if run.skipped:
-        notes.append(f"{run.skipped} bytes in it are no MP3 frames and are passed over")
+        notes.append(f"{run.skipped} bytes in it are no MP3 frames and are skipped")
     if run.missing and (run.promised is None or run.frames < run.promised):
         more = "; frames behind it may be missing" if run.promised is None else ""
         lost_ms = -(-1000 * run.frame.samples // run.frame.sample_rate)
@@ -275,7 +275,7 @@ def _as_stream(run: _Run, path: Path) -> Stream:
     pieces: tuple[Piece, ...] = tuple(run.pieces)
     if run.frame.layer == 3:
         own = _own_length_header(run, sound_bytes)
-        # What goes in comes out of a decoder 529 samples later, so a frame of padding is needed to hear the end.
+        # What goes in comes out of a decoder 529 samples later, so the end needs a frame of padding.
         pieces = (own, *pieces) if own else (_new_length_header(run), *pieces, run.silent_frame())
     least = max(0, run.frames * run.frame.samples - 2 * _SLACK)
     return Stream("MP3", pieces, _SLACK, "; ".join(notes), least)
@@ -303,5 +303,5 @@ def _new_length_header(run: _Run) -> bytes:
     frame = parse_frame_header(bytes(header))
     assert frame is not None
     tag = b"Xing" + struct.pack(">II", 0x1, run.frames + 1)  # flag 1: the number of frames follows
-    encoder = b"LAME".ljust(21, b"\0") + run.frame.samples.to_bytes(3, "big")  # no samples before, so many behind
+    encoder = b"LAME".ljust(21, b"\0") + run.frame.samples.to_bytes(3, "big")  # padding before and after
     return (bytes(header) + bytes(frame.side_information) + tag + encoder).ljust(frame.size, b"\0")

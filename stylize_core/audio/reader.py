@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 LOUDEST = 1e4
-"""Samples beyond this many times full scale are no sound, and would overflow in what is computed from them."""
+"""Samples beyond this many times full scale are invalid, and would overflow in computations."""
 
 _BLOCK_FRAMES = 65536  # decoded at a time, and fewer of many channels
 _BLOCK_SAMPLES = 2**19
@@ -141,10 +141,10 @@ class AudioReader:
         if self.sample_rate != self.info.sample_rate:
             self._resampler = ExactLengthResampler(self.info.sample_rate, self.sample_rate, self.channels)
         self._downmix = Downmix(self.info.channels, self.info.sample_rate) if mono else None
-        self._blocks = [np.zeros((self.channels, 0), np.float32)]  # decoded but not yet asked for
+        self._blocks = [np.zeros((self.channels, 0), np.float32)]  # decoded but not yet requested
         self._waiting = 0  # samples in them
         self._ended = False
-        self.decoded_frames = 0  # samples per channel taken from the file so far, at its own rate
+        self.decoded_frames = 0  # samples per channel decoded so far, at the file's rate
         self._decoder: Decoder | None = None
         self._source = self._decode()
 
@@ -320,7 +320,7 @@ def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _check_samples(block: np.ndarray, path: Path, before: int, sample_rate: int) -> None:
-    """Refuse values that are no sound; `before` samples precede the block."""
+    """Refuse invalid values; `before` samples precede the block."""
     if len(block) == 0 or max(block.max(), -block.min()) <= LOUDEST:  # NaN is neither
         return
     first_bad = before + int(np.argmin((np.abs(block) <= LOUDEST).all(axis=1)))

@@ -106,7 +106,7 @@ class StreamFile(io.RawIOBase):
             piece, offset = self._pieces[index], self._position - self._starts[index]
             wanted = min(len(view) - filled, self._starts[index + 1] - self._position)
             count = self._copy(piece, offset, view[filled : filled + wanted])
-            if count == 0:  # the file got shorter meanwhile, or cannot be read any more
+            if count == 0:  # the file was truncated meanwhile, or cannot be read
                 break
             filled += count
             self._position += count

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What a tag says of the sound or its encoding is not true of another file.
+# Tags about the sound or its encoding do not hold for another file.
 _ABOUT_THE_SOUND = (
     "replaygain", "r128_", "itunnorm", "itunsmpb", "itunpgap", "encoder", "encodedby", "encoding", "length", "software",
     "acoustid_fingerprint", "waveformatextensible", "cuesheet", "metadata_block_picture",
@@ -35,7 +35,7 @@ _FRAMES_ABOUT_THE_SOUND = {
 }  # fmt: skip
 _LARGEST_TAG = 2**26  # bytes of an ID3 tag
 _LARGEST_FRAMES = 2**20  # bytes that the compressed frames of a file may become in all
-Frame = Any  # mutagen makes the classes of ID3 frames from tables; nobody knows their attributes before
+Frame = Any  # mutagen creates the classes of ID3 frames from tables
 
 
 @dataclass
@@ -65,7 +65,7 @@ def copy_tags(source: Path, target: Path) -> bool:
         if file is None:
             return True
         _fill(file, tags)
-    except Exception as error:  # the tags of any program in the world; a song is worth more than they are
+    except Exception as error:  # tags may be malformed in any way; the song matters more
         logger.warning("%s: its tags cannot be copied: %s", source, error)
         return True
     try:
@@ -87,7 +87,7 @@ def read_tags(path: Path) -> Tags:
         head = stream.read(10)
     if head[:3] == b"ID3" and len(head) == 10 and (size := synchsafe(head[6:10])) >= _LARGEST_TAG:
         raise ValueError(f"they take {size / 1e6:.0f} MB")
-    vars(mutagen.id3._frames)["zlib"] = _Inflation()  # mutagen itself inflates without bounds
+    vars(mutagen.id3._frames)["zlib"] = _Inflation()  # mutagen has no limit
     file = mutagen.File(path)
     tags = file.tags if file is not None and file.tags else None
     if tags is None:
@@ -199,7 +199,7 @@ def _fill(file: Any, tags: Tags) -> None:
             file.tags.add(frame)
         return
     for name, values in tags.texts.items():
-        with contextlib.suppress(ValueError):  # no name that a comment can have
+        with contextlib.suppress(ValueError):  # an invalid comment name
             file.tags[name] = values
     if isinstance(file, FLAC):
         for picture in tags.pictures:

@@ -30,7 +30,7 @@ from stylize_core.errors import UserError
 logger = logging.getLogger(__name__)
 
 _BLOCK_FRAMES = 65536  # encoded at a time
-_LOSSY_MARGIN_DB = 1.0  # by how much a decoded file may peak above what was encoded
+_LOSSY_MARGIN_DB = 1.0  # overshoot of a decoded file
 _RIFF_LIMIT = 2**32 - 65536  # bytes of samples that fit into a plain wav file with its chunks
 
 
@@ -105,7 +105,7 @@ class AudioWriter:
                 self._finish()
         finally:
             self._raw = None
-            with contextlib.suppress(OSError):  # of a full disk, which was said before
+            with contextlib.suppress(OSError):  # of a full disk, reported before
                 self._cleanup.close()
 
     def write(self, block: np.ndarray) -> None:
@@ -151,7 +151,7 @@ class AudioWriter:
             with path.open("r+b") as encoded:
                 self._encode_in_thread(encoded)
             if self._tags_from is not None and not copy_tags(self._tags_from, path):
-                with path.open("w+b") as encoded:  # once more, in case the file was left half changed
+                with path.open("w+b") as encoded:  # again, in case the file was left half changed
                     self._encode_in_thread(encoded)
 
     def _encode_in_thread(self, encoded: BinaryIO) -> None:

@@ -284,7 +284,7 @@ def test_music_that_cannot_be_read_is_named_and_counted(function, tmp_path: Path
     assert sorted(found) == NAMES
     lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert lines == [
-        f"passed over: 4 files in {tmp_path} cannot be read (2 .m4a, 1 .webm, 1 .wma); convert each first, "
+        f"skipped: 4 files in {tmp_path} cannot be read (2 .m4a, 1 .webm, 1 .wma); convert each first, "
         f"for example: ffmpeg -i {tmp_path}/x/1.m4a {tmp_path}/x/1.flac"
     ]
 
