@@ -110,7 +110,8 @@ class MelCache:
         digest = file_digest(path)
         mel = self._map(digest)
         if mel is None:
-            _store(self._mel_file(digest), _packed(self.compute(path), digest))
+            made = self.compute(path)
+            _store(self._mel_file(digest), save({_TENSOR: made}, {_MADE_OF: f"{digest} {_crc32(made)}"}))
             mel = self._map(digest)
             if mel is None:
                 raise MelCacheError(f"the mel just written to {self._mel_file(digest)} cannot be read back")
@@ -172,11 +173,6 @@ class MelCache:
 
 def _crc32(mel: np.ndarray) -> str:
     return f"{zlib.crc32(mel.reshape(-1).view(np.uint8).data):08x}"
-
-
-def _packed(mel: np.ndarray, digest: str) -> bytes:
-    """The file of a mel, with its audio's digest and its CRC in the header."""
-    return save({_TENSOR: mel}, {_MADE_OF: f"{digest} {_crc32(mel)}"})
 
 
 def _store(path: Path, content: bytes) -> None:

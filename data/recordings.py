@@ -14,7 +14,7 @@ import numpy as np
 
 from data.debian_packages import package_files, package_license
 from data.manifest import MANIFEST_NAME, file_digest, read_records, write_records
-from stylize_core.audio.folder import no_audio, warn_of_unreadable
+from stylize_core.audio.folder import existing_folder, no_audio, warn_of_unreadable
 from stylize_core.audio.kinds import READABLE_SUFFIXES
 from stylize_core.audio.reader import AudioReader, AudioWriter, probe_audio
 from stylize_core.errors import UserError
@@ -129,9 +129,9 @@ def find_package_recordings(package: str) -> tuple[list[Recording], list[Skipped
 
 def find_folder_recordings(folder: Path, split: str = "mixed") -> tuple[list[Recording], list[Skipped]]:
     """Recordings below a folder; UserError where it does not exist or holds no audio."""
-    if not folder.is_dir():
-        raise UserError(f"folder not found: {folder}; --folder takes a folder with audio files")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(
+        path for path in existing_folder(folder).rglob("*") if path.is_file() and not path.name.startswith(".")
+    )
     found, skipped = _recordings_in(folder.resolve().name, files)
     if not found:
         raise no_audio(folder, f"expected {', '.join(sorted(READABLE_SUFFIXES))} or a .zip of them")

@@ -15,6 +15,7 @@ from data.recordings import Limits, Recording, Skipped
 from data.sources import list_split
 from data.verify import verify_folder
 from stylize_core.atomic import atomic_write
+from stylize_core.audio.folder import existing_folder
 from stylize_core.errors import UserError
 from stylize_core.names import readable
 
@@ -59,9 +60,7 @@ def name_folders(folders: Sequence[Path], out: Path) -> dict[str, Path]:
     """A user's folders by their names below `out`; UserError where one is missing or a name is not possible."""
     named: dict[str, Path] = {}
     for folder in folders:
-        name = folder.resolve().name
-        if not folder.is_dir():
-            raise UserError(f"no such folder: {folder}")
+        name = existing_folder(folder).resolve().name
         if name in (CORPUS, RECORDINGS) or name in named:
             raise UserError(f"a folder cannot be called {name} here; rename {folder}, or link to it by another name")
         if (out / name).resolve() == folder.resolve():

@@ -18,6 +18,7 @@ from stylize_core.names import not_there
 
 _MP3_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
 _KIND_BYTES = 1024
+_SCANS = {None: scan_mp3, "OGG": scan_ogg, "FLAC": scan_flac, "AU": scan_au}  # others: scan_chunks
 _SEARCH_BYTES = 2**24  # how far behind a tag with a wrong size to look for what the file holds
 
 
@@ -45,7 +46,8 @@ def find_streams(path: Path) -> list[Stream]:
                 if end - position >= RUBBISH:
                     raise damaged(path, f"{end - position} unknown bytes follow the sound")
                 break
-            found, position = _scan(data, position, end, path)
+            scan = _SCANS.get(container_at(data, position), scan_chunks)
+            found, position = scan(data, position, end, path)
             streams += found
             position = skip_tags(data, skip_zeros(data, position, end), end)
         if not streams:
@@ -54,12 +56,6 @@ def find_streams(path: Path) -> list[Stream]:
                             "is not audio that can be read: no MP3 frames in it")  # fmt: skip
         whole = ((0, end),)
         return [Stream(one.container, (), one.slack, one.note) if one.pieces == whole else one for one in streams]
-
-
-def _scan(data: Data, start: int, end: int, path: Path) -> tuple[list[Stream], int]:
-    """The streams of the container that begins at `start`, and the offset after it."""
-    scans = {None: scan_mp3, "OGG": scan_ogg, "FLAC": scan_flac, "AU": scan_au}
-    return scans.get(container_at(data, start), scan_chunks)(data, start, end, path)
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class AudioReader:
         with self._decoder as decoder:
             while True:
                 try:
-                    block = decoder.next_block(_block_frames(part.channels))
+                    block = decoder.next_block(min(_BLOCK_FRAMES, _BLOCK_SAMPLES // part.channels))
                 except soundfile.LibsndfileError as error:
                     raise cut_off(info.path, f"decoding fails after {self._seconds:.1f} s "
                                              f"of {info.seconds:.1f} s ({reason(error)})") from error  # fmt: skip
@@ -306,10 +306,6 @@ def read_part(info: AudioInfo, start: int, length: int) -> np.ndarray:
             raise damaged(info.path, f"decoding fails at {start / info.sample_rate:.1f} s ({reason(error)})") from error
     _check_samples(block, info.path, first, info.sample_rate)
     return downmix(block.T, info.sample_rate)[start - first : start - first + length]
-
-
-def _block_frames(channels: int) -> int:
-    return min(_BLOCK_FRAMES, _BLOCK_SAMPLES // channels)
 
 
 def _with_channels(block: np.ndarray, channels: int) -> np.ndarray:

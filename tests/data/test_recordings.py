@@ -196,7 +196,7 @@ def test_missing_packages_give_the_apt_line(monkeypatch, tmp_path, capsys):
     assert "apt-get install -y --no-install-recommends some-music" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("folder_name", "message"), [("nowhere", "folder not found"), ("empty", "no audio in")])
+@pytest.mark.parametrize(("folder_name", "message"), [("nowhere", "no such folder"), ("empty", "no audio in")])
 def test_bad_folders(tmp_path, capsys, folder_name, message):
     (tmp_path / "empty").mkdir()
     assert prepare("-o", tmp_path / "out", "--folder", tmp_path / folder_name) == 2
