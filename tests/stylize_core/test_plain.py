@@ -56,7 +56,7 @@ def test_files_are_utf_8_of_limited_size(tmp_path: Path) -> None:
     for content, problem in ((b"[1, 2, 3]", "more than"), (b"\xff\xfe[", "can't decode")):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=problem):
-            read_json(path, most_bytes=5)
+            read_json(path, max_bytes=5)
 
 
 def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
