@@ -210,7 +210,11 @@ def test_styles_are_those_wanted_or_all_there_are(tmp_path: Path, caplog: pytest
     assert "1 files left out, in no folder of a style; the first: " in caplog.text and "loose.wav" in caplog.text
     assert choose_styles(clips, ("hiphop", "Jazz"), tmp_path) == ("hiphop", "Jazz")
     list_found = "It has Drum, Bass: live, Jazz, hiphop; data.styles=.. takes all of these"
-    for wanted, advice in (("jazz", "'jazz'; did you mean Jazz.? "), ("hip-hop", ".*'hiphop'"), ("xyz", "'xyz'. ")):
+    for wanted, advice in (
+        ("jazz", "'jazz'; did you mean Jazz.? "),
+        ("hip-hop", "'hip-hop'; did you mean hiphop.? "),
+        ("xyz", "'xyz'. "),
+    ):
         with pytest.raises(UserError, match=f"has no style {advice}.*{list_found}"):
             choose_styles(clips, (wanted,), tmp_path)
 

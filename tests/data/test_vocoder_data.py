@@ -79,7 +79,7 @@ def test_an_own_folder_is_resampled_once_and_a_second_run_only_checks(only_own, 
     before = snapshot(tmp_path / "out")
     kept, convert = summary(tmp_path), recordings.convert
     converted: list[str] = []
-    monkeypatch.setattr(recordings, "convert", lambda e, o: (converted.append(e.recording.name), convert(e, o))[1])
+    monkeypatch.setattr(recordings, "convert", lambda e, o: (converted.append(e.name), convert(e, o))[1])
     assert only_own()[0] == 0 and snapshot(tmp_path / "out") == before and summary(tmp_path) == kept
     assert converted == ["silent"]  # what left nothing behind is looked at again
     next(iter(before)).unlink()

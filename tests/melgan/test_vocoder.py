@@ -130,7 +130,7 @@ def test_weights_that_are_not_finite(folder: Path, value: float) -> None:
         ("model", {"width": "many"}, "width must be a whole number"),
         ("model", {"width": 17}, "width 17 cannot be halved"),
         ("mel", {"n_mels": 80}, "n_mels is 8 in the generator and 80 in the mel front-end"),
-        ("mel", {"n_mels": "8"}, "n_mels '8', expected a number"),
+        ("mel", {"n_mels": "8"}, "n_mels must be a whole number, got '8'"),
         ("mel", {"f_max": 20000.0}, "f_max 20000.0 Hz"),
     ],
 )

@@ -253,7 +253,7 @@ def test_a_size_that_has_wrapped_round(tmp_path: Path, outer: int, caplog: pytes
 
 def test_more_than_the_header_accounts_for_is_ambiguous(tmp_path: Path) -> None:
     content = riff(FMT, chunk(b"data", PCM.tobytes(), len(PCM)), size=36 + len(PCM))
-    assert f"announces {len(PCM)} bytes of sound, and {len(PCM)} bytes follow" in refusal(tmp_path, content)
+    assert f"announces {len(PCM)} bytes of sound, and {len(PCM)} unknown bytes follow" in refusal(tmp_path, content)
     assert read(tmp_path, encode("WAV") + bytes(2000)).shape == (2, RATE)
     assert read(tmp_path, encode("WAV") + b"end of file").shape == (2, RATE)
     rubbish = np.random.default_rng(0).bytes(3000)
