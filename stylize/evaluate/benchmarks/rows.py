@@ -1,4 +1,4 @@
-"""Rows of measurements, kept in a file as they come, so that an interrupted benchmark resumes."""
+"""Rows of measurements, appended to a file, from which an interrupted benchmark resumes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ class Row:
     """One system on one pair.
 
     Args:
-        key: equal where nothing can have changed: audio, system, classifier and metrics.
+        key: digest of everything the row depends on.
         split, pair, song, source_style, target: of the pair.
         system: its name.
-        classified_as: the genre that the classifier predicts.
+        classified_as: the predicted genre.
         metrics: `classified_as_target`, `classified_as_source` (0 or 1), `target_probability`, `source_probability`,
             and those of :mod:`stylize.evaluate.metrics.content`.
-        seconds: of music.
-        elapsed: seconds of work; None where nothing was to be done.
+        seconds, elapsed: of music, and of work (None for copies).
         embedding: of the output.
     """
 
@@ -50,11 +49,7 @@ class Row:
 
     @classmethod
     def from_json(cls, line: str) -> Row:
-        """Read such a line.
-
-        Raises:
-            ValueError: it is no such line.
-        """
+        """Parse a line; raises ValueError."""
         try:
             values: dict[str, Any] = parse_json(line)
             vector = np.frombuffer(base64.b64decode(values.pop("embedding"), validate=True), dtype="<f4")
@@ -64,30 +59,21 @@ class Row:
 
 
 class Measurements:
-    """All rows that were ever measured in a folder.
-
-    Args:
-        path: the file, a line for each row; made where it does not exist.
-
-    Raises:
-        UserError: it holds something else, or cannot be read.
-    """
+    """The rows of a file, by key; raises UserError for a file that is not readable or holds something else."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: dict[str, Row] = {}
-        if not path.exists():
-            return
         try:
-            lines = read_lines(path)
+            lines = read_lines(path) if path.exists() else []
         except (OSError, ValueError):
             raise UserError(f"cannot read {path}; choose another --work folder") from None
         for number, line in enumerate(lines, start=1):
             try:
                 row = Row.from_json(line)
             except ValueError:
-                if number == len(lines):  # an interruption can cut the last line; it is measured again
-                    path.write_text("".join(f"{whole}\n" for whole in lines[:-1]), encoding="utf-8")
+                if number == len(lines):  # cut off by an interruption
+                    path.write_text("".join(f"{complete}\n" for complete in lines[:-1]), encoding="utf-8")
                     break
                 raise UserError(f"{path} line {number} is no measurement; choose another --work folder") from None
             self._rows[row.key] = row
@@ -96,11 +82,11 @@ class Measurements:
         return len(self._rows)
 
     def get(self, key: str) -> Row | None:
-        """The row of that key, if it was measured."""
+        """The row with a key, if any."""
         return self._rows.get(key)
 
     def add(self, row: Row) -> None:
-        """Keep a row, on disk at once."""
+        """Append a row."""
         self._rows[row.key] = row
         try:
             with self.path.open("a", encoding="utf-8") as stream:
