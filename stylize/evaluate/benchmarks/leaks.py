@@ -18,7 +18,7 @@ HELD_OUT_FIELD = {"test_groove": "groove", "test_soundfont": "soundfont"}
 Record = Mapping[str, Any]
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path) -> Sequence[Record]:
     """The records of a folder's manifest; none if it has no manifest."""
     path = folder / manifest.MANIFEST_NAME
     records = manifest.read_records(path) if path.is_file() else []
@@ -38,7 +38,9 @@ def find_leaks(records: Sequence[Record], training: Sequence[Record] | None = No
     seen = [record for record in (records if training is None else training) if record["split"] in SEEN_SPLITS]
     held_out = [record for record in records if record["split"] not in SEEN_SPLITS]
     leaks = _shared("file", held_out, seen, lambda record: record["file"]) if training is None else []
-    leaks += _shared("song", held_out, seen, _song_identity if training is not None else lambda record: record.get("song"))
+    leaks += _shared(
+        "song", held_out, seen, _song_identity if training is not None else lambda record: record.get("song")
+    )
     for split, field in HELD_OUT_FIELD.items():
         of_split = [record for record in held_out if record["split"] == split]
         leaks += _shared(field, of_split, seen, lambda record, field=field: record.get(field))
