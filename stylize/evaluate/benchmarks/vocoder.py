@@ -1,28 +1,40 @@
-"""The evaluation of vocoders: every metric on every source of unseen recordings, costs, probes, verdicts, pictures."""
+"""The vocoder benchmark: metrics on unseen recordings, probes, costs, targets, pictures."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from data.sources import list_split
 from melgan import Vocoder
+from melgan.layers import plain_state_dict
 from stylize.evaluate.benchmarks.settings import VOCODER_SUFFIXES, VocoderSettings
 from stylize.evaluate.benchmarks.verdict import check_targets, load_targets, plain
 from stylize.evaluate.benchmarks.vocoder_report import format_report, save_pictures
 from stylize.evaluate.benchmarks.vocoder_translated import measure_translated, same_front_end
-from stylize.evaluate.costs import measure_costs, read_training
 from stylize.evaluate.excerpts import Excerpt, pick_excerpts
 from stylize.evaluate.metrics.probes import compare_blocks, probe
 from stylize.evaluate.metrics.similarity import StyleClassifier
-from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, find_methods, measure_methods, stack_excerpts
+from stylize.evaluate.metrics.vocoder import (
+    WITHOUT_ITERATIONS,
+    Method,
+    copy_synthesis,
+    find_methods,
+    measure_methods,
+    stack_excerpts,
+)
 from stylize.evaluate.report import describe_machine, report_files, write_json, write_text
-from stylize.evaluate.speed import torch_threads
+from stylize.evaluate.speed import PAPER, paper_generator, quiet_noise, summarize_speed, time_in_turns, torch_threads
 from stylize_core.errors import UserError
+from stylize_core.mel import MelConfig
+from stylize_core.model_folder import read_training_record
 from travelgan import Translator
 
 logger = logging.getLogger(__name__)
@@ -31,14 +43,7 @@ UNSEEN_SPLITS = ("test", "test_groove", "test_soundfont")
 
 
 def run_evaluation(settings: VocoderSettings) -> str:
-    """Measure vocoders and write what was asked for.
-
-    Returns:
-        the tables as Markdown.
-
-    Raises:
-        UserError: settings, models or recordings that cannot be used.
-    """
+    """Measure vocoders and write the files of the settings; returns the page."""
     settings = settings.check()
     vocoders = {str(model): Vocoder.from_pretrained(model) for model in settings.models}
     methods = find_methods(vocoders)
@@ -76,7 +81,7 @@ def run_evaluation(settings: VocoderSettings) -> str:
 
 
 def unseen_excerpts(folder: Path, count: int | None, seconds: float, sample_rate: int) -> list[Excerpt]:
-    """Excerpts of everything that a folder keeps out of training."""
+    """Excerpts of the held-out recordings of a folder."""
     files = [path for split in UNSEEN_SPLITS for path in list_split(folder, split)]
     excerpts = pick_excerpts(files, len(files) if count is None else count, seconds, sample_rate)
     if not excerpts:
@@ -96,7 +101,6 @@ def _measure_source(
 def _probe_all(
     vocoders: Mapping[str, Vocoder], methods: Sequence[Method], excerpts: Sequence[Excerpt]
 ) -> dict[str, Any]:
-    """Probes of every method; blocks only of whole vocoders, which know where in a song they are."""
     music = np.concatenate([excerpt.wav for excerpt in excerpts[:3]])
     probes: dict[str, Any] = {method.name: probe(method, music) for method in methods}
     for name, vocoder in vocoders.items():
@@ -107,7 +111,7 @@ def _probe_all(
 
 
 def decide(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every target for every model, as plain values."""
+    """Verdicts on every target for every model."""
     targets = load_targets("vocoder")
     verdicts: list[dict[str, Any]] = []
     for model in document["models"]:
@@ -117,3 +121,53 @@ def decide(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             verdicts += plain(found, model=model, recordings=source)
         verdicts += plain(check_targets(targets["model"], document, model=model), model=model, recordings="")
     return verdicts
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of parameters without weight norms."""
+    return sum(value.numel() for value in plain_state_dict(network).values())
+
+
+def count_multiply_adds(synthesize: Callable[[Tensor], Tensor], mel_config: MelConfig, seconds: float = 2.0) -> float:
+    """Multiply-adds of convolutions and matrix products for a second of audio, counted over some seconds."""
+    frames = round(seconds * mel_config.frames_per_second)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        synthesize(quiet_noise(mel_config, frames))
+    return counter.get_total_flops() / 2 / (frames / mel_config.frames_per_second)
+
+
+def measure_costs(
+    vocoders: Mapping[str, Vocoder], methods: Sequence[Method], seconds: float, repeats: int
+) -> dict[str, Any]:
+    """Parameters, multiply-adds and times of all methods and of the paper's generator."""
+    paper, paper_mel = paper_generator()
+    networks = {method.name: (method.synthesize, method.mel_config) for method in methods} | {PAPER: (paper, paper_mel)}
+
+    def task(synthesize: Callable[[Tensor], Tensor], mel_config: MelConfig) -> Callable[[], object]:
+        mel = quiet_noise(mel_config, round(seconds * mel_config.frames_per_second))
+        return torch.inference_mode()(lambda: synthesize(mel))
+
+    tasks = {name: task(*network) for name, network in networks.items()}
+    speeds = summarize_speed(time_in_turns(tasks, repeats), seconds, PAPER)
+    costs: dict[str, Any] = {}
+    for name, network in networks.items():
+        speed = {key: speeds[name][key] for key in ("times_real_time", "times_baseline")}
+        costs[name] = {"multiply_adds_per_second": count_multiply_adds(*network), **speed}
+    for name, vocoder in vocoders.items():
+        for row in (name, f"{name}{WITHOUT_ITERATIONS}"):
+            if row in costs:
+                costs[row]["parameters"] = count_parameters(vocoder.generator)
+    costs[PAPER]["parameters"] = count_parameters(paper)
+    return {"music_seconds": seconds, "repeats": repeats, "rows": costs}
+
+
+def read_training(folder: Path) -> dict[str, float]:
+    """Training steps and steps per hour, if the model folder records them."""
+    training = read_training_record(folder)
+    step, minutes = training.get("step"), training.get("minutes")
+    known: dict[str, float] = {}
+    if isinstance(step, int):
+        known["steps"] = step
+        if isinstance(minutes, int | float) and minutes > 0:
+            known["steps_per_hour"] = 60 * step / minutes
+    return known

@@ -31,15 +31,11 @@ from travelgan import Translator
 logger = logging.getLogger(__name__)
 
 MIN_OF_STYLE = 3
-"""Outputs and originals that a style needs to count."""
+"""Required outputs and originals of a style."""
 
 
 def same_front_end(translator: Translator, methods: Sequence[Method]) -> list[Method]:
-    """The methods on the translator's front-end.
-
-    Raises:
-        UserError: none of them does.
-    """
+    """The methods on the translator's front-end; raises UserError if there are none."""
     fitting = [method for method in methods if not translator.mel_config.describe_difference(method.mel_config)]
     if not fitting:
         difference = translator.mel_config.describe_difference(methods[0].mel_config)
@@ -56,8 +52,8 @@ def measure_translated(
     """Measure methods on translated mels of every source.
 
     Returns:
-        `identity`, by source: as :func:`measure_methods`, with `asked_l1`; `cross`, by source where the excerpts'
-        folders are named as the translator's styles: see :func:`measure_cross`.
+        by source: `identity`, as :func:`measure_methods` with `asked_l1`; `cross`, as :func:`measure_cross`, for
+        excerpts in folders named after the translator's styles.
     """
     measured: dict[str, Any] = {"identity": {}, "cross": {}}
     for name, excerpts in sources.items():
@@ -79,10 +75,7 @@ def measure_translated(
 
 @torch.inference_mode()
 def find_style(translator: Translator, excerpt: Excerpt, mel: Tensor) -> Tensor:
-    """The style an excerpt already has: that of its folder's name where the translator knows it, else by example.
-
-    Shape: (n_mels, T) -> (style_size,).
-    """
+    """The style of an excerpt, (style_size,): by its folder's name if known, else by its mel, (n_mels, T)."""
     genre = excerpt.path.parent.name
     return translator.style_vector({genre: 1.0}) if genre in translator.styles else translator.style_of(mel[None])
 
@@ -95,28 +88,24 @@ def translate(translator: Translator, mels: Tensor, styles: Tensor) -> Tensor:
 
 
 def distance_to_asked(wavs: np.ndarray, asked: Tensor, method: Method) -> list[float]:
-    """Mean absolute difference, in log10 units, of each waveform's own mel from the one that was asked for.
-
-    Shape: (n, samples), (n, n_mels, T) -> n numbers.
-    """
+    """L1 distance of the mels of waveforms, (n, samples), to the requested ones, (n, n_mels, T), log10 units."""
     own = mels_of(torch.from_numpy(wavs), method.mel_config)
     return (own - asked).abs().mean(dim=(1, 2)).tolist()
 
 
 def other_style(styles: Sequence[str], genre: str, number: int) -> str:
-    """The style an excerpt is sent to: never its own, and the next one for the next number."""
+    """The target style of an excerpt: never its own, the next one for the next number."""
     return styles[(styles.index(genre) + 1 + number % (len(styles) - 1)) % len(styles)]
 
 
 def measure_cross(
     translator: Translator, methods: Sequence[Method], excerpts: Sequence[Excerpt], classifier: StyleClassifier
 ) -> dict[str, Any]:
-    """Measure methods where no original exists: each excerpt in another style.
+    """Measure methods on each excerpt in another style, where no original exists.
 
     Returns:
-        for each method `asked_l1`, artifacts as they are (nothing is taken off), and `kad`, the unbiased kernel audio
-        distance to originals of the style, mean over styles; `styles`: how many of them had enough outputs and
-        originals; `untranslated_kad`: what the excerpts themselves have, sent to the same styles.
+        `rows`: for each method `asked_l1`, absolute artifacts, and `kad`, the unbiased kernel audio distance to
+        originals of the style, mean over styles; `styles`: how many; `untranslated_kad`: of the excerpts themselves.
     """
     styles = list(translator.styles)
     genres = [excerpt.path.parent.name for excerpt in excerpts]
@@ -147,10 +136,7 @@ def measure_cross(
 def distances_to_styles(
     embeddings: np.ndarray, targets: Sequence[str], reference: np.ndarray, genres: Sequence[str]
 ) -> list[float]:
-    """Unbiased kernel audio distance of the outputs of each style to the originals of that style.
-
-    Shape: (n, d), (m, d) -> a number for each style with enough of both.
-    """
+    """Unbiased kernel audio distance of outputs to originals, (n, d) and (m, d), of each style with enough of both."""
     bandwidth = median_distance(reference)
     distances = []
     for style in sorted(set(targets) & set(genres)):

@@ -15,21 +15,16 @@ from stylize_core.mel import LogMel
 
 PROBE_SECONDS = 2.0
 CLICK_SECONDS = 0.02
-"""The click is noise that fades by this time constant."""
+"""Time constant of the decaying noise of a click."""
 CLICK_LEVEL = 0.5
 FADE_SECONDS = 0.3
-"""A vocoder may fade out for so long once the sound has ended."""
+"""A vocoder may fade out for this long after a sound."""
 BLOCK_FRAMES = 150
-"""So many frames meet nowhere near the ends of the excerpts of 4 s that the music is put together from."""
+"""Chosen so that block boundaries are far from those of 4 s excerpts."""
 
 
 def probe(method: Method, music: np.ndarray) -> dict[str, float]:
-    """Levels where nothing should sound.
-
-    Returns:
-        `silence`, dBFS: peak of what digital silence becomes; `silence_after_sound`, dBFS: the same from 0.3 s after
-        the end of music; `pre_echo`, dB: see :func:`pre_echo`, of a click in silence.
-    """
+    """Peak level of digital silence, and from 0.3 s after the end of music (dBFS); :func:`pre_echo` of a click (dB)."""
     sample_rate = method.mel_config.sample_rate
     fade = round(FADE_SECONDS * sample_rate)
     silence = np.zeros(round(PROBE_SECONDS * sample_rate), dtype=np.float32)
@@ -45,7 +40,7 @@ def probe(method: Method, music: np.ndarray) -> dict[str, float]:
 
 
 def make_click(sample_rate: int) -> np.ndarray:
-    """Silence, and from its middle on noise that fades away at once, (samples,)."""
+    """Silence with decaying noise from its middle on, (samples,)."""
     samples = round(PROBE_SECONDS * sample_rate)
     time = np.arange(samples - samples // 2) / sample_rate
     noise = np.random.default_rng(0).uniform(-1, 1, len(time))
@@ -55,7 +50,7 @@ def make_click(sample_rate: int) -> np.ndarray:
 
 
 def resynthesize(method: Method, wav: np.ndarray) -> np.ndarray:
-    """From a signal to its mel and back, (samples,) -> whole frames of it."""
+    """Synthesize the mel of a signal, (samples,), cut to complete frames."""
     with torch.inference_mode():
         mel = LogMel(method.mel_config)(torch.from_numpy(wav)[None])
     return synthesize(method, mel)[0]
@@ -63,10 +58,7 @@ def resynthesize(method: Method, wav: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def synthesize_in_blocks(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES) -> Tensor:
-    """Synthesize a song block by block, each with the context that the vocoder asks for.
-
-    Shape: (1, n_mels, T) -> (T * hop_length,).
-    """
+    """Synthesize a mel, (1, n_mels, T), in blocks with the vocoder's context, (T * hop_length,)."""
     hop_length, frames = vocoder.mel_config.hop_length, mel.shape[-1]
     pieces = []
     for start in range(0, frames, block_frames):
@@ -78,11 +70,11 @@ def synthesize_in_blocks(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOC
 
 
 def compare_blocks(vocoder: Vocoder, music: np.ndarray) -> dict[str, Any]:
-    """Clicks where the blocks of a song meet, over what the original has at the same places.
+    """Compare synthesis in blocks with that of the whole song.
 
     Returns:
-        `worst`, dB: highest click over the original's; `difference`, dBFS: largest difference from the song made at
-        once; `joins`: how many.
+        `worst`: highest click at a block boundary over the original's, dB; `difference`: largest difference from the
+        whole song, dBFS; `joins`: their number.
     """
     hop_length = vocoder.mel_config.hop_length
     with torch.inference_mode():

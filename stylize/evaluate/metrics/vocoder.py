@@ -42,15 +42,14 @@ DISTANCES = ("mr_stft", "mel_l1", "chroma")
 
 @dataclass(frozen=True)
 class Method:
-    """A way from a mel to a waveform.
+    """A way from mel to waveform.
 
     Args:
         name: of its row.
         mel_config: its front-end.
         synthesize: mel (B, n_mels, T) to wav (B, ..., T * hop_length).
-        griffin_lim: name of the row of Griffin-Lim on the same mels.
-        line_rate: the rate of what the network repeats inside a frame, Hz: the frames of a short inverse STFT, the
-            edges of sub-bands; None where there is nothing.
+        griffin_lim: the row of Griffin-Lim on the same mels.
+        line_rate: of repetitions inside a frame, Hz: frames of a short inverse STFT, edges of sub-bands.
     """
 
     name: str
@@ -61,11 +60,7 @@ class Method:
 
 
 def find_methods(vocoders: Mapping[str, Vocoder]) -> list[Method]:
-    """Each vocoder, with and without its Griffin-Lim iterations, and Griffin-Lim for each of their front-ends.
-
-    Raises:
-        UserError: different sample rates.
-    """
+    """Each vocoder, with and without its Griffin-Lim iterations, and Griffin-Lim for each front-end."""
     rates = {name: vocoder.mel_config.sample_rate for name, vocoder in vocoders.items()}
     if len(set(rates.values())) > 1:
         listed = ", ".join(f"{name}: {rate} Hz" for name, rate in rates.items())
@@ -97,7 +92,7 @@ def repetition_rate(vocoder: Vocoder) -> float | None:
 
 
 def stack_excerpts(excerpts: Sequence[Excerpt], methods: Sequence[Method]) -> Tensor:
-    """Excerpts as one batch, cut to whole frames of every method, (n, samples)."""
+    """Excerpts as a batch, (n, samples), cut to complete frames of every method."""
     frame = math.lcm(*(method.mel_config.hop_length for method in methods))
     samples = min(len(excerpt.wav) for excerpt in excerpts) // frame * frame
     return torch.from_numpy(np.stack([excerpt.wav[:samples] for excerpt in excerpts]))
@@ -118,10 +113,7 @@ def synthesize(method: Method, mels: Tensor) -> np.ndarray:
 
 
 def copy_synthesis(methods: Sequence[Method], originals: Tensor) -> dict[str, np.ndarray]:
-    """What each method makes of the originals' mels, by name; the originals are the last.
-
-    Shape: (n, samples) -> (n, samples) each.
-    """
+    """The waveforms, (n, samples), of each method from the originals' mels; the originals are last."""
     made = {}
     for method in methods:
         made[method.name] = synthesize(method, mels_of(originals, method.mel_config))
@@ -132,10 +124,10 @@ def copy_synthesis(methods: Sequence[Method], originals: Tensor) -> dict[str, np
 def measure_methods(
     made: Mapping[str, np.ndarray], methods: Sequence[Method], classifier: StyleClassifier
 ) -> dict[str, Any]:
-    """Distances of the waveforms of each method from the originals, with intervals over excerpts.
+    """Measure the waveforms of each method against the originals.
 
     Returns:
-        `floor`: kernel and Fréchet distance of halves of the originals; `rows`: the metrics of each method.
+        `floor`: distribution distances between halves of the originals; `rows`: the metrics of each method.
     """
     originals = made[ORIGINAL]
     sample_rate = methods[0].mel_config.sample_rate
@@ -146,7 +138,8 @@ def measure_methods(
         for name, wavs in made.items()
     }
     logger.info("measured: %d excerpts by %d methods", len(originals), len(made))
-    terms = _kernel_terms(embeddings) if enough else {}
+    reference = embeddings[ORIGINAL]
+    terms = {name: paired_kernel_terms(vectors, reference) for name, vectors in embeddings.items()} if enough else {}
     by_name = {method.name: method for method in methods}
     rows: dict[str, Any] = {}
     for name, wavs in made.items():
@@ -160,9 +153,9 @@ def measure_methods(
                 row[metric]["minus_griffin_lim"] = summarize(differences)
         if enough:
             row["kad"] = summarize_kernel_distance(terms[name], terms.get(rival or ""))
-            row["fad"] = frechet_audio_distance(embeddings[name], embeddings[ORIGINAL])
+            row["fad"] = frechet_audio_distance(embeddings[name], reference)
         rows[name] = row | measure_artifacts(wavs, originals, by_name.get(name, methods[0]))
-    return {"floor": _floor(embeddings[ORIGINAL]) if len(originals) > MIN_CLIPS else None, "rows": rows}
+    return {"floor": _floor(reference) if len(originals) > MIN_CLIPS else None, "rows": rows}
 
 
 def distances(wav: np.ndarray, original: np.ndarray, sample_rate: int) -> dict[str, float]:
@@ -175,27 +168,20 @@ def distances(wav: np.ndarray, original: np.ndarray, sample_rate: int) -> dict[s
 
 
 def measure_artifacts(wavs: np.ndarray, originals: np.ndarray | None, method: Method) -> dict[str, Any]:
-    """Artifacts of waveforms, over those of their originals where these are given.
-
-    Shape: (n, samples) each.
-    """
+    """Artifacts of waveforms, (n, samples), relative to those of the originals if given."""
     config = method.mel_config
     clips, own = list(wavs), None if originals is None else list(originals)
-    rate = config.frames_per_second
-    line = worst_line_over_original(clips, own, rate, config.sample_rate)
-    single = [
-        worst_line_over_original([clip], own and [own[index]], rate, config.sample_rate).decibels
-        for index, clip in enumerate(clips)
-    ]
+    rates = (config.frames_per_second, config.sample_rate)
+    line = worst_line_over_original(clips, own, *rates)
+    single = [worst_line_over_original([clip], own and [own[i]], *rates).decibels for i, clip in enumerate(clips)]
     found: dict[str, Any] = {"line": {"decibels": line.decibels, "hertz": line.hertz, "worst_excerpt": max(single)}}
     if method.line_rate is not None:
         line = worst_line_over_original(clips, own, method.line_rate, config.sample_rate)
         found["inner_line"] = {"decibels": line.decibels, "hertz": line.hertz}
     clicks = [end_click(wav, config.hop_length) for wav in wavs]
     if originals is not None:
-        clicks = [
-            click - end_click(original, config.hop_length) for click, original in zip(clicks, originals, strict=True)
-        ]
+        before = (end_click(original, config.hop_length) for original in originals)
+        clicks = [after - own_click for after, own_click in zip(clicks, before, strict=True)]
     clipped = [clipping(wav) for wav in wavs]
     return found | {
         "end_click": summarize(clicks),
@@ -211,7 +197,7 @@ def embed_all(classifier: StyleClassifier, wavs: np.ndarray, sample_rate: int) -
 
 
 def summarize_kernel_distance(terms: np.ndarray, rival: np.ndarray | None) -> dict[str, Any]:
-    """Kernel audio distance of pairs with its interval, and its part of that of Griffin-Lim."""
+    """Kernel audio distance with its interval, and as a share of Griffin-Lim's."""
     count = len(terms)
 
     def distance(matrix: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -230,18 +216,7 @@ def summarize_kernel_distance(terms: np.ndarray, rival: np.ndarray | None) -> di
     return summary
 
 
-def _kernel_terms(embeddings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    reference = embeddings[ORIGINAL]
-    bandwidth = median_distance(reference)
-    return {name: paired_kernel_terms(vectors, reference, bandwidth) for name, vectors in embeddings.items()}
-
-
 def _floor(originals: np.ndarray) -> dict[str, float]:
-    """Distances of halves of the originals, which no copy need be below."""
     bandwidth = median_distance(originals)
-    return {
-        "kad": float(
-            real_against_real(originals, lambda one, two: kernel_audio_distance(one, two, bandwidth, True)).mean()
-        ),
-        "fad": float(real_against_real(originals, frechet_audio_distance).mean()),
-    }
+    kernel = real_against_real(originals, lambda one, two: kernel_audio_distance(one, two, bandwidth, True))
+    return {"kad": float(kernel.mean()), "fad": float(real_against_real(originals, frechet_audio_distance).mean())}

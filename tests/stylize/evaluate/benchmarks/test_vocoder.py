@@ -18,10 +18,15 @@ from melgan import GeneratorConfig, Vocoder
 from melgan.config import SubbandHeadConfig
 from stylize import Stylizer
 from stylize.evaluate.benchmarks.settings import VocoderSettings
-from stylize.evaluate.benchmarks.vocoder import decide, run_evaluation
+from stylize.evaluate.benchmarks.vocoder import (
+    count_multiply_adds,
+    count_parameters,
+    decide,
+    read_training,
+    run_evaluation,
+)
 from stylize.evaluate.benchmarks.vocoder_report import format_report
 from stylize.evaluate.benchmarks.vocoder_translated import distances_to_styles, other_style
-from stylize.evaluate.costs import count_multiply_adds, count_parameters, read_training
 from stylize.evaluate.excerpts import pick_excerpts
 from stylize.evaluate.metrics import probes, vocoder
 from stylize.evaluate.metrics.probes import BLOCK_FRAMES, compare_blocks, make_click, probe, synthesize_in_blocks
