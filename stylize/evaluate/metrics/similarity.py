@@ -28,20 +28,11 @@ WINDOW_FRAMES = 256
 """Mel frames in a window of the classifier."""
 MFCC_COUNT = 20
 MIN_SECONDS = 0.1
-"""Shorter sounds have no frames to measure."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A waveform with its rate.
-
-    Args:
-        wav: (samples,) or (channels, samples), in about [-1, 1].
-        sample_rate: Hz.
-
-    Raises:
-        ValueError: another shape, fewer than `MIN_SECONDS`, values that are not finite, an impossible rate.
-    """
+    """A finite waveform of at least `MIN_SECONDS`, (samples,) or (channels, samples), with its rate in Hz."""
 
     wav: np.ndarray
     sample_rate: int
@@ -64,15 +55,7 @@ class Sound:
 
     @classmethod
     def read(cls, path: str | Path, seconds: float | None = None) -> Sound:
-        """A file as mono at its own rate, from its start.
-
-        Args:
-            path: the file.
-            seconds: at most; None for all of it.
-
-        Raises:
-            UserError: as :func:`stylize_core.audio.reader.read_audio`, and for a file of less than `MIN_SECONDS`.
-        """
+        """Read the start of a file, or all of it, as mono at its own rate; raises UserError."""
         if seconds is None:
             wav, rate = read_audio(path)
         else:
@@ -93,19 +76,19 @@ class Sound:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the classifier makes of a sound."""
+    """Probability of each genre, and the embedding."""
 
     probabilities: Mapping[str, float]
     embedding: np.ndarray
 
     @property
     def genre(self) -> str:
-        """The most probable one."""
+        """The most probable genre."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 class StyleClassifier:
-    """A genre classifier over whole sounds: the mean over windows of about 3 s."""
+    """A genre classifier averaged over windows of about 3 s."""
 
     def __init__(self, classifier: GenreClassifier) -> None:
         self.classifier = classifier.eval()
@@ -118,7 +101,7 @@ class StyleClassifier:
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """Those it can tell apart."""
+        """Known genres."""
         return self.classifier.genres
 
     @torch.inference_mode()
