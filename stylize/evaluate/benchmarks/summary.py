@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylize.evaluate.benchmarks.bench import Split
-from stylize.evaluate.benchmarks.rows import Row
+from stylize.evaluate.benchmarks.bench import Row, Split
 from stylize.evaluate.metrics.content import CONTENT_METRICS
 from stylize.evaluate.metrics.statistics import mean_interval, summarize
 from stylize.evaluate.metrics.style import Reference

@@ -15,10 +15,9 @@ import torch
 
 from data.folder import Clip, index_folder
 from data.sources import list_split
-from stylize.evaluate.benchmarks.bench import Bench, Split, measure_accuracy, read_reference
+from stylize.evaluate.benchmarks.bench import Bench, Measurements, Row, Split, measure_accuracy, read_reference
 from stylize.evaluate.benchmarks.leaks import SEEN_SPLITS
 from stylize.evaluate.benchmarks.pairs import REAL_SPLIT, rendered_pairs, unlabelled_pairs
-from stylize.evaluate.benchmarks.rows import Measurements, Row
 from stylize.evaluate.benchmarks.settings import SIZES, Settings, check_leaks, check_settings
 from stylize.evaluate.benchmarks.summary import compare_with_baseline, summarize_split, summarize_sweep, sweep_systems
 from stylize.evaluate.benchmarks.translator_report import flat_summary, write_report

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stylize.evaluate.benchmarks.bench import Row
 from stylize.evaluate.benchmarks.pairs import SPLIT_TITLES
-from stylize.evaluate.benchmarks.rows import Row
 from stylize.evaluate.benchmarks.summary import CONTENT, MIXTURE, REDUCTION, STRENGTH
 from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.figures import save_figure

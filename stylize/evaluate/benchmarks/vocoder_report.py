@@ -12,8 +12,7 @@ import torch
 from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.excerpts import Excerpt
 from stylize.evaluate.figures import draw_mels, mel_panel, save_figure
-from stylize.evaluate.metrics.probes import BLOCK_FRAMES, synthesize_in_blocks
-from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, stack_excerpts
+from stylize.evaluate.metrics.vocoder import BLOCK_FRAMES, Method, copy_synthesis, stack_excerpts, synthesize_in_blocks
 from stylize.evaluate.report import MISSING, format_machine, interval, number, table
 from stylize.evaluate.systems import GRIFFIN_LIM_ITERATIONS, ORIGINAL
 from stylize_core.mel import LogMel

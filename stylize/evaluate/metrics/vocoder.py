@@ -1,4 +1,4 @@
-"""Methods from mel to waveform, and metrics of what they make of recordings beside Griffin-Lim on the same mels."""
+"""Methods from mel to waveform: metrics against Griffin-Lim on the same mels, and probes with known answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from torch import Tensor
 from melgan import Vocoder
 from melgan.config import InverseSTFTHeadConfig, SubbandHeadConfig
 from stylize.evaluate.excerpts import Excerpt
-from stylize.evaluate.metrics.artifacts import clipping, end_click, offset, worst_line_over_original
+from stylize.evaluate.metrics.artifacts import (
+    click_height,
+    clipping,
+    end_click,
+    offset,
+    peak_level,
+    pre_echo,
+    worst_line_over_original,
+)
 from stylize.evaluate.metrics.similarity import Sound, StyleClassifier
 from stylize.evaluate.metrics.statistics import bootstrap_interval, summarize
 from stylize.evaluate.systems import GRIFFIN_LIM, GRIFFIN_LIM_ITERATIONS, ORIGINAL
@@ -220,3 +228,76 @@ def _floor(originals: np.ndarray) -> dict[str, float]:
     bandwidth = median_distance(originals)
     kernel = real_against_real(originals, lambda one, two: kernel_audio_distance(one, two, bandwidth, True))
     return {"kad": float(kernel.mean()), "fad": float(real_against_real(originals, frechet_audio_distance).mean())}
+
+
+PROBE_SECONDS = 2.0
+CLICK_SECONDS = 0.02
+"""Time constant of the decaying noise of a click."""
+CLICK_LEVEL = 0.5
+FADE_SECONDS = 0.3
+"""A vocoder may fade out for this long after a sound."""
+BLOCK_FRAMES = 150
+"""Chosen so that block boundaries are far from those of 4 s excerpts."""
+
+
+def probe(method: Method, music: np.ndarray) -> dict[str, float]:
+    """Peak level of digital silence, and from 0.3 s after the end of music (dBFS); :func:`pre_echo` of a click (dB)."""
+    sample_rate = method.mel_config.sample_rate
+    fade = round(FADE_SECONDS * sample_rate)
+    silence = np.zeros(round(PROBE_SECONDS * sample_rate), dtype=np.float32)
+    half = music[: len(silence) // 2].astype(np.float32)
+    ending = np.concatenate([half, silence])
+    click = make_click(sample_rate)
+    made = [resynthesize(method, signal) for signal in (silence, ending, click)]
+    return {
+        "silence": peak_level(made[0]),
+        "silence_after_sound": peak_level(made[1][len(half) + fade :]),
+        "pre_echo": pre_echo(made[2], click[: len(made[2])], len(click) // 2, sample_rate),
+    }
+
+
+def make_click(sample_rate: int) -> np.ndarray:
+    """Silence with decaying noise from its middle on, (samples,)."""
+    samples = round(PROBE_SECONDS * sample_rate)
+    time = np.arange(samples - samples // 2) / sample_rate
+    noise = np.random.default_rng(0).uniform(-1, 1, len(time))
+    wav = np.zeros(samples, dtype=np.float32)
+    wav[samples // 2 :] = CLICK_LEVEL * noise * np.exp(-time / CLICK_SECONDS)
+    return wav
+
+
+def resynthesize(method: Method, wav: np.ndarray) -> np.ndarray:
+    """Synthesize the mel of a signal, (samples,), cut to complete frames."""
+    with torch.inference_mode():
+        mel = LogMel(method.mel_config)(torch.from_numpy(wav)[None])
+    return synthesize(method, mel)[0]
+
+
+@torch.inference_mode()
+def synthesize_in_blocks(vocoder: Vocoder, mel: Tensor, block_frames: int = BLOCK_FRAMES) -> Tensor:
+    """Synthesize a mel, (1, n_mels, T), in blocks with the vocoder's context, (T * hop_length,)."""
+    hop_length, frames = vocoder.mel_config.hop_length, mel.shape[-1]
+    pieces = []
+    for start in range(0, frames, block_frames):
+        stop = min(start + block_frames, frames)
+        first, last = max(0, start - vocoder.context_frames), min(frames, stop + vocoder.context_frames)
+        wav = vocoder(mel[..., first:last], first)[0, 0]
+        pieces.append(wav[(start - first) * hop_length : (stop - first) * hop_length])
+    return torch.cat(pieces)
+
+
+def compare_blocks(vocoder: Vocoder, music: np.ndarray) -> dict[str, Any]:
+    """Compare synthesis in blocks with that of the whole song.
+
+    Returns:
+        `worst`: highest click at a block boundary over the original's, dB; `difference`: largest difference from the
+        whole song, dBFS; `joins`: their number.
+    """
+    hop_length = vocoder.mel_config.hop_length
+    with torch.inference_mode():
+        mel = LogMel(vocoder.mel_config)(torch.from_numpy(music)[None])
+        whole = vocoder(mel)[0, 0].numpy()
+    joined = synthesize_in_blocks(vocoder, mel).numpy()
+    places = range(BLOCK_FRAMES * hop_length, len(joined) - 2 * hop_length + 1, BLOCK_FRAMES * hop_length)
+    heights = [click_height(joined, at, hop_length) - click_height(music, at, hop_length) for at in places]
+    return {"worst": max(heights), "difference": peak_level(joined - whole), "joins": len(heights)}

@@ -11,9 +11,8 @@ import soundfile
 
 from data.folder import index_folder
 from stylize import Stylizer
-from stylize.evaluate.benchmarks.bench import Bench, Split, measure_accuracy, read_reference
+from stylize.evaluate.benchmarks.bench import Bench, Measurements, Row, Split, measure_accuracy, read_reference
 from stylize.evaluate.benchmarks.pairs import load_pair, rendered_pairs
-from stylize.evaluate.benchmarks.rows import Measurements, Row
 from stylize.evaluate.benchmarks.summary import CONTENT, REDUCTION, embeddings_by_target, summarize_split
 from stylize.evaluate.excerpts import Excerpts
 from stylize.evaluate.metrics.content import CONTENT_METRICS
