@@ -33,7 +33,8 @@ class OptimizationPlan:
     Args:
         seconds: of music for the speeds.
         evaluations: of the objective in each turn.
-        repeats, threads: turns that count, and threads of PyTorch.
+        repeats: turns that count.
+        threads: of PyTorch.
         width: channels of the random network measured beside the default one.
         memory_minutes: songs for peak memory; the longer ones are optimized in blocks.
     """

@@ -98,23 +98,29 @@ class System(Protocol):
         """Translate the excerpt of a pair."""
 
 
-class Copy:
+class Needing:
+    """A system that applies to the pairs that have some recordings."""
+
+    key = ""
+    needs: tuple[str, ...] = ()
+
+    def applies(self, pair: Pair) -> bool:
+        """Whether the pair has the needed recordings."""
+        return all(getattr(pair, each) is not None for each in self.needs)
+
+
+class Copy(Needing):
     """A recording of the pair, unchanged."""
 
     OF = {COPY_CONTENT: "source", COPY_STYLE: "style", GROUND_TRUTH: "truth"}  # noqa: RUF012
-    key = ""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name, self.needs = name, (self.OF[name],)
 
     def path(self, pair: Pair) -> Path | None:
         """The recording that is copied."""
         path: Path | None = getattr(pair, self.OF[self.name])
         return path
-
-    def applies(self, pair: Pair) -> bool:
-        """Whether the pair has the recording."""
-        return self.path(pair) is not None
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Load the recording."""
@@ -123,7 +129,7 @@ class Copy:
         return Output(excerpts.load(path))
 
 
-class Pipeline:
+class Pipeline(Needing):
     """Translator and vocoder in memory, without the loudness adjustment of files.
 
     Args:
@@ -141,8 +147,8 @@ class Pipeline:
         self.key = f"{weights} {strength:g} {mixture}"
 
     def applies(self, pair: Pair) -> bool:
-        """Whether the model knows the style."""
-        return pair.target in self.stylizer.styles
+        """Whether the pair has what is needed, by default a style that the model knows."""
+        return super().applies(pair) if self.needs else pair.target in self.stylizer.styles
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Translate to the style."""
@@ -159,9 +165,7 @@ class Pipeline:
 class ByExample(Pipeline):
     """The pipeline with the style of the pair's example."""
 
-    def applies(self, pair: Pair) -> bool:
-        """Whether the pair has an example."""
-        return pair.example is not None
+    needs = ("example",)
 
     def style(self, pair: Pair) -> Tensor:
         """The style vector of the example."""
@@ -172,9 +176,7 @@ class ByExample(Pipeline):
 class TruthThroughVocoder(Pipeline):
     """The ground truth's mel through the vocoder, an upper bound."""
 
-    def applies(self, pair: Pair) -> bool:
-        """Whether the pair has a ground truth."""
-        return pair.truth is not None
+    needs = ("truth",)
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Encode and decode."""
@@ -226,7 +228,7 @@ class Baseline:
                 path.unlink(missing_ok=True)
 
 
-class Folder:
+class Folder(Needing):
     """Results of another system, `PAIR.wav` in a folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -245,10 +247,6 @@ class Folder:
             stat = self._path(pair).stat()
             digest.update(f"{pair.name} {stat.st_size} {stat.st_mtime_ns}".encode())
         self.key = digest.hexdigest()[:16]
-
-    def applies(self, pair: Pair) -> bool:
-        """Always."""
-        return True
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Read the file."""

@@ -12,7 +12,7 @@ from stylize.evaluate.benchmarks.summary import CONTENT, MIXTURE, REDUCTION, STR
 from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.figures import save_figure
 from stylize.evaluate.metrics.content import CONTENT_METRICS, TRUTH_METRICS
-from stylize.evaluate.report import MISSING, format_csv, percent, table, write_json, write_text
+from stylize.evaluate.report import MISSING, format_csv, number, percent, table, write_json, write_text
 from stylize.evaluate.systems import SYSTEMS
 
 STYLE_COLUMNS = ("classified as target", "as source", "KAD", "FAD")
@@ -147,12 +147,9 @@ def format_sweep(sweep: Mapping[str, Any]) -> list[str]:
             f"style {'rises' if sweep[kind]['style_rises'] else 'does **not** rise'} at every step",
             f"content {'falls' if sweep[kind]['content_falls'] else 'does **not** fall'} at every step",
         ]
+        names = ("target_probability", "source_probability", CONTENT)
         rows = [
-            [
-                f"{step['step']:g}",
-                percent(step["classified_as_target"]),
-                *(f"{step[name]:.3f}" for name in ("target_probability", "source_probability", CONTENT)),
-            ]
+            [f"{step['step']:g}", percent(step["classified_as_target"]), *(number(step[name], 3) for name in names)]
             for step in sweep[kind]["steps"]
         ]
         columns = [title, "classified as target", "its probability", "source's probability", "content"]

@@ -22,7 +22,8 @@ def bootstrap_interval(
     Args:
         groups: number of groups, drawn with replacement.
         statistic: of drawn group indices, (resamples, groups) -> (resamples,).
-        resamples, seed: of the draws.
+        resamples: number of draws.
+        seed: of the draws.
     """
     if groups < 1:
         raise ValueError("got no group, expected at least one")
@@ -46,7 +47,8 @@ def mean_interval(
         values: one for each clip.
         groups: the song or listener of each value, drawn together; None for one group per value.
         divisors: values whose mean is the divisor of the ratio.
-        resamples, seed: of the draws.
+        resamples: number of draws.
+        seed: of the draws.
     """
     names, index = np.unique(np.arange(len(values)) if groups is None else np.asarray(groups), return_inverse=True)
     totals = np.bincount(index, weights=np.asarray(values, dtype=np.float64), minlength=len(names))
