@@ -75,7 +75,8 @@ def unlabelled_pairs(
 
     Args:
         split: name of the split.
-        root, files: the recordings and the folder that holds them.
+        root: a folder that holds all files.
+        files: the recordings.
         predict: gives the predicted style of a recording.
         clips: of a rendered corpus, for songs of the target style; may be empty.
         styles: target styles.

@@ -141,7 +141,7 @@ def count_multiply_adds(synthesize: Callable[[Tensor], Tensor], mel_config: MelC
     frames = round(seconds * mel_config.frames_per_second)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         synthesize(quiet_noise(mel_config, frames))
-    return counter.get_total_flops() / 2 / (frames / mel_config.frames_per_second)
+    return float(counter.get_total_flops() / 2 / (frames / mel_config.frames_per_second))
 
 
 def measure_costs(
@@ -234,7 +234,7 @@ def find_style(translator: Translator, excerpt: Excerpt, mel: Tensor) -> Tensor:
 @torch.inference_mode()
 def translate(translator: Translator, mels: Tensor, styles: Tensor) -> Tensor:
     """Translate mels, each to its style: (n, n_mels, T), (n, style_size) -> (n, n_mels, T)."""
-    pairs = zip(mels.split(BATCH), styles.split(BATCH), strict=True)
+    pairs = zip(torch.split(mels, BATCH), torch.split(styles, BATCH), strict=True)
     return torch.cat([translator(mel, style) for mel, style in pairs])
 
 

@@ -80,7 +80,7 @@ def constant_q(wav: np.ndarray) -> np.ndarray:
             bins_per_octave=bins,
             tuning=0.0,
         )
-    return np.abs(transform)
+    return np.asarray(np.abs(transform))
 
 
 def _pick_notes(spectrum: np.ndarray) -> np.ndarray:
@@ -111,10 +111,10 @@ def _salience(spectrum: np.ndarray) -> np.ndarray:
     widened[:-1] = np.maximum(widened[:-1], spectrum[1:])
     widened = np.pad(widened, ((0, HARMONICS * 12 * BINS_PER_SEMITONE), (0, 0)))
     total = np.stack([DECAY**harmonic * widened[_bins(harmonic)] for harmonic in range(HARMONICS)]).sum(axis=0)
-    return widened[_bins(0)] * total
+    return np.asarray(widened[_bins(0)] * total)
 
 
 def _bins(harmonic: int) -> np.ndarray:
     """The bin of a harmonic (0 for the fundamental) of each note."""
     above = round(12 * BINS_PER_SEMITONE * np.log2(harmonic + 1))
-    return (np.array(PITCHES) - LOWEST_NOTE) * BINS_PER_SEMITONE + above
+    return np.asarray((np.array(PITCHES) - LOWEST_NOTE) * BINS_PER_SEMITONE + above)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylize.evaluate.metrics.multipitch import RATE
 from stylize_core.audio.downmix import downmix
-from stylize_core.audio.reader import AudioReader, read_audio
+from stylize_core.audio.reader import read_audio
 from stylize_core.classifier import GenreClassifier
 from stylize_core.errors import UserError
 from stylize_core.mel import LogMel
@@ -51,17 +51,12 @@ class Sound:
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
-        return self.wav.shape[-1] / self.sample_rate
+        return float(self.wav.shape[-1] / self.sample_rate)
 
     @classmethod
-    def read(cls, path: str | Path, seconds: float | None = None) -> Sound:
-        """Read the start of a file, or all of it, as mono at its own rate; raises UserError."""
-        if seconds is None:
-            wav, rate = read_audio(path)
-        else:
-            with AudioReader(path, mono=True) as reader:
-                rate = reader.sample_rate
-                wav = reader.read(max(1, round(seconds * rate)))
+    def read(cls, path: str | Path) -> Sound:
+        """Read a file as mono at its own rate; raises UserError."""
+        wav, rate = read_audio(path)
         if wav.shape[1] < MIN_SECONDS * rate:
             raise UserError(f"{path} is {wav.shape[1] / rate:.3f} s long; expected at least {MIN_SECONDS:g} s")
         return cls(wav[0], rate)
@@ -71,7 +66,7 @@ class Sound:
         mono = np.asarray(self.wav if self.wav.ndim == 1 else downmix(self.wav, self.sample_rate), dtype=np.float32)
         if sample_rate == self.sample_rate:
             return mono
-        return soxr.resample(mono, self.sample_rate, sample_rate).astype(np.float32)
+        return np.asarray(soxr.resample(mono, self.sample_rate, sample_rate), dtype=np.float32)
 
 
 @dataclass(frozen=True)

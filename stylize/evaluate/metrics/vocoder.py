@@ -110,13 +110,13 @@ def stack_excerpts(excerpts: Sequence[Excerpt], methods: Sequence[Method]) -> Te
 def mels_of(wavs: Tensor, mel_config: MelConfig) -> Tensor:
     """Mels of waveforms, a few at a time: (n, samples) -> (n, n_mels, T)."""
     log_mel = LogMel(mel_config)
-    return torch.cat([log_mel(batch) for batch in wavs.split(BATCH)])
+    return torch.cat([log_mel(batch) for batch in torch.split(wavs, BATCH)])
 
 
 @torch.inference_mode()
 def synthesize(method: Method, mels: Tensor) -> np.ndarray:
     """Waveforms from mels, a few at a time: (n, n_mels, T) -> (n, T * hop_length)."""
-    wavs = [method.synthesize(batch).reshape(len(batch), -1) for batch in mels.split(BATCH)]
+    wavs = [method.synthesize(batch).reshape(len(batch), -1) for batch in torch.split(mels, BATCH)]
     return torch.cat(wavs).float().numpy()
 
 
@@ -270,7 +270,8 @@ def resynthesize(method: Method, wav: np.ndarray) -> np.ndarray:
     """Synthesize the mel of a signal, (samples,), cut to complete frames."""
     with torch.inference_mode():
         mel = LogMel(method.mel_config)(torch.from_numpy(wav)[None])
-    return synthesize(method, mel)[0]
+    wav: np.ndarray = synthesize(method, mel)[0]
+    return wav
 
 
 @torch.inference_mode()
