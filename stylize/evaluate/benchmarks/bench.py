@@ -90,8 +90,8 @@ class Measurements:
         for number, line in enumerate(lines, start=1):
             try:
                 row = Row.from_json(line)
-            except ValueError:
-                if number == len(lines):  # cut off by an interruption
+            except ValueError as error:
+                if number == len(lines) and isinstance(error, json.JSONDecodeError):  # cut off by an interruption
                     path.write_text("".join(f"{complete}\n" for complete in lines[:-1]), encoding="utf-8")
                     break
                 raise UserError(f"{path} line {number} is no measurement; choose another --work folder") from None

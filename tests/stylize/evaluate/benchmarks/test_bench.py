@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,11 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"strange": 1}\n' + row.to_json() + "\n")
     with pytest.raises(UserError, match="line 1 is no measurement"):
         Measurements(tmp_path / "rows.jsonl")
+    old = json.dumps({"key": "k", "tier": "test"}) + "\n"
+    (tmp_path / "rows.jsonl").write_text(old)
+    with pytest.raises(UserError, match="line 1 is no measurement"):
+        Measurements(tmp_path / "rows.jsonl")
+    assert (tmp_path / "rows.jsonl").read_text() == old
 
 
 def test_equal_clips_count_once() -> None:
