@@ -270,8 +270,7 @@ def resynthesize(method: Method, wav: np.ndarray) -> np.ndarray:
     """Synthesize the mel of a signal, (samples,), cut to complete frames."""
     with torch.inference_mode():
         mel = LogMel(method.mel_config)(torch.from_numpy(wav)[None])
-    wav: np.ndarray = synthesize(method, mel)[0]
-    return wav
+    return np.asarray(synthesize(method, mel)[0])
 
 
 @torch.inference_mode()
