@@ -41,10 +41,5 @@ def dashboard(
     print(made.wandb)
 
 
-def main() -> None:
-    """Run the command."""
-    run_command(dashboard)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(dashboard)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from dataclasses import MISSING, asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ timbre: distance from the style in MFCC statistics (0: the same)."""
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What a user can ask for; each option's name, default and help."""
+    """The options of `stylize compare`."""
 
     content: Path = option(MISSING, "A recording.")
     styles: tuple[Path, ...] = option(MISSING, "Recordings in the wanted styles.")
@@ -106,14 +107,14 @@ class NamedExcerpt:
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """Options that were found good, with the excerpts."""
+    """Valid options with the excerpts."""
 
     options: CompareOptions
     content: NamedExcerpt
     styles: tuple[NamedExcerpt, ...]
 
     def file(self, style: NamedExcerpt, system: str) -> Path:
-        """Where a result is written; what is only copied has one place."""
+        """The output file of a system; the content has one for all styles."""
         if system == COPY_CONTENT:
             return self.options.output / CONTENT_NAME
         return self.options.output / f"{style.name}.{'style' if system == COPY_STYLE else system}.wav"
@@ -121,15 +122,7 @@ class ComparisonPlan:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Similarity of a result to its content and its style.
-
-    Args:
-        chroma: cosine of chroma to the content.
-        onsets: correlation of onset strengths with the content.
-        style: cosine of the genre classifier's embeddings of result and style.
-        genre: probability of the genre that the classifier predicts for the style.
-        timbre: distance of MFCC statistics from those of the style.
-    """
+    """Similarity of a result to its content and its style; see `EXPLANATION`."""
 
     chroma: float
     onsets: float
@@ -143,15 +136,13 @@ METRICS = tuple(Metrics.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One system with one style.
+    """One system with one style recording.
 
     Args:
-        style: name of the style recording.
-        style_genre: the genre that the classifier predicts for it.
+        style, style_genre: name of the style recording, and the genre that the classifier predicts for it.
         system: one of `SYSTEMS`.
-        file: the result.
-        seconds: its duration.
-        elapsed: seconds of work; None where nothing was to be done.
+        file, seconds: the result and its duration.
+        elapsed: seconds of work; None for copies.
         metrics: of the result.
     """
 
@@ -182,7 +173,7 @@ class ComparisonTable:
         return list(dict.fromkeys(row.style for row in self.rows))
 
     def mean(self, system: str) -> tuple[float | None, Metrics]:
-        """Real-time factor (all the music by all the work) and mean metrics of a system over the styles."""
+        """Real-time factor (total music by total work) and mean metrics of a system over the styles."""
         rows = [row for row in self.rows if row.system == system]
         means = {name: statistics.fmean(getattr(row.metrics, name) for row in rows) for name in METRICS}
         elapsed = [row.elapsed for row in rows if row.elapsed is not None]
@@ -190,7 +181,7 @@ class ComparisonTable:
         return factor, Metrics(**means)
 
     def text(self) -> str:
-        """The table as lines of text: a part for each style, the means where there are several, an explanation."""
+        """A table for each style, the means over several styles, and an explanation."""
         lines = [f"content: {self.content}"]
         for style in self.styles:
             rows = [row for row in self.rows if row.style == style]
@@ -204,15 +195,10 @@ class ComparisonTable:
     def csv(self) -> str:
         """One line for each style and system."""
         metrics = ["style_similarity" if name == "style" else name for name in METRICS]
-        titles = ["content", "style", "style_genre", "system", "file", "seconds", "elapsed", "real_time_factor"]
-        rows: list[list[Any]] = [
-            [
-                *(self.content, row.style, row.style_genre, row.system, row.file.name),
-                *(row.seconds, row.elapsed, row.real_time_factor, *asdict(row.metrics).values()),
-            ]
-            for row in self.rows
-        ]
-        return format_csv([*titles, *metrics], rows)
+        titles = ["style", "style_genre", "system", "file", "seconds", "elapsed", "real_time_factor"]
+        rows = (asdict(row) | {"file": row.file.name, "real_time_factor": row.real_time_factor} for row in self.rows)
+        cells = ([self.content, *map(row.get, titles), *row["metrics"].values()] for row in rows)
+        return format_csv(["content", *titles, *metrics], cells)
 
 
 _HEADER = f"  {'':<14}{'seconds':>9}{'x real time':>13}" + "".join(f"{name:>9}" for name in METRICS)
@@ -226,7 +212,7 @@ def _line(system: str, elapsed: float | None, factor: float | None, metrics: Met
 
 
 def plan_comparison(options: CompareOptions) -> ComparisonPlan:
-    """Check options as far as that goes without a network, and read the excerpts."""
+    """Check options without loading a network, and read the excerpts."""
     if not options.styles:
         raise UserError("no style to compare with; give one or more recordings after the content")
     check_folder(options.output, options.force)
@@ -234,7 +220,10 @@ def plan_comparison(options: CompareOptions) -> ComparisonPlan:
     for kind, folder in chosen.items():  # whether they fit is found when they are loaded
         if not (folder or BUNDLED[kind]).is_dir():
             raise UserError(f"model folder not found: {folder or BUNDLED[kind]}; give the folder of a {kind}")
-    names = _unique_names(options.styles)
+    names: list[str] = []
+    for path in options.styles:
+        stems = (path.stem if number == 1 else f"{path.stem}-{number}" for number in count(1))
+        names.append(next(stem for stem in stems if stem not in names))
     folder = options.output if options.output.is_dir() else options.output.parent
     for name, style in zip(names, options.styles, strict=True):
         baseline = plan_optimization(options.baseline(options.content, style, folder / f"{name}.{BASELINE}.wav"))
@@ -252,17 +241,6 @@ def plan_comparison(options: CompareOptions) -> ComparisonPlan:
     return plan
 
 
-def _unique_names(styles: tuple[Path, ...]) -> list[str]:
-    """The stem of each file, numbered where another has it already."""
-    names: list[str] = []
-    for path in styles:
-        number = 1
-        while (name := path.stem if number == 1 else f"{path.stem}-{number}") in names:
-            number += 1
-        names.append(name)
-    return names
-
-
 def _read_excerpt(path: Path, name: str, seconds: float) -> NamedExcerpt:
     wav = read_excerpt(path, seconds)[0]
     if len(wav) < MIN_SECONDS * RATE:
@@ -273,15 +251,14 @@ def _read_excerpt(path: Path, name: str, seconds: float) -> NamedExcerpt:
 
 
 def compare(options: CompareOptions, reporter: Reporter | None = None) -> ComparisonTable:
-    """Run both systems with each style and measure them, beside content and style as they are.
+    """Run both systems with each style and measure the results beside unchanged content and style.
 
-    Into the folder go the excerpts, the results, `table.csv` (brought up to date after each style) and `figure.png`.
-    The time of a system is from file to file, its networks loaded for the translator, which serves many songs, and
-    their loading included for the baseline.
+    The folder receives the excerpts, the results, `table.csv` (updated after each style) and `figure.png`. Times are
+    from file to file; they include loading the networks for the baseline only.
 
     Raises:
-        UserError: anything about the options that cannot be done.
-        KeyboardInterrupt: Ctrl-C; the styles that were done stay.
+        UserError: invalid options.
+        KeyboardInterrupt: Ctrl-C; finished styles are kept.
     """
     plan = plan_comparison(options)
 
@@ -297,18 +274,16 @@ def compare(options: CompareOptions, reporter: Reporter | None = None) -> Compar
     return _Comparison(plan, stylizer, classifier, reporter or Reporter()).run()
 
 
+@dataclass
 class _Comparison:
-    """The models and what was found so far."""
-
-    def __init__(
-        self, plan: ComparisonPlan, stylizer: Stylizer, classifier: StyleClassifier, reporter: Reporter
-    ) -> None:
-        self.plan, self.stylizer, self.classifier, self.reporter = plan, stylizer, classifier, reporter
-        self.rows: list[ComparisonRow] = []
-        self.panels: list[list[MelPanel]] = []
+    plan: ComparisonPlan
+    stylizer: Stylizer
+    classifier: StyleClassifier
+    reporter: Reporter
+    rows: list[ComparisonRow] = field(default_factory=list)
+    panels: list[list[MelPanel]] = field(default_factory=list)
 
     def run(self) -> ComparisonTable:
-        """All styles, one after the other."""
         folder = self.plan.options.output
         try:
             folder.mkdir(exist_ok=True)
@@ -329,16 +304,16 @@ class _Comparison:
         _write_excerpt(style, style_file)
         content, reference = Sound(self.plan.content.wav, RATE), Sound(style.wav, RATE)
         genre = self.classifier.predict(style.wav).genre
+        work = {TRANSLATOR: self._translate, BASELINE: self._optimize}
         titles = {COPY_CONTENT: f"content: {self.plan.content.path.stem}", COPY_STYLE: f"style: {style.name}"}
         panels = []
         for system in SYSTEMS:
             file = self.plan.file(style, system)
             elapsed = None
-            if system in (TRANSLATOR, BASELINE):
+            if system in work:
                 self.reporter.note(f"{style.name}: {system}")
-                work = self._translate if system == TRANSLATOR else self._optimize
                 started = time.perf_counter()
-                work(style_file, file)
+                work[system](style_file, file)
                 elapsed = time.perf_counter() - started
             result = Sound.read(file)
             metrics = self._measure(result, content, reference, genre)

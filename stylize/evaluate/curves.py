@@ -1,4 +1,4 @@
-"""Curves of training runs: the losses and validation metrics that runs recorded, in one picture."""
+"""Plots of the losses and validation metrics of training runs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,11 @@ Curve = list[tuple[int, float]]
 """Steps and values."""
 
 SMOOTHED = 9
-"""Records in the running median of a loss, behind which the records themselves are pale."""
+"""Width of the running median of a loss."""
 
 
 def plot_runs(runs: Sequence[Path], output: Path, only: Sequence[str] = ()) -> int:
-    """Draw what runs recorded, a panel for each name, a line for each run.
-
-    Returns:
-        the number of panels.
-
-    Raises:
-        UserError: a run twice, nothing to draw, see :func:`read_curves`.
-    """
+    """Draw a panel for each recorded name and a line for each run; returns the number of panels."""
     if len(set(runs)) < len(runs):
         raise UserError("the same run is named twice; name each once")
     curves = {str(run): read_curves(run) for run in runs}
@@ -37,17 +30,12 @@ def plot_runs(runs: Sequence[Path], output: Path, only: Sequence[str] = ()) -> i
     chosen = [name for name in names if not only or name.startswith(tuple(only))]
     if not chosen:
         raise UserError(f"no panel begins with {' or '.join(only)}; there are: {', '.join(names)}")
-    # Metrics first: they are what to look at.
     draw(output, sorted(chosen, key=lambda name: not name.startswith("valid/")), curves)
     return len(chosen)
 
 
 def read_curves(run: Path) -> dict[str, Curve]:
-    """Every named number of a run, by name.
-
-    Raises:
-        UserError: there is no such file, it is broken or empty.
-    """
+    """The recorded metrics of a run, by name; raises UserError for a missing, broken or empty file."""
     path = run / "metrics.jsonl"
     if not path.is_file():
         raise UserError(f"{run} has no metrics.jsonl: expected the folder of a training run")
@@ -71,7 +59,7 @@ def read_curves(run: Path) -> dict[str, Curve]:
 
 
 def running_median(curve: Curve, width: int = SMOOTHED) -> Curve:
-    """Each value as the median of itself and its neighbors, fewer of them at the ends; the width is odd."""
+    """Running median of odd width, narrower at the ends."""
     half = width // 2
     values = [value for _, value in curve]
     return [

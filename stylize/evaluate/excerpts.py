@@ -1,4 +1,4 @@
-"""Excerpts of recordings, and the loop over files that names and skips what cannot be read."""
+"""Excerpts of recordings, and the loop over files that skips unreadable ones."""
 
 from __future__ import annotations
 
@@ -17,19 +17,14 @@ from stylize_core.errors import UserError
 logger = logging.getLogger(__name__)
 
 MIN_SECONDS = 2.0
-"""Shorter recordings are skipped: from here on the classifier is reliable."""
+"""Shorter recordings are skipped."""
 MIN_PEAK = 0.01
 """Excerpts that stay below this (-40 dB) are skipped."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Part of a recording.
-
-    Args:
-        path: of the recording.
-        wav: (samples,), in [-1, 1].
-    """
+    """Part of a recording, (samples,)."""
 
     path: Path
     wav: np.ndarray
@@ -38,19 +33,14 @@ class Excerpt:
 def read_excerpt(
     path: Path, seconds: float, sample_rate: int = RATE, start: float | None = None, mono: bool = True
 ) -> np.ndarray:
-    """Part of a recording; shorter where the recording ends.
+    """Read part of a recording, (channels, samples); shorter at its end.
 
     Args:
         path: the recording.
         seconds: length.
         sample_rate: of the result, Hz.
         start: seconds; None for the middle of the recording.
-        mono: mix the channels.
-
-    Shape: -> (channels, samples).
-
-    Raises:
-        UserError: the file cannot be read.
+        mono: downmix the channels.
     """
     wanted = round(seconds * sample_rate)
     with AudioReader(path, sample_rate, mono=mono) as reader:
@@ -67,7 +57,7 @@ def is_audible(wav: np.ndarray, samples: int) -> bool:
 
 
 def each_readable(paths: Iterable[Path], load: Callable[[Path], np.ndarray]) -> Iterator[Excerpt]:
-    """Excerpts of the files that can be read; a warning names each of the others."""
+    """Excerpts of readable files; the others are logged as warnings."""
     for path in paths:
         try:
             wav = load(path)
@@ -78,10 +68,7 @@ def each_readable(paths: Iterable[Path], load: Callable[[Path], np.ndarray]) -> 
 
 
 def pick_excerpts(files: Sequence[Path], count: int, seconds: float, sample_rate: int) -> list[Excerpt]:
-    """The middles of files spread evenly over a list; the same list gives the same excerpts.
-
-    A file that is unreadable, too short or too quiet gives way to the next one in the list.
-    """
+    """The middles of files spread evenly over a list; unusable files are replaced by the next one."""
     samples = round(seconds * sample_rate)
     places = {path: place for place, path in enumerate(files)}
     excerpts: list[Excerpt] = []
@@ -98,11 +85,7 @@ def pick_excerpts(files: Sequence[Path], count: int, seconds: float, sample_rate
 
 
 class Excerpts:
-    """The middles of recordings, (samples,) mono at `RATE`; the last ones used are kept.
-
-    Args:
-        seconds: length; shorter recordings are taken whole.
-    """
+    """A cache of the middles of recordings, (samples,) mono at `RATE`, of some seconds at most."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -115,16 +98,13 @@ class Excerpts:
 
 
 def fit_length(wav: np.ndarray, samples: int, slack: int, name: object) -> np.ndarray:
-    """Cut a sound to a length, or fill up a little that is missing with silence.
+    """Cut a sound, (..., samples), to a length, or pad it with silence.
 
     Args:
-        wav: (..., samples).
-        samples: wanted.
-        slack: how many may be missing.
+        wav: the sound.
+        samples: required length.
+        slack: most samples to pad; raises UserError beyond.
         name: of the sound, for the message.
-
-    Raises:
-        UserError: more are missing.
     """
     missing = samples - wav.shape[-1]
     if missing > slack:

@@ -1,4 +1,4 @@
-"""Speed and memory of the optimization, beside a plain loop over the same network in the same run."""
+"""Speed and memory of the optimization, compared with a plain loop over the same network."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class OptimizationPlan:
         evaluations: of the objective in each turn.
         repeats: turns that count.
         threads: of PyTorch.
-        width: channels of the random network that is measured beside the default one.
-        memory_minutes: lengths of the songs for peak memory; more than a block is worked on in blocks.
+        width: channels of the random network measured beside the default one.
+        memory_minutes: songs for peak memory; the longer ones are optimized in blocks.
     """
 
     seconds: float = 10.0
@@ -48,12 +48,7 @@ class OptimizationPlan:
 
 
 def measure_optimization(plan: OptimizationPlan, command: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Seconds for each evaluation of the objective, and peak memory of the command.
-
-    Returns:
-        by network, then by optimizer and for the plain loop: seconds of an evaluation for a minute of music, and the
-        median ratio to the plain loop; the peak memory of each length.
-    """
+    """Seconds per evaluation and minute of music of each network and optimizer, and peak memory of the command."""
     representation = make_representation("mel", inverse="griffin-lim")
     networks: dict[str, FeatureNetwork] = {
         DEFAULT_NETWORK: load_network(
@@ -80,9 +75,10 @@ def measure_optimization(plan: OptimizationPlan, command: Sequence[str], folder:
 
 
 def _summarize(seconds: Mapping[str, Sequence[float]], plan: OptimizationPlan) -> dict[str, dict[str, float]]:
+    per_minute = 60 / plan.seconds / plan.evaluations
     return {
         name: {
-            "seconds_per_minute": statistics.median(turns) / plan.evaluations * 60 / plan.seconds,
+            "seconds_per_minute": statistics.median(turns) * per_minute,
             "times_plain": statistics.median(mine / plain for mine, plain in zip(turns, seconds[PLAIN], strict=True)),
         }
         for name, turns in seconds.items()
@@ -92,7 +88,6 @@ def _summarize(seconds: Mapping[str, Sequence[float]], plan: OptimizationPlan) -
 def _tasks(
     plan: OptimizationPlan, network: FeatureNetwork, content: Tensor, style: Tensor
 ) -> dict[str, Callable[[], object]]:
-    """So many evaluations by the plain loop and by each optimizer, all from the same content to the same style."""
     layout = make_layout("frequency", (1, content.shape[1], content.shape[2]))
     layers = network.default_style_layers
 
@@ -114,7 +109,7 @@ def _tasks(
 def plain_loop(
     network: FeatureNetwork, content: Tensor, style: Tensor, layers: Sequence[str], evaluations: int
 ) -> Tensor:
-    """What everybody writes first: Adam on content and Gram losses, no history, no bounds but a clamp."""
+    """Plain Adam on content and Gram losses."""
 
     def gram(features: Tensor) -> Tensor:
         flat = features[0].flatten(1)
@@ -144,7 +139,6 @@ def plain_loop(
 
 
 def _run(minutes: float, plan: OptimizationPlan, command: Sequence[str], folder: Path) -> CommandRun:
-    """Two iterations of the command on a song of some length; the memory does not depend on their number but once."""
     song = write_long_song(folder / "optimize-memory.wav", 60 * minutes)
     style = write_long_song(folder / "optimize-style.wav", 10)
     options = ["--iterations", "2", "--threads", str(plan.threads), "--device", "cpu", "--force"]
@@ -168,10 +162,7 @@ def format_optimization(figures: Mapping[str, Any]) -> list[str]:
 
 
 def format_ways(translator_times_real_time: float, figures: Mapping[str, Any]) -> list[str]:
-    """A Markdown table of both ways from mel to mel, the shared front-end and vocoder left out.
-
-    The optimization is taken with its default number of iterations and one evaluation for each, which flatters it.
-    """
+    """A Markdown table of both ways from mel to mel; the optimization with one evaluation per iteration."""
     evaluations = OptimizeOptions.iterations
     minute = figures["speeds"][DEFAULT_NETWORK]["L-BFGS"]["seconds_per_minute"] * evaluations
     slow = 60 / minute

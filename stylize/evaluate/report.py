@@ -21,17 +21,13 @@ REPORT_SUFFIXES = (".md", ".json", ".csv", ".png")
 
 
 def report_files(output: Path, suffixes: Sequence[str] = REPORT_SUFFIXES) -> dict[str, Path]:
-    """The files of a report by suffix; a suffix in the given name is not doubled."""
+    """The files of a report by suffix."""
     base = output.with_suffix("") if output.suffix in suffixes else output
     return {suffix: base.with_name(base.name + suffix) for suffix in suffixes}
 
 
 def check_report(output: Path, suffixes: Sequence[str], force: bool) -> None:
-    """Refuse a place that a report cannot be written to.
-
-    Raises:
-        UserError: no such folder, not writable, files that exist without `force`.
-    """
+    """Raise UserError where a report cannot be written or would replace files without `force`."""
     folder = output.parent
     if not folder.is_dir():
         raise UserError(f"folder not found: {folder}; create it first")
@@ -43,11 +39,7 @@ def check_report(output: Path, suffixes: Sequence[str], force: bool) -> None:
 
 
 def check_folder(folder: Path, force: bool, option: str = "-o") -> None:
-    """Refuse a folder that cannot be made or written to, or that holds something without `force`.
-
-    Raises:
-        UserError: a file, no parent folder, not writable, not empty.
-    """
+    """Raise UserError for a folder that cannot be made or written to, or that is not empty without `force`."""
     parent = folder.absolute().parent
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give a folder with {option}")
@@ -96,13 +88,18 @@ def interval(summary: Mapping[str, float] | None, digits: int = 3) -> str:
     return f"{mean} ({low} to {high})"
 
 
+def number(value: float | None, digits: int = 1, separator: str = "") -> str:
+    """A number with a fixed number of decimals, and a separator of thousands."""
+    return MISSING if value is None else f"{value:{separator}.{digits}f}"
+
+
 def percent(value: float) -> str:
-    """A part of 1 as a whole percentage."""
+    """A share as a whole percentage."""
     return f"{100 * value:.0f} %"
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """What figures depend on: processor, cores, versions, threads, day."""
+    """Processor, cores, versions, threads and date, on which measurements depend."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -118,7 +115,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
 
 
 def read_processor_name(cpuinfo: Path) -> str:
-    """The processor's model name from Linux's list of processors, else what Python knows."""
+    """The processor's model name from /proc/cpuinfo, else from Python."""
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")

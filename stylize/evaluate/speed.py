@@ -1,8 +1,7 @@
-"""Speed and memory of the whole path, measured on the machine at hand in one run.
+"""Speed, memory and start-up time of `stylize` on this machine.
 
-Speeds are compared with the generator of the MelGAN paper (arXiv 1910.06711, section 2.1) in plain PyTorch: a ratio is
-the median of the ratios of the turns, so that other load slows both sides down. Memory and start-up are the real
-command's, in a process of its own.
+Speeds are relative to the generator of the MelGAN paper (arXiv 1910.06711, section 2.1): ratios are medians over turns,
+in which other load slows both down. Memory and start-up are measured on the command in a process of its own.
 """
 
 from __future__ import annotations
@@ -52,8 +51,7 @@ HEADER = """# Speed
 `{command}`: ratios and medians of one run. The paper's generator has random weights and its 80 bands; more about the
 vocoders is in [vocoder.md](vocoder.md)."""
 
-# Runs the command in its arguments and writes how it went. A process of its own, and a small one: on Linux a
-# child's peak memory is never below what its parent had when it was started.
+# Runs a command in a small process: on Linux, a child's peak memory is never below that of its parent at the start.
 _MEASURE_COMMAND = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -66,7 +64,7 @@ print(json.dumps({"code": done.returncode, "errors": done.stderr, "seconds": sec
 
 @dataclass(frozen=True)
 class SpeedSettings:
-    """What a user can ask for; each option's name, default and help."""
+    """The options of `scripts.benchmark`."""
 
     output: Path | None = option(None, "Write OUTPUT.json and .md.")
     force: bool = option(False, "Replace files that exist.")
@@ -89,7 +87,7 @@ class BenchmarkPlan:
         seconds: of music for the speeds.
         repeats: turns of the speeds, and starts of the command.
         threads: of PyTorch, in this process and in the command.
-        memory_minutes: lengths of the two songs for peak memory, short and long.
+        memory_minutes: a short and a long song for peak memory.
         start_seconds: of music for the time from command to file.
     """
 
@@ -109,11 +107,7 @@ class CommandRun:
 
 
 def run_benchmark(settings: SpeedSettings) -> str:
-    """Measure this machine and write what was asked for.
-
-    Returns:
-        the tables as Markdown.
-    """
+    """Measure this machine and write the files of the settings; returns the page."""
     from stylize.evaluate import optimization_speed
 
     if settings.output is not None:
@@ -147,7 +141,7 @@ def run_benchmark(settings: SpeedSettings) -> str:
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """So many threads of PyTorch, then as many as before."""
+    """Set the number of PyTorch's threads temporarily."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -168,7 +162,7 @@ def quiet_noise(mel_config: MelConfig, frames: int) -> Tensor:
 
 
 def write_long_song(path: Path, seconds: float, song: Path = DEMO_SONG) -> Path:
-    """Write a mono wav of any length by repeating a song, in constant memory."""
+    """Write a mono wav of any length by repeating a song."""
     wav, sample_rate = read_audio(song)
     piece = wav[0]
     missing = round(seconds * sample_rate)
@@ -180,7 +174,7 @@ def write_long_song(path: Path, seconds: float, song: Path = DEMO_SONG) -> Path:
 
 
 def time_in_turns(tasks: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds that each task took in each turn; a turn runs every task once, the first turn does not count."""
+    """Seconds of each task in each turn, after a warm-up turn; a turn runs every task once."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(repeats + 1):
         for name, task in tasks.items():
@@ -194,7 +188,7 @@ def time_in_turns(tasks: Mapping[str, Callable[[], object]], repeats: int) -> di
 
 
 def summarize_speed(seconds: Mapping[str, Sequence[float]], music_seconds: float, baseline: str) -> dict[str, Any]:
-    """Medians, times real time, and how many times faster than the baseline each task was."""
+    """Medians, and factors of real time and of the baseline's speed."""
     return {
         name: {
             "seconds": [round(value, 4) for value in turns],
@@ -254,7 +248,7 @@ def measure_speed(stylizer: Stylizer, style: str, plan: BenchmarkPlan, folder: P
 
 
 def find_command() -> list[str]:
-    """The installed `stylize` command, or the same program by its module where it is not installed."""
+    """The installed `stylize` command, or its module if not installed."""
     installed = Path(sys.executable).with_name("stylize")
     return [str(installed)] if installed.is_file() else [sys.executable, "-m", "stylize.cli"]
 
@@ -272,14 +266,16 @@ def run_measured(command: Sequence[str]) -> CommandRun:
     return CommandRun(measured["seconds"], measured["peak"] * unit / 2**20)
 
 
+def _run_on_song(arguments: Sequence[str], seconds: float, path: Path) -> CommandRun:
+    song = write_long_song(path, seconds)
+    run = run_measured([*arguments, str(song), "-o", str(path.with_suffix(".out.wav")), "--force"])
+    logger.info("%s: %g s of music, %.0f MiB, %.1f s", path.stem, seconds, run.peak_mebibytes, run.seconds)
+    return run
+
+
 def measure_memory(arguments: Sequence[str], plan: BenchmarkPlan, folder: Path) -> dict[str, Any]:
     """Peak memory of the command for a short and a long song."""
-    runs = []
-    for minutes in plan.memory_minutes:
-        song = write_long_song(folder / "memory.wav", 60 * minutes)
-        run = run_measured([*arguments, str(song), "-o", str(folder / "memory.out.wav"), "--force"])
-        logger.info("memory: %g min of music, %.0f MiB, %.1f s", minutes, run.peak_mebibytes, run.seconds)
-        runs.append(run)
+    runs = [_run_on_song(arguments, 60 * minutes, folder / "memory.wav") for minutes in plan.memory_minutes]
     return {
         "minutes": list(plan.memory_minutes),
         "peak_mebibytes": [round(run.peak_mebibytes, 1) for run in runs],
@@ -289,11 +285,9 @@ def measure_memory(arguments: Sequence[str], plan: BenchmarkPlan, folder: Path) 
 
 
 def measure_start(arguments: Sequence[str], plan: BenchmarkPlan, folder: Path) -> dict[str, Any]:
-    """Time from the command to the file, loading of the models included; arguments as :func:`measure_memory`."""
-    song = write_long_song(folder / "start.wav", plan.start_seconds)
-    command = [*arguments, str(song), "-o", str(folder / "start.out.wav"), "--force"]
-    seconds = [run_measured(command).seconds for _ in range(plan.repeats)]
-    logger.info("start: %s s", ", ".join(f"{value:.1f}" for value in seconds))
+    """Time from the command to the file, including the loading of models."""
+    runs = [_run_on_song(arguments, plan.start_seconds, folder / "start.wav") for _ in range(plan.repeats)]
+    seconds = [run.seconds for run in runs]
     return {
         "music_seconds": plan.start_seconds,
         "seconds": [round(value, 2) for value in seconds],

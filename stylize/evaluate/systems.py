@@ -43,12 +43,12 @@ SYSTEMS = {
     GRIFFIN_LIM: "the input's mel through Griffin-Lim",
     ORIGINAL: "the recording itself",
 }
-"""What each name stands for; a table adds the model where it has several: `translator, NAME`."""
+"""Descriptions; with several models, rows are named `translator, NAME`."""
 TARGETED = (TRANSLATOR, BY_EXAMPLE, BASELINE, COPY_STYLE, GROUND_TRUTH, TRUTH_VOCODER)
 """Systems that need a target style."""
 GRIFFIN_LIM_ITERATIONS = 60
 SLACK = 0.05
-"""An output may be this part shorter than its input; the rest is silence."""
+"""Allowed shortfall of an output, as a share of its input."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ class Pair:
     """A song to translate.
 
     Args:
-        split: it belongs to.
-        name: unique, and fit for a file name.
-        song: what it plays; a bootstrap draws songs.
-        source: the recording.
-        source_style: its genre; of recordings without a label, what the classifier predicts.
-        target: the wanted style.
-        truth: the same song in that style, where there is one.
-        style: another song of that style, for systems that copy or that learn from an example.
-        example: a song of that style whose song and groove are in no training.
+        split: of the song.
+        name: unique, valid in a file name.
+        song: its identity, a group of the bootstrap.
+        source, source_style: the recording, and its genre or predicted genre.
+        target: the target style.
+        truth: the same song in the target style.
+        style: another song of the target style.
+        example: a song of the target style, its song and groove in no training.
     """
 
     split: str
@@ -80,23 +79,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Output:
-    """What a system made.
-
-    Args:
-        wav: (samples,) at `RATE`.
-        elapsed: seconds of work, models loaded (the baseline loads its own); None where nothing was to be done.
-    """
+    """What a system made: (samples,) at `RATE`, and seconds of work (None for copies)."""
 
     wav: np.ndarray
     elapsed: float | None = None
 
 
 class System(Protocol):
-    """Something that turns the input of a pair into a song in the target style."""
+    """Something that turns the input of a pair into a song in the target style; its `key` identifies its results."""
 
     name: str
     key: str
-    """Changes when the same pair may give something else."""
 
     def applies(self, pair: Pair) -> bool:
         """Whether the pair has what the system needs."""
@@ -105,40 +98,46 @@ class System(Protocol):
         """Translate the excerpt of a pair."""
 
 
-class Copy:
-    """Gives a recording of the pair as it is."""
+class Needing:
+    """A system that applies to the pairs that have some recordings."""
+
+    key = ""
+    needs: tuple[str, ...] = ()
+
+    def applies(self, pair: Pair) -> bool:
+        """Whether the pair has the needed recordings."""
+        return all(getattr(pair, each) is not None for each in self.needs)
+
+
+class Copy(Needing):
+    """A recording of the pair, unchanged."""
 
     OF = {COPY_CONTENT: "source", COPY_STYLE: "style", GROUND_TRUTH: "truth"}  # noqa: RUF012
-    key = ""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name, self.needs = name, (self.OF[name],)
 
     def path(self, pair: Pair) -> Path | None:
         """The recording that is copied."""
         path: Path | None = getattr(pair, self.OF[self.name])
         return path
 
-    def applies(self, pair: Pair) -> bool:
-        """Where the pair has the recording."""
-        return self.path(pair) is not None
-
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
-        """The recording."""
+        """Load the recording."""
         path = self.path(pair)
         assert path is not None
         return Output(excerpts.load(path))
 
 
-class Pipeline:
-    """Translator and vocoder in memory, without the level of a written file.
+class Pipeline(Needing):
+    """Translator and vocoder in memory, without the loudness adjustment of files.
 
     Args:
         name: of the row.
         stylizer: translator and vocoder.
         weights: digest of their weights.
         strength: of the translation.
-        mixture: `--to` with `TARGET` for the target style and `SOURCE` for the source style.
+        mixture: value of `--to`, with placeholders `TARGET` and `SOURCE` for the two styles.
     """
 
     def __init__(
@@ -148,11 +147,11 @@ class Pipeline:
         self.key = f"{weights} {strength:g} {mixture}"
 
     def applies(self, pair: Pair) -> bool:
-        """Where the model knows the style."""
-        return pair.target in self.stylizer.styles
+        """Whether the pair has what is needed, by default a style that the model knows."""
+        return super().applies(pair) if self.needs else pair.target in self.stylizer.styles
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
-        """Translate, by name unless a subclass says otherwise."""
+        """Translate to the style."""
         started = time.perf_counter()
         wav = render(self.stylizer, excerpts.load(pair.source), self.style(pair), self.strength)
         return Output(wav, time.perf_counter() - started)
@@ -164,11 +163,9 @@ class Pipeline:
 
 
 class ByExample(Pipeline):
-    """The pipeline with the style of a recording whose song and groove are in no training."""
+    """The pipeline with the style of the pair's example."""
 
-    def applies(self, pair: Pair) -> bool:
-        """Where there is such a recording."""
-        return pair.example is not None
+    needs = ("example",)
 
     def style(self, pair: Pair) -> Tensor:
         """The style vector of the example."""
@@ -177,26 +174,24 @@ class ByExample(Pipeline):
 
 
 class TruthThroughVocoder(Pipeline):
-    """The ground truth's mel through the vocoder: the ceiling of any method on these spectrograms."""
+    """The ground truth's mel through the vocoder, an upper bound."""
 
-    def applies(self, pair: Pair) -> bool:
-        """Where there is a ground truth."""
-        return pair.truth is not None
+    needs = ("truth",)
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Encode and decode."""
         assert pair.truth is not None
-        style = self.stylizer.named_style(self.stylizer.styles[0])  # not used with strength 0
+        style = self.stylizer.named_style(self.stylizer.styles[0])  # unused at strength 0
         return Output(render(self.stylizer, excerpts.load(pair.truth), style, 0.0))
 
 
 class Baseline:
-    """Style transfer by optimization with its default options, from another song of the target style.
+    """Style transfer by optimization with default options, on chosen pairs.
 
     Args:
-        work: folder for its files.
+        work: folder for temporary files.
         seed: of its random network.
-        pairs: names of the pairs it is run on; it is slow.
+        pairs: names of the pairs.
         weights: digest of the vocoder's weights.
         vocoder: folder; None for the bundled one.
         device: see :func:`stylize.models.find_device`.
@@ -211,7 +206,7 @@ class Baseline:
         self.key = f"{weights} {seed}"
 
     def applies(self, pair: Pair) -> bool:
-        """On the chosen pairs, where there is another song of the style."""
+        """Whether the pair is chosen and has a song of the style."""
         return pair.name in self.pairs and pair.style is not None
 
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
@@ -233,19 +228,14 @@ class Baseline:
                 path.unlink(missing_ok=True)
 
 
-class Folder:
-    """Results of any other system, as wavs named after the pairs.
-
-    Args:
-        name: of the row.
-        folder: with `PAIR.wav` for every pair.
-    """
+class Folder(Needing):
+    """Results of another system, `PAIR.wav` in a folder."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder, self.key = name, folder, ""
 
     def check(self, pairs: Sequence[Pair]) -> None:
-        """Refuse a folder that lacks results, before anything is measured."""
+        """Raise UserError for missing results, and digest the files."""
         missing = [pair.name for pair in pairs if not self._path(pair).is_file()]
         if missing:
             raise UserError(
@@ -258,10 +248,6 @@ class Folder:
             digest.update(f"{pair.name} {stat.st_size} {stat.st_mtime_ns}".encode())
         self.key = digest.hexdigest()[:16]
 
-    def applies(self, pair: Pair) -> bool:
-        """Always: a folder has all pairs."""
-        return True
-
     def make(self, pair: Pair, excerpts: Excerpts) -> Output:
         """Read the file."""
         return Output(fit_to_input(self._path(pair), excerpts.load(pair.source)))
@@ -271,7 +257,7 @@ class Folder:
 
 
 def run_baseline(options: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
-    """Style transfer by optimization, file to file; Ctrl-C leaves no half-done output."""
+    """Style transfer by optimization, file to file; Ctrl-C removes the partial output."""
     from stylize.optimize.run import stylize_by_optimization
 
     result = stylize_by_optimization(options, reporter)
@@ -282,7 +268,7 @@ def run_baseline(options: OptimizeOptions, reporter: Reporter | None = None) -> 
 
 
 def render(stylizer: Stylizer, wav: np.ndarray, style: Tensor, strength: float) -> np.ndarray:
-    """A waveform at `RATE`, (samples,), through the pipeline, as long as before."""
+    """Send a waveform at `RATE`, (samples,), through the pipeline."""
     rate = stylizer.mel_config.sample_rate
     samples = wav if rate == RATE else soxr.resample(wav, RATE, rate).astype(np.float32)
     position = 0
@@ -299,12 +285,12 @@ def render(stylizer: Stylizer, wav: np.ndarray, style: Tensor, strength: float) 
 
 
 def fit_to_input(path: Path, source: np.ndarray) -> np.ndarray:
-    """A result at `RATE`, as long as its input."""
+    """Read a result at `RATE`, cut or padded to the length of its input."""
     return fit_length(read_audio(path, RATE)[0][0], len(source), int(SLACK * len(source)), path)
 
 
 def weights_key(*folders: Path) -> str:
-    """A short digest of model folders: weights and configuration."""
+    """A short digest of weights and configurations of model folders."""
     from stylize_core.model_folder import CONFIG_NAME, WEIGHTS_NAME  # here, since it loads PyTorch
 
     digest = hashlib.sha256()

@@ -24,11 +24,9 @@ def kernel_audio_distance(
 ) -> float:
     """Kernel audio distance (KAD, arXiv 2502.15602, section 3): squared maximum mean discrepancy, times 100.
 
-    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)). The unbiased estimator leaves each clip's kernel with itself out;
-    it is right for sets that have nothing to do with each other, does not depend on the number of clips, and scatters
-    about 0 where both come from one distribution. The biased one (V-statistic) keeps all terms; it is never negative,
-    and 0 for equal sets. Copy synthesis needs the biased one: each output there is all but equal to an original, which
-    the unbiased estimator still counts between the sets while it leaves it out within them, and so falls below 0.
+    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)). The unbiased estimator is right for independent sets, does not
+    depend on the number of clips, and scatters about 0 for equal distributions. The biased one (V-statistic) is never
+    negative, and 0 for equal sets; copy synthesis, whose outputs are paired with the originals, needs it.
 
     Args:
         embeddings: of the clips to measure.
@@ -53,10 +51,7 @@ def kernel_audio_distance(
 
 
 def paired_kernel_terms(embeddings: Embeddings, reference: Embeddings, bandwidth: float | None = None) -> np.ndarray:
-    """What each two pairs of clips bring to the biased kernel audio distance, which is the mean of it all.
-
-    Clip i of the first set belongs to clip i of the second. Rows and columns of a resampled set are picked from the
-    matrix, so that a bootstrap need not compute kernels again.
+    """Terms of the biased kernel audio distance of paired sets, whose mean it is, for a bootstrap over pairs.
 
     Shape:
         (n, d) and (n, d) -> (n, n), symmetric.
@@ -67,7 +62,7 @@ def paired_kernel_terms(embeddings: Embeddings, reference: Embeddings, bandwidth
     width = median_distance(expected) if bandwidth is None else _check_bandwidth(bandwidth)
     across = _gaussian_kernel(measured, expected, width)
     within = _gaussian_kernel(measured, measured, width) + _gaussian_kernel(expected, expected, width)
-    return KERNEL_SCALE * (within - across - across.T)
+    return np.asarray(KERNEL_SCALE * (within - across - across.T))
 
 
 def median_distance(reference: Embeddings) -> float:
@@ -97,9 +92,8 @@ def common_bandwidth(references: Iterable[Embeddings]) -> float:
 def frechet_audio_distance(embeddings: Embeddings, reference: Embeddings) -> float:
     """Fréchet audio distance (FAD, arXiv 1812.08466, section 3) of the Gaussians that fit two sets.
 
-    It falls as the sets grow, roughly by a constant over the number of clips: compare only figures of equal numbers of
-    clips, and do not trust one from fewer clips than the embedding has components, where the covariances are
-    singular. :func:`kernel_audio_distance` has no such bias.
+    Biased by the number of clips, unlike :func:`kernel_audio_distance`: compare equal numbers of clips only, and use
+    more clips than the embedding has components.
 
     Shape:
         (n, d) and (m, d) -> 0 or more, in squared units of the embedding.
@@ -177,7 +171,7 @@ def check_embeddings(*sets: Embeddings) -> list[np.ndarray]:
 def _gaussian_kernel(one: np.ndarray, other: np.ndarray, bandwidth: float) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
-    return np.exp(cdist(one, other, "sqeuclidean") / (-2 * bandwidth**2))
+    return np.asarray(np.exp(cdist(one, other, "sqeuclidean") / (-2 * bandwidth**2)))
 
 
 def _mean_off_diagonal(kernel: np.ndarray) -> float:

@@ -22,7 +22,7 @@ MAGNITUDE_FLOOR = 1e-4
 QUIET = 3e-3
 """A chroma frame is not worth comparing below this part (-50 dB) of the signal's loudest frame."""
 NOTHING = 1e-4
-"""Below this part (-80 dB) a chroma frame holds no harmony but the smear of its neighbours."""
+"""Below this part (-80 dB) a chroma frame holds no harmony but the leakage of its neighbors."""
 
 
 def mel_l1(wav: Wav, reference: Wav, mel_config: MelConfig | None = None) -> float:
@@ -63,8 +63,7 @@ def chroma_cosine(wav: Wav, reference: Wav, sample_rate: int = 22050) -> float:
     """Mean cosine of constant-Q chroma, frame by frame: 1 where the harmony is the same.
 
     Frames quiet (-50 dB) in both signals do not count; a frame with nothing (-80 dB) in one of them alone
-    counts as 0. Two silent signals agree (1). Unrelated game soundtracks reached 0.75 in the mean (0.46 to
-    0.95), since most music shares pitch classes: compare with that, not with 0.
+    counts as 0. Two silent signals agree (1). Unrelated music reaches about 0.75, since it shares pitch classes.
     """
     return chroma_agreement(*(constant_q_chroma(signal.numpy(), sample_rate) for signal in _pair(wav, reference)))
 

@@ -1,4 +1,4 @@
-"""Proof that what a benchmark is made of was in no training: songs, grooves, soundfonts, sources, files."""
+"""Checks that benchmark material is in no training set."""
 
 from __future__ import annotations
 
@@ -7,70 +7,50 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.manifest import MANIFEST_NAME
+from data import manifest
 from stylize_core.audio.folder import list_audio
 from stylize_core.errors import UserError
-from stylize_core.plain import one_line, parse_json, read_lines
 
 SEEN_SPLITS = ("train", "valid")
-"""What models learn from, and what is validated on while they do."""
 HELD_OUT_FIELD = {"test_groove": "groove", "test_soundfont": "soundfont"}
-"""What a split has that no training has, beside its songs."""
+"""The field whose values training must not have, beside songs, by split."""
 
 Record = Mapping[str, Any]
 
 
-def read_records(folder: Path) -> list[Record]:
-    """The lines of a folder's manifest; none where it has no manifest."""
-    path = folder / MANIFEST_NAME
-    if not path.is_file():
-        return []
-    records = []
-    try:
-        lines = read_lines(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({one_line(error)}); make the folder again") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = parse_json(line)
-            complete = all(isinstance(record[name], str) for name in ("file", "split"))
-        except (ValueError, TypeError, LookupError):
-            complete = False
-        if not complete:
+def read_records(folder: Path) -> Sequence[Record]:
+    """The records of a folder's manifest; none if it has no manifest."""
+    path = folder / manifest.MANIFEST_NAME
+    records = manifest.read_records(path) if path.is_file() else []
+    for number, record in enumerate(records, start=1):
+        if not all(isinstance(record.get(name), str) for name in ("file", "split")):
             raise UserError(f"{path} line {number} is no record with file and split; make the folder again")
-        records.append(record)
     return records
 
 
 def find_leaks(records: Sequence[Record], training: Sequence[Record] | None = None) -> list[str]:
-    """What held-out records share with training, each as a clause; none where nothing leaks.
-
-    Every song of a held-out split must be unseen, every groove of `test_groove`, every soundfont of `test_soundfont`,
-    and of recordings every source and every original file.
+    """Describe what held-out records share with training: songs, grooves, soundfonts, sources, original files.
 
     Args:
-        records: of the manifest that is tested with.
-        training: of another manifest that was trained on; None for the same one.
+        records: of the test manifest.
+        training: of the training manifest; None for the same one.
     """
     seen = [record for record in (records if training is None else training) if record["split"] in SEEN_SPLITS]
     held_out = [record for record in records if record["split"] not in SEEN_SPLITS]
     leaks = _shared("file", held_out, seen, lambda record: record["file"]) if training is None else []
-    of_song = _song_number if training is None else _song_identity
-    leaks += _shared("song", held_out, seen, of_song)
+    leaks += _shared(
+        "song", held_out, seen, _song_identity if training is not None else lambda record: record.get("song")
+    )
     for split, field in HELD_OUT_FIELD.items():
         of_split = [record for record in held_out if record["split"] == split]
         leaks += _shared(field, of_split, seen, lambda record, field=field: record.get(field))
-    leaks += _shared("source", held_out, seen, lambda record: record.get("source"))
-    leaks += _shared("original", held_out, seen, lambda record: record.get("original"))
+    for field in ("source", "original"):
+        leaks += _shared(field, held_out, seen, lambda record, field=field: record.get(field))
     return leaks
 
 
-def _song_number(record: Record) -> str | None:
-    return record.get("song")
-
-
 def _song_identity(record: Record) -> tuple[object, ...] | None:
-    """A song in any corpus: numbers start again with every seed, so key, tempo and the first bar belong to it."""
+    """Identity of a song across corpora, whose numbers repeat."""
     if "song" not in record:
         return None
     chords = record.get("chords") or []
@@ -89,32 +69,27 @@ def _shared(kind: str, held_out: Sequence[Record], seen: Sequence[Record], key: 
 
 
 def assert_no_leak(folder: Path, trained_on: Iterable[Path] = ()) -> int:
-    """Refuse a corpus, or recordings, whose held-out side is in training.
+    """Refuse a corpus or recordings whose held-out records are in training.
 
     Returns:
-        how many held-out records were compared.
+        the number of held-out records.
 
     Raises:
-        UserError: something leaks; the first case is named. A broken manifest.
+        UserError: a leak, or a broken manifest.
     """
     records = read_records(folder)
-    _refuse(folder, folder, find_leaks(records))
-    for other in trained_on:
-        if other.resolve() != folder.resolve():
-            _refuse(folder, other, find_leaks(records, read_records(other)))
+    for training in (folder, *(other for other in trained_on if other.resolve() != folder.resolve())):
+        if leaks := find_leaks(records, None if training is folder else read_records(training)):
+            more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
+            raise UserError(
+                f"{folder} leaks: {leaks[0]}{more} is in the training side of {training} too; "
+                "test with what no model saw"
+            )
     return sum(record["split"] not in SEEN_SPLITS for record in records)
 
 
-def _refuse(folder: Path, training: Path, leaks: Sequence[str]) -> None:
-    if leaks:
-        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
-        raise UserError(
-            f"{folder} leaks: {leaks[0]}{more} is in the training side of {training} too; test with what no model saw"
-        )
-
-
 def assert_unseen_files(files: Sequence[Path], trained_on: Iterable[Path]) -> None:
-    """Refuse recordings of the user's own that are, byte by byte, files of the training side of a folder."""
+    """Refuse recordings that are byte-identical to training files of a folder."""
     by_size: dict[int, list[Path]] = {}
     for path in files:
         by_size.setdefault(path.stat().st_size, []).append(path)

@@ -1,4 +1,4 @@
-"""The pairs of a song and a target style, by split, balanced and always the same for a seed."""
+"""Pairs of a song and a target style, balanced, and reproducible by a seed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,11 @@ SPLIT_TITLES = {
     REAL_SPLIT: "real recordings, held-out sources",
 }
 EXAMPLE_SPLIT = "test_groove"
-"""Examples of styles come from here: neither their songs nor their grooves are in training."""
+"""Style examples are from this split, of whose songs and grooves none is in training."""
 
 
 def ordered_pairs(styles: Sequence[str], seed: int) -> list[tuple[str, str]]:
-    """All ordered pairs of styles; as long as a part is a multiple of their number, all are equally often in it.
-
-    They come in rounds, and in a round every style is source once and target once.
-    """
+    """All ordered pairs of styles, in rounds in which every style is source once and target once."""
     generator = random.Random(f"styles {seed}")
     names = generator.sample(list(styles), len(styles))
     offsets = generator.sample(range(1, len(names)), len(names) - 1)
@@ -41,7 +38,7 @@ def ordered_pairs(styles: Sequence[str], seed: int) -> list[tuple[str, str]]:
 def rendered_pairs(
     clips: Sequence[Clip], split: str, styles: Sequence[str], count: int | None = None, seed: int = 0
 ) -> list[Pair]:
-    """Songs of a split of a rendered corpus from each style to each other; every pair of styles before any twice."""
+    """Songs of a split of a rendered corpus from each style to each other, all pairs of styles in turn."""
     found = {(clip.song, clip.genre): clip for clip in clips if clip.split == split}
     songs = random.Random(f"songs {seed}").sample(sorted({song for song, _ in found}), len({song for song, _ in found}))
     pairs = []
@@ -74,32 +71,32 @@ def unlabelled_pairs(
     count: int,
     seed: int = 0,
 ) -> list[Pair]:
-    """Recordings without a genre, each to a style that the classifier does not predict, the styles evenly.
+    """Recordings without a genre, each to a style other than the predicted one, the styles evenly.
 
     Args:
         split: name of the split.
-        root: a folder that all of them are in.
+        root: a folder that holds all files.
         files: the recordings.
-        predict: the style that the classifier predicts for one.
+        predict: gives the predicted style of a recording.
         clips: of a rendered corpus, for songs of the target style; may be empty.
-        styles: to translate to.
-        count: how many pairs at most; where it is larger than the number of files, they are taken again.
-        seed: another one takes others.
+        styles: target styles.
+        count: at most; files are reused if there are fewer.
+        seed: of the choice.
     """
     generator = random.Random(f"{split} {seed}")
     order = generator.sample(sorted(files), len(files))
-    turns, used = Counter(), Counter[tuple[Path, str]]()  # type: ignore[var-annotated]
+    turns, used = Counter[str](), set[tuple[Path, str]]()
     pairs: list[Pair] = []
     for path in itertools.chain.from_iterable(itertools.repeat(order, len(styles) - 1)):
         if len(pairs) == count:
             break
         source_style = predict(path)
-        possible = [style for style in styles if style != source_style and not used[path, style]]
+        possible = [style for style in styles if style != source_style and (path, style) not in used]
         if not possible:
             continue
         target = min(possible, key=lambda style: (turns[style], generator.random()))
         turns[target] += 1
-        used[path, target] += 1
+        used.add((path, target))
         song = ".".join(path.relative_to(root).parts)
         pairs.append(
             Pair(
@@ -122,11 +119,7 @@ def _other_song(clips: Sequence[Clip], split: str, style: str, song: str, seed: 
 
 
 def load_pair(pair: Pair, excerpts: Excerpts) -> tuple[np.ndarray, np.ndarray | None]:
-    """Input and ground truth of a pair, (samples,) each.
-
-    Raises:
-        UserError: they are not equally long, so that their middles are not the same bars.
-    """
+    """Input and ground truth of a pair, (samples,) each; raises UserError for different lengths."""
     source = excerpts.load(pair.source)
     if pair.truth is None:
         return source, None

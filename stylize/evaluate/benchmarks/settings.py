@@ -38,30 +38,23 @@ class Sizes:
 
 
 QUICK = Sizes(pairs=20, real_pairs=10, seconds=5.0, baseline_pairs=1, sweep_pairs=5, reference_clips=16)
+SIZES = ("pairs", "real_pairs", "seconds", "baseline_pairs", "sweep_pairs")
+"""Fields of `Sizes` that are options."""
 
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A translator and its vocoder."""
+    """A translator, its vocoder, and the names of their rows, by style and by example."""
 
-    name: str
+    row: str
+    example_row: str
     translator: Path
     vocoder: Path
-
-    @property
-    def row(self) -> str:
-        """Name of its row in the tables."""
-        return f"{TRANSLATOR}, {self.name}" if self.name else TRANSLATOR
-
-    @property
-    def example_row(self) -> str:
-        """Name of its row by example."""
-        return f"{BY_EXAMPLE}, {self.name}" if self.name else BY_EXAMPLE
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user can ask for; each option's name, default and help."""
+    """The options of `scripts.evaluate`."""
 
     corpus: Path = option(Path("corpus"), "Rendered corpus.")
     recordings: Path = option(Path("recordings"), "Prepared recordings, for the split real.")
@@ -94,20 +87,19 @@ class Settings:
 
     @property
     def sizes(self) -> Sizes:
-        """How much is measured: what is given, and the defaults."""
-        names = ("pairs", "real_pairs", "seconds", "baseline_pairs", "sweep_pairs")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        """How much is measured: given values and defaults."""
+        given = {name: value for name in SIZES if (value := getattr(self, name)) is not None}
         return replace(QUICK if self.quick else Sizes(), **given)
 
     @property
     def rendered_splits(self) -> list[str]:
-        """Splits of the corpus that were asked for, or all of them where the corpus is there."""
+        """The chosen splits of the corpus, by default all if there is a corpus."""
         wanted = self.splits or (RENDERED_SPLITS if self.corpus.is_dir() else ())
         return [split for split in RENDERED_SPLITS if split in wanted]
 
     @property
     def has_real_split(self) -> bool:
-        """Whether recordings are asked for, or there where no split was named."""
+        """Whether recordings are measured, by default if there are any."""
         return REAL_SPLIT in self.splits if self.splits else self.recordings.is_dir()
 
     @property
@@ -122,7 +114,11 @@ class Settings:
         elif stray := sorted(set(vocoders) - set(models) - {""}):
             raise UserError(f"got --vocoder {stray[0]}=... but no model {stray[0]!r}; known: {', '.join(models)}")
         common = vocoders.get("", BUNDLED_VOCODER)
-        return [NamedModel(name, folder, vocoders.get(name, common)) for name, folder in models.items()]
+        endings = {name: f", {name}" if name else "" for name in models}
+        return [
+            NamedModel(TRANSLATOR + endings[name], BY_EXAMPLE + endings[name], folder, vocoders.get(name, common))
+            for name, folder in models.items()
+        ]
 
     @property
     def named_systems(self) -> list[tuple[str, Path]]:
@@ -148,7 +144,7 @@ def parse_named(option: str, text: str, default: str | None = None) -> tuple[str
 
 
 def check_settings(settings: Settings) -> None:
-    """Find all that can be wrong without loading a model."""
+    """Raise UserError for anything wrong that shows without loading a model."""
     _check_values(settings)
     if settings.export_pairs is not None:
         check_folder(settings.export_pairs, settings.force, "--export-pairs")
@@ -197,10 +193,10 @@ def _check_values(settings: Settings) -> None:
 
 
 def check_leaks(settings: Settings) -> tuple[int, list[Path]]:
-    """Refuse material that a model has seen.
+    """Refuse material that a model was trained on.
 
     Returns:
-        how many held-out files were compared, and the folders they were compared with.
+        the number of held-out files, and the training folders.
 
     Raises:
         UserError: the first leak.
@@ -223,10 +219,7 @@ def check_leaks(settings: Settings) -> tuple[int, list[Path]]:
 
 
 def _training_folders(model: Path) -> list[Path]:
-    """Folders with a manifest that the record of a model's training names, where they are here.
-
-    The record has the configuration, and the records of the models that it started from or was mixed of.
-    """
+    """Existing folders with a manifest that the training record of a model names."""
     try:
         values = _strings(read_json(model / "config.json").get("training"))
     except (OSError, ValueError, AttributeError):
@@ -243,7 +236,7 @@ def _strings(value: Any) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class VocoderSettings:
-    """What a user can ask for; each option's name, default and help."""
+    """The options of `scripts.evaluate_vocoder`."""
 
     models: tuple[Path, ...] = option(MISSING, "Vocoder folders; default: the bundled one.")
     corpus: Path = option(Path("corpus"), "Rendered corpus; left out if none.")
@@ -264,12 +257,12 @@ class VocoderSettings:
 
     @property
     def folders(self) -> dict[str, Path]:
-        """The sources that are there, by name."""
+        """The folders that exist, by name of the source."""
         sources = {"rendered songs": self.corpus, "real recordings": self.recordings}
         return {name: folder for name, folder in sources.items() if folder.is_dir()}
 
     def check(self) -> VocoderSettings:
-        """Complete settings, found good without loading a model."""
+        """Complete settings; raises UserError before any model is loaded."""
         if len(set(self.models)) < len(self.models):
             raise UserError("got a model twice; give each once")
         if not self.folders:

@@ -1,4 +1,4 @@
-"""From rows to means with intervals: of splits and systems, of strengths and mixtures, against the baseline."""
+"""Means with intervals of splits and systems, of strengths and mixtures, and against the baseline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stylize.evaluate.benchmarks.bench import Split
-from stylize.evaluate.benchmarks.rows import Row
+from stylize.evaluate.benchmarks.bench import Row, Split
 from stylize.evaluate.metrics.content import CONTENT_METRICS
 from stylize.evaluate.metrics.statistics import mean_interval, summarize
 from stylize.evaluate.metrics.style import Reference
@@ -26,17 +25,12 @@ REDUCTION = "mel_reduction"
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 STRENGTH, MIXTURE = "strength", "mixture"
 ROUNDING = 0.005
-"""A smaller step back is none: probabilities near 0 move by as much without a reason."""
+"""Smaller steps back are ignored."""
 STYLE_METRICS = ("classified_as_target", "target_probability", "source_probability")
 
 
 def summarize_split(split: Split, reference: Reference, seed: int = 0) -> dict[str, Any]:
-    """Means of every system of a split.
-
-    Returns:
-        plain values: `pairs`, `songs`, `accuracy` of the classifier, `floor` of the distances, `systems`, and
-        `targets`: how often each system's outputs are classified as each target style.
-    """
+    """Means of every system of a split, and how often its outputs are classified as each target style."""
     by_system = rows_by_system(split.rows)
     unchanged = {row.pair: row for row in by_system.get(COPY_CONTENT, [])}
     per_target = max(1, round(len(split.pairs) / max(1, len({pair.target for pair in split.pairs}))))
@@ -52,7 +46,7 @@ def summarize_split(split: Split, reference: Reference, seed: int = 0) -> dict[s
 
 
 def rows_by_system(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of each system, in the order in which the systems come first."""
+    """Rows of each system, in order of appearance."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row.system, []).append(row)
@@ -67,7 +61,11 @@ def summarize_system(
     metrics = {name: summarize([row.metrics[name] for row in rows], songs, seed=seed) for name in rows[0].metrics}
     metrics[CONTENT] = summarize([content_of(row) for row in rows], songs, seed=seed)
     if "mel_to_truth" in rows[0].metrics and all(row.pair in unchanged for row in rows):
-        metrics[REDUCTION] = _reduction(rows, unchanged, seed)
+        after = [row.metrics["mel_to_truth"] for row in rows]
+        before = [unchanged[row.pair].metrics["mel_to_truth"] for row in rows]
+        low, high = mean_interval(after, songs, before, seed=seed)
+        mean = 1 - statistics.fmean(after) / max(statistics.fmean(before), 1e-12)
+        metrics[REDUCTION] = {"mean": mean, "low": 1 - high, "high": 1 - low}
     elapsed = [row.elapsed for row in rows if row.elapsed is not None]
     seconds = sum(row.seconds for row in rows)
     return {
@@ -80,7 +78,7 @@ def summarize_system(
 
 
 def embeddings_by_target(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """Embeddings of a system's outputs for each target style; equal ones, of clips used twice, count once."""
+    """Distinct embeddings of a system's outputs for each target style."""
     found: dict[str, dict[bytes, np.ndarray]] = {}
     for row in rows:
         found.setdefault(row.target, {})[row.embedding.tobytes()] = row.embedding
@@ -92,45 +90,30 @@ def content_of(row: Row) -> float:
     return statistics.fmean(row.metrics[name] for name in CONTENT_METRICS)
 
 
-def _reduction(rows: Sequence[Row], unchanged: Mapping[str, Row], seed: int) -> dict[str, float]:
-    distances = [row.metrics["mel_to_truth"] for row in rows]
-    before = [unchanged[row.pair].metrics["mel_to_truth"] for row in rows]
-    low, high = mean_interval(distances, [row.song for row in rows], before, seed=seed)
-    mean = 1 - statistics.fmean(distances) / max(statistics.fmean(before), 1e-12)
-    return {"mean": mean, "low": 1 - high, "high": 1 - low}
-
-
 def count_targets(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """For each target style: outputs, how many are classified as it, and how many still as their source."""
-    counts: dict[str, dict[str, float]] = {}
+    by_target: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row.target):
-        names = ("classified_as_target", "classified_as_source")
-        count = counts.setdefault(row.target, {"pairs": 0, **dict.fromkeys(names, 0)})
-        count["pairs"] += 1
-        for name in names:
-            count[name] += int(row.metrics[name])
-    return counts
+        by_target.setdefault(row.target, []).append(row)
+    names = ("classified_as_target", "classified_as_source")
+    return {
+        style: {"pairs": len(found), **{name: sum(int(row.metrics[name]) for row in found) for name in names}}
+        for style, found in by_target.items()
+    }
 
 
 def sweep_systems(stylizer: Stylizer, weights: str) -> list[Pipeline]:
     """The pipeline at every strength, then with every share of the target style in a mixture with the source style."""
-    mixtures = ["SOURCE", *(f"TARGET:{step:g},SOURCE:{1 - step:g}" for step in STEPS[1:-1]), "TARGET"]
+    mixtures = {0.0: "SOURCE", 1.0: "TARGET"}
+    mixed = {step: mixtures.get(step, f"TARGET:{step:g},SOURCE:{1 - step:g}") for step in STEPS}
     return [
         *(Pipeline(f"{STRENGTH} {step:g}", stylizer, weights, strength=step) for step in STEPS),
-        *(
-            Pipeline(f"{MIXTURE} {step:g}", stylizer, weights, mixture=mixture)
-            for step, mixture in zip(STEPS, mixtures, strict=True)
-        ),
+        *(Pipeline(f"{MIXTURE} {step:g}", stylizer, weights, mixture=mixture) for step, mixture in mixed.items()),
     ]
 
 
 def summarize_sweep(rows: Sequence[Row], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Means at every step, and whether style only rises and content only falls.
-
-    Returns:
-        plain values: `pairs`, and for strength and mixture `steps` (means of the metrics), `style_rises` and
-        `content_falls`.
-    """
+    """For strength and mixture: means at every step, and whether style only rises and content only falls."""
     summary: dict[str, Any] = {"pairs": len(pairs)}
     for kind in (STRENGTH, MIXTURE):
         steps = [mean_of_step(rows, kind, step) for step in STEPS]
@@ -150,17 +133,12 @@ def mean_of_step(rows: Sequence[Row], kind: str, step: float) -> dict[str, float
 
 
 def rises(values: Sequence[float]) -> bool:
-    """Whether no value is below the one before it by `ROUNDING` or more, and the last is above the first."""
+    """Whether values never fall by `ROUNDING` or more, and the last is above the first."""
     return all(after > before - ROUNDING for before, after in pairwise(values)) and values[-1] > values[0]
 
 
 def style_at_content(curve: Sequence[Mapping[str, float]], content: float) -> float:
-    """The style metric where a system keeps so much content, interpolated between the steps of its strength.
-
-    Args:
-        curve: `content` and `target_probability` of each strength, the weakest first.
-        content: to be kept at least; the ends of the curve count where it lies outside.
-    """
+    """The probability of the target style at an amount of content, interpolated between strengths in rising order."""
     best = curve[0]["target_probability"]
     for weaker, stronger in pairwise(curve):
         if stronger[CONTENT] >= content:
@@ -174,11 +152,7 @@ def style_at_content(curve: Sequence[Mapping[str, float]], content: float) -> fl
 def compare_with_baseline(
     rows: Sequence[Row], sweep_rows: Sequence[Row], system: str, reference: Reference
 ) -> dict[str, float] | None:
-    """Style at equal content, and speed, on the pairs that baseline and sweep were both run on.
-
-    Returns:
-        plain values; None where there is no such pair.
-    """
+    """Style at equal content, and speed, on the pairs of both baseline and sweep; None if there are none."""
     systems = rows_by_system(rows)
     swept = {row.pair for row in sweep_rows}
     baseline = [row for row in systems.get(BASELINE, []) if row.pair in swept]

@@ -1,4 +1,4 @@
-"""The translator's benchmark from settings to report: pairs, systems, metrics, tables."""
+"""The translator's benchmark: chooses pairs, runs systems, writes the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ import torch
 
 from data.folder import Clip, index_folder
 from data.sources import list_split
-from stylize.evaluate.benchmarks.bench import Bench, Split, measure_accuracy, read_reference
+from stylize.evaluate.benchmarks.bench import Bench, Measurements, Row, Split, measure_accuracy, read_reference
 from stylize.evaluate.benchmarks.leaks import SEEN_SPLITS
 from stylize.evaluate.benchmarks.pairs import REAL_SPLIT, rendered_pairs, unlabelled_pairs
-from stylize.evaluate.benchmarks.rows import Measurements, Row
-from stylize.evaluate.benchmarks.settings import Settings, check_leaks, check_settings
+from stylize.evaluate.benchmarks.settings import SIZES, Settings, check_leaks, check_settings
 from stylize.evaluate.benchmarks.summary import compare_with_baseline, summarize_split, summarize_sweep, sweep_systems
 from stylize.evaluate.benchmarks.translator_report import flat_summary, write_report
 from stylize.evaluate.benchmarks.verdict import check_targets, load_targets, plain
@@ -50,25 +48,13 @@ from stylize_core.audio.folder import list_audio
 from stylize_core.errors import UserError
 from stylize_core.wandb_run import open_wandb_run
 
-Notify = Callable[[str], None]
 MANIFEST_NAME = "manifest.jsonl"
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model of the settings, loaded, with digests of its weights and of its vocoder's."""
-
-    row: str
-    example_row: str
-    stylizer: Stylizer
-    key: str
-    vocoder_key: str
-
-
 class Evaluation:
-    """A benchmark whose settings are good and whose material leaks nothing."""
+    """A benchmark with valid settings and material that leaks nothing."""
 
-    def __init__(self, settings: Settings, notify: Notify) -> None:
+    def __init__(self, settings: Settings, notify: Callable[[str], None]) -> None:
         check_settings(settings)
         self.held_out, self.trained_on = check_leaks(settings)
         self.settings, self.notify = settings, notify
@@ -76,16 +62,11 @@ class Evaluation:
         find_device(settings.device)
         self.classifier = StyleClassifier.from_pretrained(settings.classifier)
         self.excerpts = Excerpts(settings.sizes.seconds)
-        self.models = [
-            LoadedModel(
-                model.row,
-                model.example_row,
-                Stylizer.from_pretrained(model.translator, model.vocoder, settings.device),
-                weights_key(model.translator, model.vocoder),
-                weights_key(model.vocoder),
-            )
-            for model in settings.named_models
+        self.models = settings.named_models
+        self.stylizers = [
+            Stylizer.from_pretrained(model.translator, model.vocoder, settings.device) for model in self.models
         ]
+        self.keys = [weights_key(model.translator, model.vocoder) for model in self.models]
         self.clips: list[Clip] = index_folder(settings.corpus) if settings.corpus.is_dir() else []
         self.styles = self._common_styles()
         self.pairs = self._choose_pairs()
@@ -94,8 +75,8 @@ class Evaluation:
             folder.check([pair for pairs in self.pairs.values() for pair in pairs])
 
     def _common_styles(self) -> list[str]:
-        """Styles that all models, the classifier and the corpus know."""
-        known = [set(model.stylizer.styles) for model in self.models] + [set(self.classifier.genres)]
+        """Styles known to all models, the classifier and the corpus."""
+        known = [set(stylizer.styles) for stylizer in self.stylizers] + [set(self.classifier.genres)]
         if self.clips:
             known.append({clip.genre for clip in self.clips})
         styles = sorted(set.intersection(*known))
@@ -106,7 +87,6 @@ class Evaluation:
         return styles
 
     def _choose_pairs(self) -> dict[str, list[Pair]]:
-        """The pairs of every split."""
         settings, chosen = self.settings, {}
         for split in settings.rendered_splits:
             pairs = rendered_pairs(self.clips, split, self.styles, settings.sizes.pairs, settings.seed)
@@ -125,14 +105,13 @@ class Evaluation:
         return chosen
 
     def _readable(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """The pairs all of whose recordings can be read."""
+        """Pairs with readable recordings only."""
         of_pair = {pair.name: {pair.source, pair.truth, pair.style, pair.example} - {None} for pair in pairs}
         wanted = dict.fromkeys(path for paths in of_pair.values() for path in paths if path is not None)
         readable = {excerpt.path for excerpt in each_readable(sorted(wanted), self.excerpts.load)}
         return [pair for pair in pairs if of_pair[pair.name] <= readable]
 
     def _unlabelled(self, split: str, root: Path, files: Sequence[Path]) -> list[Pair]:
-        """Pairs of recordings without a genre that are long and loud enough."""
         usable = self.excerpts.audible(files)
         if not usable:
             raise UserError(f"{root} has no recording that is audible in its middle, among {len(files)} to test with")
@@ -145,13 +124,10 @@ class Evaluation:
         )
 
     def export(self, folder: Path) -> Path:
-        """Write all pairs for other systems: inputs, songs of the target styles, and a manifest; no ground truths.
+        """Write all pairs for other systems, without ground truths; returns the manifest.
 
-        A line of the manifest says: `pair`, `split`, `input`, `style_example` (or null), `source_style`,
-        `target_style`, and `output`, the name of the file that the result must have.
-
-        Returns:
-            the manifest.
+        Keys of its lines: `pair`, `split`, `input`, `style_example` (or null), `source_style`, `target_style`, and
+        `output`, the required file name of the result.
         """
         lines = []
         for part in ("inputs", "style_examples"):
@@ -168,11 +144,7 @@ class Evaluation:
         return write_text(folder / MANIFEST_NAME, "".join(lines))
 
     def run(self) -> dict[str, Any]:
-        """Measure everything and write the report.
-
-        Returns:
-            plain values, as in the JSON, and the page as `markdown`.
-        """
+        """Measure everything and write the report; returns its JSON values, and the page as `markdown`."""
         settings, began = self.settings, time.monotonic()
         measurements = Measurements(settings.work / "measurements.jsonl")
         before = len(measurements)
@@ -207,7 +179,6 @@ class Evaluation:
         return report | {"markdown": write_report(settings.output_files, report, rows)}
 
     def _measure_splits(self, bench: Bench) -> list[Split]:
-        """All splits, one after the other."""
         splits = []
         for number, (name, pairs) in enumerate(self.pairs.items()):
             clips = [clip for clip in self.clips if clip.split == name and clip.genre in self.styles]
@@ -218,39 +189,38 @@ class Evaluation:
         return splits
 
     def _systems(self, number: int, pairs: Sequence[Pair]) -> list[System]:
-        """The systems for the split of that number, in the order of the table."""
+        """The systems of a split, in the order of the table."""
         settings, main = self.settings, self.models[0]
         share, rest = divmod(settings.sizes.baseline_pairs, len(self.pairs))
         slow = [pair.name for pair in pairs[: share + (number < rest)]]
-        vocoder = settings.named_models[0].vocoder
+        vocoder_key = weights_key(main.vocoder)
+        models = list(zip(self.models, self.stylizers, self.keys, strict=True))
         return [
             Copy(COPY_CONTENT),
             Copy(COPY_STYLE),
-            *(Pipeline(model.row, model.stylizer, model.key) for model in self.models),
-            *(ByExample(model.example_row, model.stylizer, model.key) for model in self.models),
+            *(Pipeline(model.row, stylizer, key) for model, stylizer, key in models),
+            *(ByExample(model.example_row, stylizer, key) for model, stylizer, key in models),
             *self.folders,
-            Baseline(settings.work, settings.seed, slow, main.vocoder_key, vocoder, settings.device),
+            Baseline(settings.work, settings.seed, slow, vocoder_key, main.vocoder, settings.device),
             Copy(GROUND_TRUTH),
-            TruthThroughVocoder(TRUTH_VOCODER, main.stylizer, main.vocoder_key),
+            TruthThroughVocoder(TRUTH_VOCODER, self.stylizers[0], vocoder_key),
         ]
 
     def _sweep(self, bench: Bench) -> tuple[dict[str, Any] | None, list[Row]]:
-        """Strength and mixtures on the first rendered split."""
+        """Measure strengths and mixtures on the first rendered split."""
         settings, main = self.settings, self.models[0]
         name = next((split for split in settings.rendered_splits if split in self.pairs), None)
         if name is None or not settings.sizes.sweep_pairs:
             return None, []
         pairs = self.pairs[name][: settings.sizes.sweep_pairs]
-        split = Split(f"strength and mixtures, {name}", pairs, sweep_systems(main.stylizer, main.key))
+        split = Split(f"strength and mixtures, {name}", pairs, sweep_systems(self.stylizers[0], self.keys[0]))
         bench.run(split)
         return {"split": name, "system": main.row, **summarize_sweep(split.rows, pairs)}, split.rows
 
     def _describe(self) -> dict[str, Any]:
-        """Settings and models as plain values."""
-        settings, sizes = self.settings, self.settings.sizes
-        names = ("pairs", "real_pairs", "seconds", "baseline_pairs", "sweep_pairs")
+        settings = self.settings
         return {
-            **{name: getattr(sizes, name) for name in names},
+            **{name: getattr(settings.sizes, name) for name in SIZES},
             "seed": settings.seed,
             "device": settings.device,
             "command": shlex.join(["python", "-m", "scripts.evaluate", *sys.argv[1:]]),
@@ -259,25 +229,20 @@ class Evaluation:
             "classifier": str(settings.classifier or "bundled"),
             "models": {
                 model.row: {"translator": _short(model.translator), "vocoder": _short(model.vocoder)}
-                for model in settings.named_models
+                for model in self.models
             },
             "trained_on": [str(folder) for folder in self.trained_on],
         }
 
 
 def _short(folder: Path) -> str:
-    """A model folder from the project's root where it is in there."""
     root = Path(__file__).resolve().parents[3]
     resolved = folder.resolve()
     return str(resolved.relative_to(root) if resolved.is_relative_to(root) else folder)
 
 
 def log_to_wandb(settings: Settings, report: dict[str, Any]) -> str:
-    """Log the targets, the plot and every mean to Weights & Biases, unless it is off.
-
-    Returns:
-        a clause that says where it went.
-    """
+    """Log the targets, the plot and every mean to Weights & Biases; returns a clause about where."""
     name = (settings.output or settings.work).name
     config = dict(report["settings"])
     run, place = open_wandb_run(settings.wandb, name=name, job_type="evaluate", dir=str(settings.work), config=config)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stylize.evaluate.benchmarks.bench import Row
 from stylize.evaluate.benchmarks.pairs import SPLIT_TITLES
-from stylize.evaluate.benchmarks.rows import Row
 from stylize.evaluate.benchmarks.summary import CONTENT, MIXTURE, REDUCTION, STRENGTH
 from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.figures import save_figure
 from stylize.evaluate.metrics.content import CONTENT_METRICS, TRUTH_METRICS
-from stylize.evaluate.report import MISSING, format_csv, percent, table, write_json, write_text
+from stylize.evaluate.report import MISSING, format_csv, number, percent, table, write_json, write_text
 from stylize.evaluate.systems import SYSTEMS
 
 STYLE_COLUMNS = ("classified as target", "as source", "KAD", "FAD")
@@ -25,7 +25,7 @@ METRICS = (
 )
 MARKERS = "osD^vP*X<>hp"
 MIN_ACCURACY = 0.7
-"""Styles that the classifier is right about less often are named."""
+"""Styles with a lower accuracy of the classifier are named."""
 
 LEGEND = """\
 Brackets: 95 % bootstrap interval over songs. Classified as target, as source: part of the outputs that the genre
@@ -38,7 +38,7 @@ in the target style, at the same level."""
 
 
 def write_report(files: Mapping[str, Path], report: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Write all files and give the page."""
+    """Write all files; returns the page."""
     save_trade_off(files[".png"], report["splits"], report["sweep"])
     write_text(files[".csv"], rows_csv(rows))
     write_json(files[".json"], report)
@@ -85,7 +85,7 @@ def make_markdown(report: Mapping[str, Any], picture: str | None = None) -> str:
 
 
 def format_split(name: str, split: Mapping[str, Any], main: str) -> list[str]:
-    """Heading, accuracy of the classifier there, the table of systems, and each target style of one system."""
+    """Heading, accuracy of the classifier, table of systems, and the main system's target styles."""
     title = f"{SPLIT_TITLES[name]} (`{name}`)" if name in SPLIT_TITLES else f"`{name}`"
     with_truth = any("mel_to_truth" in system["metrics"] for system in split["systems"].values())
     columns = [*STYLE_COLUMNS, *CONTENT_COLUMNS, *(TRUTH_COLUMNS if with_truth else ()), "× real time"]
@@ -93,14 +93,10 @@ def format_split(name: str, split: Mapping[str, Any], main: str) -> list[str]:
     lines = [f"## {title}", "", f"{split['pairs']} pairs of {split['songs']} songs. {_about_classifier(split)}", ""]
     lines += table(["system", "pairs", *columns], rows, numbers_from=1)
     if targets := split["targets"].get(main):
-
-        def share(item: tuple[str, Mapping[str, float]]) -> tuple[float, str]:
-            return item[1]["classified_as_target"] / item[1]["pairs"], item[0]
-
-        counts = [
-            f"{style} {value['classified_as_target']} of {value['pairs']}"
-            for style, value in sorted(targets.items(), key=share)
-        ]
+        ordered = sorted(
+            targets.items(), key=lambda item: (item[1]["classified_as_target"] / item[1]["pairs"], item[0])
+        )
+        counts = [f"{style} {value['classified_as_target']} of {value['pairs']}" for style, value in ordered]
         lines += ["", f"Classified as the target, {main}, the worst styles first: {', '.join(counts)}."]
     return lines
 
@@ -126,21 +122,19 @@ def _about_classifier(split: Mapping[str, Any]) -> str:
 
 def _system_cells(name: str, system: Mapping[str, Any], with_truth: bool) -> list[str]:
     metrics, distances, factor = system["metrics"], system["distances"], system["real_time_factor"]
-    target = metrics["classified_as_target"]
+    target, means = metrics["classified_as_target"], {key: value["mean"] for key, value in metrics.items()}
     cells = [
         name,
         str(system["pairs"]),
         f"{percent(target['mean'])} [{100 * target['low']:.0f}, {100 * target['high']:.0f}]",
-        percent(metrics["classified_as_source"]["mean"]),
+        percent(means["classified_as_source"]),
         *([MISSING] * 2 if distances is None else [f"{distances[kind]:.2f}" for kind in ("kad", "fad")]),
-        *(f"{metrics[name]['mean']:.3f}" for name in CONTENT_METRICS),
+        *(f"{means[name]:.3f}" for name in CONTENT_METRICS),
     ]
     if with_truth:
-        reduction = metrics.get(REDUCTION)
-        cells.append(f"{metrics['mel_to_truth']['mean']:.3f}")
-        cells.append(MISSING if reduction is None else percent(reduction["mean"]))
-        cells.append(f"{metrics['mfcc_to_truth']['mean']:.2f}")
-        cells += [f"{metrics[name]['mean']:.3f}" for name in ("onset_f1_to_truth", "chroma_to_truth")]
+        reduction = percent(means[REDUCTION]) if REDUCTION in means else MISSING
+        cells += [f"{means['mel_to_truth']:.3f}", reduction, f"{means['mfcc_to_truth']:.2f}"]
+        cells += [f"{means[name]:.3f}" for name in ("onset_f1_to_truth", "chroma_to_truth")]
     return [*cells, MISSING if factor is None else f"{factor:.3g}"]
 
 
@@ -153,12 +147,9 @@ def format_sweep(sweep: Mapping[str, Any]) -> list[str]:
             f"style {'rises' if sweep[kind]['style_rises'] else 'does **not** rise'} at every step",
             f"content {'falls' if sweep[kind]['content_falls'] else 'does **not** fall'} at every step",
         ]
+        names = ("target_probability", "source_probability", CONTENT)
         rows = [
-            [
-                f"{step['step']:g}",
-                percent(step["classified_as_target"]),
-                *(f"{step[name]:.3f}" for name in ("target_probability", "source_probability", CONTENT)),
-            ]
+            [f"{step['step']:g}", percent(step["classified_as_target"]), *(number(step[name], 3) for name in names)]
             for step in sweep[kind]["steps"]
         ]
         columns = [title, "classified as target", "its probability", "source's probability", "content"]
@@ -168,14 +159,14 @@ def format_sweep(sweep: Mapping[str, Any]) -> list[str]:
 
 def flat_summary(report: Mapping[str, Any]) -> dict[str, float]:
     """Means by names such as `test/translator/chroma`."""
-    values: dict[str, float] = {}
-    for split, summary in report["splits"].items():
-        for system, found in summary["systems"].items():
-            for name, value in found["metrics"].items():
-                values[f"{split}/{system}/{name}"] = value["mean"]
-            for name, value in (found["distances"] or {}).items():
-                values[f"{split}/{system}/{name}"] = value
-    return values
+    return {
+        f"{split}/{system}/{name}": value
+        for split, summary in report["splits"].items()
+        for system, found in summary["systems"].items()
+        for name, value in (
+            {key: metric["mean"] for key, metric in found["metrics"].items()} | (found["distances"] or {})
+        ).items()
+    }
 
 
 def save_trade_off(path: Path, splits: Mapping[str, Mapping[str, Any]], sweep: Mapping[str, Any] | None = None) -> None:
@@ -211,16 +202,14 @@ def save_trade_off(path: Path, splits: Mapping[str, Mapping[str, Any]], sweep: M
 
 def _draw_point(axis: Any, metrics: Mapping[str, Mapping[str, float]], name: str, number: int) -> None:
     across, up = metrics[CONTENT], metrics["classified_as_target"]
-
-    def error(value: Mapping[str, float]) -> list[list[float]]:
-        """A percentile interval of few songs need not hold the mean."""
-        return [[max(0.0, value["mean"] - value["low"])], [max(0.0, value["high"] - value["mean"])]]
-
+    errors = [  # a percentile interval of few songs need not hold the mean
+        [[max(0.0, value["mean"] - value["low"])], [max(0.0, value["high"] - value["mean"])]] for value in (across, up)
+    ]
     axis.errorbar(
         across["mean"],
         up["mean"],
-        xerr=error(across),
-        yerr=error(up),
+        xerr=errors[0],
+        yerr=errors[1],
         fmt=MARKERS[number % len(MARKERS)],
         color=f"C{number % 10}",
         capsize=2,

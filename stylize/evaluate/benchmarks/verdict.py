@@ -1,4 +1,4 @@
-"""Whether a report meets its targets, which are read from a JSON file in `configs/targets/`.
+"""Checks a report against the targets of a JSON file in `configs/targets/`.
 
 A target has a `text` and `checks`, all of which must hold. A check names a `value` of the report by its path and bounds
 it by `min` or `max` (inclusive), `above` or `below` (exclusive): a number, or the path of another value less `margin`.
@@ -22,13 +22,7 @@ BOUNDS = {"min": operator.ge, "max": operator.le, "above": operator.gt, "below":
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target and what became of it.
-
-    Args:
-        target: what is to be reached.
-        met: whether it is; None where this run did not measure it.
-        found: the figures.
-    """
+    """A target, whether it is met (None if not measured), and the figures."""
 
     target: str
     met: bool | None
@@ -101,7 +95,7 @@ def _check_target(target: Mapping[str, Any], report: Mapping[str, Any]) -> Verdi
 
 
 def _find(report: Any, path: Sequence[str]) -> Any:
-    """The value at a path; `*` takes a list of what every entry of a list has there; None where there is none."""
+    """The value at a path, if any; `*` maps over a list."""
     for place, key in enumerate(path):
         if key == "*":
             return [_find(each, path[place + 1 :]) for each in report]

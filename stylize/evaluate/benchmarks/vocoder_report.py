@@ -12,9 +12,8 @@ import torch
 from stylize.evaluate.benchmarks.verdict import format_verdicts
 from stylize.evaluate.excerpts import Excerpt
 from stylize.evaluate.figures import draw_mels, mel_panel, save_figure
-from stylize.evaluate.metrics.probes import BLOCK_FRAMES, synthesize_in_blocks
-from stylize.evaluate.metrics.vocoder import Method, copy_synthesis, stack_excerpts
-from stylize.evaluate.report import MISSING, format_machine, interval, table
+from stylize.evaluate.metrics.vocoder import BLOCK_FRAMES, Method, copy_synthesis, stack_excerpts, synthesize_in_blocks
+from stylize.evaluate.report import MISSING, format_machine, interval, number, table
 from stylize.evaluate.systems import GRIFFIN_LIM_ITERATIONS, ORIGINAL
 from stylize_core.mel import LogMel
 
@@ -30,7 +29,7 @@ DISTANCE_KEYS = ("mr_stft", "mel_l1", "chroma", "kad")
 
 
 def format_report(document: Mapping[str, Any]) -> str:
-    """All of it."""
+    """The page."""
     about = (
         f"{format_machine(document['machine'])}. In brackets: bootstrap intervals of 95 % over excerpts. "
         f"griffin-lim: {GRIFFIN_LIM_ITERATIONS} iterations."
@@ -49,12 +48,7 @@ def format_report(document: Mapping[str, Any]) -> str:
 
 def _format_source(name: str, quality: Mapping[str, Any]) -> list[str]:
     rows = [
-        [
-            method,
-            str(row["bins"] or MISSING),
-            *(interval(row.get(key)) for key in DISTANCE_KEYS),
-            f"{row['fad']:.3f}" if "fad" in row else MISSING,
-        ]
+        [method, str(row["bins"] or MISSING), *_intervals(row, *DISTANCE_KEYS), number(row.get("fad"), 3)]
         for method, row in quality["rows"].items()
     ]
     floor = quality["floor"]
@@ -84,11 +78,14 @@ def _format_artifacts(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _artifact_cells(row: Mapping[str, Any]) -> Iterator[str]:
-    line, inner = row["line"], row.get("inner_line")
-    yield from (f"{line['decibels']:.1f}", f"{line['hertz']:.0f}", f"{line['worst_excerpt']:.1f}")
-    yield f"{inner['decibels']:.1f}" if inner else MISSING
-    yield interval(row["end_click"], 1)
-    yield from (str(row["clipped_samples"]), str(row["flat_runs"]), f"{row['offset']:.4f}")
+    line = row["line"]
+    yield from (number(line["decibels"]), number(line["hertz"], 0), number(line["worst_excerpt"]))
+    yield from (number(row.get("inner_line", {}).get("decibels")), interval(row["end_click"], 1))
+    yield from (str(row["clipped_samples"]), str(row["flat_runs"]), number(row["offset"], 4))
+
+
+def _intervals(row: Mapping[str, Any], *keys: str) -> Iterator[str]:
+    return (interval(row.get(key)) for key in keys)
 
 
 def _format_probes(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -98,9 +95,9 @@ def _format_probes(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     )
     rows = []
     for method, row in probes.items():
-        blocks = row.get("blocks")
-        joins = (f"{blocks['worst']:.1f}", f"{blocks['difference']:.0f}") if blocks else (MISSING, MISSING)
-        rows.append([method, *(f"{row[key]:.1f}" for key in ("silence", "silence_after_sound", "pre_echo")), *joins])
+        blocks = row.get("blocks", {})
+        joins = (number(blocks.get("worst")), number(blocks.get("difference"), 0))
+        rows.append([method, *(number(row[key]) for key in ("silence", "silence_after_sound", "pre_echo")), *joins])
     note = (
         "Levels are peaks; -120 dB is nothing. Pre-echo: power 40 to 3 ms ahead of a click in silence, beside its own."
     )
@@ -115,16 +112,9 @@ def _format_costs(costs: Mapping[str, Any], models: Mapping[str, Mapping[str, fl
     rows = []
     for method, row in costs["rows"].items():
         parameters, training = row.get("parameters"), models.get(method, {})
-        rows.append(
-            [
-                method,
-                f"{parameters / 1e6:.2f}" if parameters else MISSING,
-                f"{row['multiply_adds_per_second'] / 1e9:.2f}",
-                f"{row['times_real_time']:.1f}",
-                f"{row['times_baseline']:.2f}",
-                *(f"{training[key]:,.0f}" if key in training else MISSING for key in ("steps", "steps_per_hour")),
-            ]
-        )
+        cells = [method, number(parameters and parameters / 1e6, 2), number(row["multiply_adds_per_second"] / 1e9, 2)]
+        cells += [number(row["times_real_time"]), number(row["times_baseline"], 2)]
+        rows.append([*cells, *(number(training.get(key), 0, ",") for key in ("steps", "steps_per_hour"))])
     note = (
         "Multiply-adds of convolutions and matrix products; FFTs are not in them. Times: medians of "
         f"{costs['repeats']} turns on {costs['music_seconds']:g} s of music, all methods in each turn."
@@ -134,12 +124,7 @@ def _format_costs(costs: Mapping[str, Any], models: Mapping[str, Mapping[str, fl
 
 def _format_translated(translated: Mapping[str, Any]) -> list[list[str]]:
     rows = [
-        [
-            name,
-            method,
-            *(interval(row.get(key)) for key in (*DISTANCE_KEYS, "asked_l1")),
-            f"{row['line']['decibels']:.1f}",
-        ]
+        [name, method, *_intervals(row, *DISTANCE_KEYS, "asked_l1"), number(row["line"]["decibels"])]
         for name, quality in translated["identity"].items()
         for method, row in quality["rows"].items()
     ]
@@ -148,23 +133,12 @@ def _format_translated(translated: Mapping[str, Any]) -> list[list[str]]:
     parts = [[title, "", *table(titles, rows)]]
     for name, quality in translated["cross"].items():
         cells = [
-            [
-                method,
-                interval(row["asked_l1"]),
-                interval(row["kad"]),
-                f"{row['line']['decibels']:.1f}",
-                str(row["clipped_samples"]),
-            ]
+            [method, *_intervals(row, "asked_l1", "kad"), number(row["line"]["decibels"]), str(row["clipped_samples"])]
             for method, row in quality["rows"].items()
         ]
         cells.append(["not translated", MISSING, interval(quality["untranslated_kad"]), MISSING, MISSING])
-        cross_titles = (
-            "method",
-            "L1 to the asked mel (log10 units)",
-            "KAD to the style",
-            "worst line (dB)",
-            "samples clipped",
-        )
+        distance = "L1 to the asked mel (log10 units)"
+        cross_titles = ("method", distance, "KAD to the style", "worst line (dB)", "samples clipped")
         title = f"**Mels translated to another style**: {quality['excerpts']} excerpts of {name}"
         note = f"KAD: unbiased, to originals of the style, mean over {quality['styles']} styles."
         parts.append([title, "", *table(cross_titles, cells), "", note])
@@ -177,7 +151,7 @@ def save_pictures(
     vocoders: Mapping[str, Vocoder],
     sources: Mapping[str, Sequence[Excerpt]],
 ) -> None:
-    """Draw an excerpt of every source by every method, and a join of blocks of every vocoder."""
+    """Draw an excerpt of each source by every method, and a block boundary of each vocoder."""
     sample_rate = methods[0].mel_config.sample_rate
     for source, excerpts in sources.items():
         wav = stack_excerpts([excerpts[len(excerpts) // 2]], methods)
@@ -185,12 +159,12 @@ def save_pictures(
         rows = [[mel_panel(name, made[name], sample_rate)] for name in (ORIGINAL, *(each.name for each in methods))]
         save_figure(draw_mels(rows), folder / f"mels_{source.replace(' ', '_')}.png", dpi=80)
     music = np.concatenate([excerpt.wav for excerpt in next(iter(sources.values()))[:2]])
-    for number, (name, vocoder) in enumerate(vocoders.items(), start=1):
-        save_figure(draw_join(vocoder, music, name), folder / f"join_{number}.png", dpi=80)
+    for index, (name, vocoder) in enumerate(vocoders.items(), start=1):
+        save_figure(draw_join(vocoder, music, name), folder / f"join_{index}.png", dpi=80)
 
 
 def draw_join(vocoder: Vocoder, music: np.ndarray, name: str) -> Figure:
-    """The waveform and the spectrogram where two blocks meet, of the original and of the vocoder."""
+    """Waveforms and spectrograms of the original and the vocoder at a block boundary."""
     from matplotlib.figure import Figure
 
     config = vocoder.mel_config

@@ -1,7 +1,6 @@
 """Artifacts of vocoders: spectral lines, clicks, pre-echo, hum in silence, clipping, offset.
 
-Music has partials, onsets and peaks of its own: compare most figures with those of the original. Signals are
-(samples,), rates in Hz; signals that are too short raise ValueError.
+Compare figures with those of the original. Signals are (samples,); signals that are too short raise ValueError.
 """
 
 from __future__ import annotations
@@ -12,23 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 
 LINE_SECONDS = 0.75
-"""Length of the spectra in which lines are looked for."""
+"""Length of the spectra of :func:`line_heights`."""
 LINE_BESIDE = (4, 12)
-"""The neighbors of a line: from so many bins to so many bins away, on both sides (about 5 to 16 Hz)."""
+"""Distance range of the neighbors of a line, in bins (about 5 to 16 Hz)."""
 QUIETEST = 1e-6
-"""Amplitude (-120 dB) below which nothing is audible, and no ratio is taken."""
+"""Amplitude (-120 dB) of the noise floor of all ratios."""
 SURROUNDING_HOPS = 8
-"""Clicks are compared with so many hops around them."""
 AHEAD_SECONDS = (0.003, 0.04)
-"""Pre-echo is looked for from the second to the first of these before an onset; its attack is left out."""
+"""Range of pre-echo before an onset."""
 AFTER_SECONDS = 0.04
 FLAT_RUN = 3
-"""So many equal samples in a row at the peak are no music."""
+"""Equal samples in a row at the peak that count as clipping."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line in a spectrum: its height over its neighbors, or over that of the original, and its place."""
+    """Height and frequency of a spectral line."""
 
     decibels: float
     hertz: float
@@ -36,25 +34,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Clipping:
-    """Samples that a file of whole numbers would cut off, or that already have been.
-
-    Args:
-        samples: of magnitude 1 or more.
-        flat_runs: stretches of 3 or more equal samples at the signal's peak, which hard limiters leave at any level.
-    """
+    """Number of samples of magnitude 1 or more, and of runs of equal samples at the signal's peak."""
 
     samples: int
     flat_runs: int
 
 
 def line_heights(wav: np.ndarray, line_rate: float, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Height of the spectrum at each multiple of a rate over its neighbors; 0 dB in noise, in the mean.
+    """Frequencies (Hz) and heights (dB) over their neighbors of spectral lines at multiples of a rate, (lines,) each.
 
-    The rate is that of the frames or of anything else a network repeats. Spectra of about 0.75 s, a whole number of
-    repetitions so that a line falls on a bin, are averaged over time.
-
-    Shape:
-        (samples,) -> frequencies in Hz and heights in decibels, (lines,) each.
+    The length of the averaged spectra is a multiple of the period, so that lines fall on bins.
     """
     period = sample_rate / line_rate
     cycles = round(LINE_SECONDS * line_rate)
@@ -77,17 +66,7 @@ def line_heights(wav: np.ndarray, line_rate: float, sample_rate: int) -> tuple[n
 def worst_line_over_original(
     wavs: Sequence[np.ndarray], originals: Sequence[np.ndarray] | None, line_rate: float, sample_rate: int
 ) -> Line:
-    """The highest line at a multiple of a rate that the originals do not have.
-
-    Heights are averaged over the clips, since one clip of noise has lines by chance. A line counts by its height over
-    its neighbors or over the originals' line, whichever is less.
-
-    Shape:
-        (samples,) each.
-
-    Raises:
-        ValueError: as :func:`line_heights`; no clips, or not as many originals.
-    """
+    """The highest line at a multiple of a rate, averaged over clips, over its neighbors and the originals' line."""
     if not wavs or (originals is not None and len(originals) != len(wavs)):
         raise ValueError(
             f"got {len(wavs)} clips and {'no' if originals is None else len(originals)} originals, expected pairs"
@@ -103,10 +82,10 @@ def worst_line_over_original(
 
 
 def click_height(wav: np.ndarray, position: int, hop_length: int) -> float:
-    """Height of a click over its surroundings, decibels: where blocks were joined badly.
+    """Height of a click over its surroundings, decibels.
 
-    The largest second difference within a quarter of a hop against the root mean square of those in 8 hops on both
-    sides. Noise has 6 to 12 dB, and onsets count as clicks: compare with the original.
+    The largest second difference within a quarter of a hop over the root mean square within 8 hops on both sides:
+    6 to 12 dB in noise, more at onsets.
     """
     _check_signal(wav, 4)
     reach = max(2, hop_length // 4)
@@ -128,11 +107,7 @@ def end_click(wav: np.ndarray, hop_length: int) -> float:
 
 
 def pre_echo(wav: np.ndarray, original: np.ndarray, onset: int, sample_rate: int) -> float:
-    """Power from 40 to 3 ms ahead of an onset over that of the 40 ms after it in the original, decibels; at least -120.
-
-    Raises:
-        ValueError: different shapes, no 40 ms on both sides of the onset, a silent onset.
-    """
+    """Power from 40 to 3 ms ahead of an onset over that of the original's 40 ms after it, decibels; at least -120."""
     far, near, after = (round(seconds * sample_rate) for seconds in (*AHEAD_SECONDS[::-1], AFTER_SECONDS))
     _check_signal(wav, far + after)
     if wav.shape != original.shape or not far <= onset <= len(wav) - after:
@@ -147,13 +122,13 @@ def pre_echo(wav: np.ndarray, original: np.ndarray, onset: int, sample_rate: int
 
 
 def peak_level(wav: np.ndarray) -> float:
-    """Largest magnitude, dBFS: for digital silence, the loudness of what a vocoder hums there; not below -120."""
+    """Largest magnitude, dBFS, at least -120."""
     _check_signal(wav, 1)
     return float(20 * np.log10(max(float(np.abs(wav).max()), QUIETEST)))
 
 
 def clipping(wav: np.ndarray) -> Clipping:
-    """Samples at full scale or over it, and flat tops below it: a rasp in loud places."""
+    """Clipped samples and flat tops."""
     _check_signal(wav, 1)
     magnitude = np.abs(wav)
     peak = float(magnitude.max())
@@ -164,7 +139,7 @@ def clipping(wav: np.ndarray) -> Clipping:
 
 
 def offset(wav: np.ndarray) -> float:
-    """Magnitude of the mean, full scale being 1: inaudible by itself, but headroom lost, and a click at every cut."""
+    """Magnitude of the mean: the DC offset."""
     _check_signal(wav, 1)
     return float(abs(wav.mean(dtype=np.float64)))
 

@@ -1,7 +1,4 @@
-"""Content metrics of two waveforms: how much of a song is kept, and how close a translation is to the ground truth.
-
-Harmony by chroma and notes, rhythm by onsets and beats. Each recording is analyzed once and compared with many.
-"""
+"""Content metrics: how much harmony and rhythm of a song is kept, and how close a result is to the ground truth."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ from stylize_core.metrics.waveform import chroma_agreement, mel_l1
 
 ONSET_WINDOW = 0.05
 BEAT_WINDOW = 0.07
-"""How far apart two onsets or beats may be and still agree, seconds: the customary tolerances of mir_eval."""
+"""Tolerances of mir_eval, seconds."""
 MFCC_COUNT = 20
 QUIET_LEVEL = 1e-4
-"""A waveform with less than this root mean square is not brought to another level."""
+"""Root mean square below which a waveform's level is not adjusted."""
 
 CONTENT_METRICS = ("chroma", "pitch_f1", "onset_f1", "beat_f1")
 TRUTH_METRICS = ("mel_to_truth", "mfcc_to_truth", "onset_f1_to_truth", "chroma_to_truth")
@@ -27,15 +24,14 @@ TRUTH_METRICS = ("mel_to_truth", "mfcc_to_truth", "onset_f1_to_truth", "chroma_t
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is known of a recording.
+    """Features of a recording.
 
     Args:
         wav: (samples,) at `RATE`.
         chroma: (12, frames), not normalized.
         pitches: notes over time.
-        onsets: seconds.
-        beats: seconds.
-        mfcc: (MFCC_COUNT, frames), without the zeroth, which is loudness.
+        onsets, beats: seconds.
+        mfcc: (MFCC_COUNT, frames), without the zeroth.
     """
 
     wav: np.ndarray
@@ -78,11 +74,7 @@ def content_kept(result: Analysis, content: Analysis) -> dict[str, float]:
 
 
 def distance_to_truth(result: Analysis, truth: Analysis) -> dict[str, float]:
-    """`TRUTH_METRICS`: how close a result is to the ground truth.
-
-    Mel (log10 units) and MFCC (decibels) are distances, onsets and chroma similarities. The result is brought to the
-    level of the truth first.
-    """
+    """`TRUTH_METRICS` of a result at the level of the ground truth: two distances, then two similarities."""
     return {
         "mel_to_truth": mel_l1(at_level_of(result.wav, truth.wav), truth.wav),
         "mfcc_to_truth": mfcc_distance(result, truth),
@@ -109,10 +101,7 @@ def onset_f1(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def beat_f1(result: np.ndarray, reference: np.ndarray) -> float:
-    """F-measure of beat times in seconds, within `BEAT_WINDOW` (mir_eval.beat); two without beats agree (1).
-
-    All beats count: the first five seconds, which are customarily dropped, are half of an excerpt here.
-    """
+    """F-measure of all beat times in seconds, within `BEAT_WINDOW` (mir_eval.beat); two without beats agree (1)."""
     if not (len(result) and len(reference)):
         return float(len(result) == len(reference))
     with warnings.catch_warnings():
@@ -128,7 +117,7 @@ def mfcc_distance(result: Analysis, reference: Analysis) -> float:
 
 
 def at_level_of(wav: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """A waveform with the root mean square of another; one that is all but silent stays as it is."""
+    """A waveform scaled to the root mean square of another, unless one of them is silent."""
     levels = [float(np.sqrt(np.mean(np.square(signal, dtype=np.float64)))) for signal in (wav, reference)]
     if min(levels) < QUIET_LEVEL:
         return wav

@@ -1,7 +1,6 @@
-"""Which notes sound at each moment: a multi-pitch estimate from harmonic sums, to compare two recordings by.
+"""Multi-pitch estimation by iterative cancellation of harmonic sums over a constant-Q spectrum.
 
-Iterative estimation and cancellation over a constant-Q spectrum, after Klapuri, "Multiple fundamental frequency
-estimation by summing harmonic amplitudes", ISMIR 2006, sections 2 and 3. No training, so it favors no style.
+After Klapuri, "Multiple fundamental frequency estimation by summing harmonic amplitudes", ISMIR 2006, sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ OCTAVES = 7
 LOWEST_NOTE = 24
 """MIDI number of the lowest bin of the spectrum, C1."""
 PITCHES = range(36, 85)
-"""MIDI numbers of the notes looked for, C2 to C6."""
+"""MIDI numbers of detectable notes, C2 to C6."""
 HARMONICS = 8
 DECAY = 0.6
 """Weight of a harmonic relative to the one below it."""
 VOICES = 5
-"""At most so many notes at once."""
+"""Maximum number of simultaneous notes."""
 MIN_SALIENCE = 0.25
-"""A further note must have this part of the first one's salience."""
+"""Minimum salience of a note relative to the first one."""
 QUIET = 3e-3
-"""Frames below this part (-50 dB) of the loudest have no notes."""
+"""Level relative to the loudest frame (-50 dB) below which a frame has no notes."""
 SMOOTHING_FRAMES = 9
-"""A median over 0.2 s takes drums, which last less than 0.1 s, out of the spectrum."""
+"""Length of the median filter that removes drums, 0.2 s."""
 FRAME_STEP = 4
 """Notes are estimated in every fourth frame, 93 ms apart."""
 
@@ -63,11 +62,7 @@ def estimate_pitches(magnitudes: np.ndarray) -> Pitches:
 
 
 def constant_q(wav: np.ndarray) -> np.ndarray:
-    """Magnitudes of a constant-Q transform for tuning A = 440 Hz.
-
-    Shape:
-        (samples,) -> (OCTAVES * 12 * BINS_PER_SEMITONE, frames), a frame every `HOP` samples.
-    """
+    """Constant-Q magnitudes at A = 440 Hz: (samples,) -> (OCTAVES * 12 * BINS_PER_SEMITONE, samples / HOP)."""
     from librosa import cqt, midi_to_hz
 
     if wav.ndim != 1:
@@ -85,7 +80,7 @@ def constant_q(wav: np.ndarray) -> np.ndarray:
             bins_per_octave=bins,
             tuning=0.0,
         )
-    return np.abs(transform)
+    return np.asarray(np.abs(transform))
 
 
 def _pick_notes(spectrum: np.ndarray) -> np.ndarray:
@@ -110,20 +105,16 @@ def _pick_notes(spectrum: np.ndarray) -> np.ndarray:
 
 
 def _salience(spectrum: np.ndarray) -> np.ndarray:
-    """The fundamental of each note times the weighted sum of its harmonics, (notes, frames).
-
-    The plain sum finds notes far below a chord of dull tones, whose harmonics its notes would be; the factor asks
-    for the fundamental itself. The largest of three bins counts.
-    """
+    """The fundamental of each note, which must be present, times the weighted sum of its harmonics, (notes, frames)."""
     widened = spectrum.copy()
     widened[1:] = np.maximum(widened[1:], spectrum[:-1])
     widened[:-1] = np.maximum(widened[:-1], spectrum[1:])
     widened = np.pad(widened, ((0, HARMONICS * 12 * BINS_PER_SEMITONE), (0, 0)))
     total = np.stack([DECAY**harmonic * widened[_bins(harmonic)] for harmonic in range(HARMONICS)]).sum(axis=0)
-    return widened[_bins(0)] * total
+    return np.asarray(widened[_bins(0)] * total)
 
 
 def _bins(harmonic: int) -> np.ndarray:
     """The bin of a harmonic (0 for the fundamental) of each note."""
     above = round(12 * BINS_PER_SEMITONE * np.log2(harmonic + 1))
-    return (np.array(PITCHES) - LOWEST_NOTE) * BINS_PER_SEMITONE + above
+    return np.asarray((np.array(PITCHES) - LOWEST_NOTE) * BINS_PER_SEMITONE + above)

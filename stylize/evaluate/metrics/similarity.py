@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylize.evaluate.metrics.multipitch import RATE
 from stylize_core.audio.downmix import downmix
-from stylize_core.audio.reader import AudioReader, read_audio
+from stylize_core.audio.reader import read_audio
 from stylize_core.classifier import GenreClassifier
 from stylize_core.errors import UserError
 from stylize_core.mel import LogMel
@@ -28,20 +28,11 @@ WINDOW_FRAMES = 256
 """Mel frames in a window of the classifier."""
 MFCC_COUNT = 20
 MIN_SECONDS = 0.1
-"""Shorter sounds have no frames to measure."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A waveform with its rate.
-
-    Args:
-        wav: (samples,) or (channels, samples), in about [-1, 1].
-        sample_rate: Hz.
-
-    Raises:
-        ValueError: another shape, fewer than `MIN_SECONDS`, values that are not finite, an impossible rate.
-    """
+    """A finite waveform of at least `MIN_SECONDS`, (samples,) or (channels, samples), with its rate in Hz."""
 
     wav: np.ndarray
     sample_rate: int
@@ -60,25 +51,12 @@ class Sound:
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
-        return self.wav.shape[-1] / self.sample_rate
+        return float(self.wav.shape[-1] / self.sample_rate)
 
     @classmethod
-    def read(cls, path: str | Path, seconds: float | None = None) -> Sound:
-        """A file as mono at its own rate, from its start.
-
-        Args:
-            path: the file.
-            seconds: at most; None for all of it.
-
-        Raises:
-            UserError: as :func:`stylize_core.audio.reader.read_audio`, and for a file of less than `MIN_SECONDS`.
-        """
-        if seconds is None:
-            wav, rate = read_audio(path)
-        else:
-            with AudioReader(path, mono=True) as reader:
-                rate = reader.sample_rate
-                wav = reader.read(max(1, round(seconds * rate)))
+    def read(cls, path: str | Path) -> Sound:
+        """Read a file as mono at its own rate; raises UserError."""
+        wav, rate = read_audio(path)
         if wav.shape[1] < MIN_SECONDS * rate:
             raise UserError(f"{path} is {wav.shape[1] / rate:.3f} s long; expected at least {MIN_SECONDS:g} s")
         return cls(wav[0], rate)
@@ -88,24 +66,24 @@ class Sound:
         mono = np.asarray(self.wav if self.wav.ndim == 1 else downmix(self.wav, self.sample_rate), dtype=np.float32)
         if sample_rate == self.sample_rate:
             return mono
-        return soxr.resample(mono, self.sample_rate, sample_rate).astype(np.float32)
+        return np.asarray(soxr.resample(mono, self.sample_rate, sample_rate), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the classifier makes of a sound."""
+    """Probability of each genre, and the embedding."""
 
     probabilities: Mapping[str, float]
     embedding: np.ndarray
 
     @property
     def genre(self) -> str:
-        """The most probable one."""
+        """The most probable genre."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 class StyleClassifier:
-    """A genre classifier over whole sounds: the mean over windows of about 3 s."""
+    """A genre classifier averaged over windows of about 3 s."""
 
     def __init__(self, classifier: GenreClassifier) -> None:
         self.classifier = classifier.eval()
@@ -118,7 +96,7 @@ class StyleClassifier:
 
     @property
     def genres(self) -> tuple[str, ...]:
-        """Those it can tell apart."""
+        """Known genres."""
         return self.classifier.genres
 
     @torch.inference_mode()

@@ -17,16 +17,13 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 def bootstrap_interval(
     groups: int, statistic: Statistic, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval (Efron, 1979) of a statistic, groups being drawn with replacement.
+    """The 95 % percentile bootstrap interval (Efron, 1979) of a statistic.
 
     Args:
-        groups: how many there are; values of one group are not independent.
+        groups: number of groups, drawn with replacement.
         statistic: of drawn group indices, (resamples, groups) -> (resamples,).
         resamples: number of draws.
         seed: of the draws.
-
-    Raises:
-        ValueError: no group, or a statistic that is not finite.
     """
     if groups < 1:
         raise ValueError("got no group, expected at least one")
@@ -48,8 +45,8 @@ def mean_interval(
 
     Args:
         values: one for each clip.
-        groups: the song or listener of each value, drawn as a whole in sorted order; None for one group per value.
-        divisors: given these, the interval is of the mean of the values over the mean of these.
+        groups: the song or listener of each value, drawn together; None for one group per value.
+        divisors: values whose mean is the divisor of the ratio.
         resamples: number of draws.
         seed: of the draws.
     """

@@ -1,4 +1,4 @@
-"""Distances of sets of translations from real clips of their target styles, by the classifier's embeddings."""
+"""Distances of translations from real clips of their target styles, by embeddings of the classifier."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ from stylize_core.metrics.distribution import (
 )
 
 MIN_REFERENCE = 2 * MIN_CLIPS
-"""Clips of a style that a distance needs, so that two halves of them can be compared."""
+"""Clips of a style, two halves of which can be compared."""
 FLOOR_REPEATS = 20
 
 
 class Reference:
-    """Embeddings of real clips of each style.
-
-    Args:
-        embeddings: (clips, embedding_size) of each style; styles with fewer than `MIN_REFERENCE` are left out.
-    """
+    """Embeddings of real clips, (clips, embedding_size), of each style with at least `MIN_REFERENCE`."""
 
     def __init__(self, embeddings: Mapping[str, np.ndarray]) -> None:
         self.embeddings = {style: clips for style, clips in embeddings.items() if len(clips) >= MIN_REFERENCE}
@@ -35,22 +31,15 @@ class Reference:
             "kad": lambda clips, expected: kernel_audio_distance(clips, expected, bandwidth),
             "fad": frechet_audio_distance,
         }
-        self._floors: dict[tuple[int, int], dict[str, float]] = {}  # several splits ask for the same
+        self._floors: dict[tuple[int, int], dict[str, float]] = {}
 
     @property
     def clips_per_style(self) -> int:
-        """The smallest number of clips that a style is compared with; 0 where there are none."""
+        """The smallest number of clips of a style."""
         return min((len(clips) for clips in self.embeddings.values()), default=0)
 
     def distances(self, outputs: Mapping[str, np.ndarray]) -> dict[str, float] | None:
-        """Mean over the target styles of the distances of their outputs from their real clips.
-
-        Args:
-            outputs: embeddings (clips, embedding_size) by target style; styles with one output do not count.
-
-        Returns:
-            `kad`, `fad` and `clips`, how many outputs were compared; None where no style has two.
-        """
+        """Mean distances of outputs, (clips, embedding_size), over target styles with two or more, and their number."""
         usable = {
             style: clips for style, clips in outputs.items() if len(clips) >= MIN_CLIPS and style in self.embeddings
         }
@@ -63,11 +52,10 @@ class Reference:
         return means | {"clips": sum(map(len, usable.values()))}
 
     def floor(self, clips: int, seed: int = 0) -> dict[str, float]:
-        """The distances between real clips: so many of a style against its others."""
+        """The distances of a number of real clips of a style to its others."""
         if (clips, seed) not in self._floors:
-            self._floors[clips, seed] = {
-                name: self._floor(metric, clips, seed) for name, metric in self._metrics.items()
-            }
+            floors = {name: self._floor(metric, clips, seed) for name, metric in self._metrics.items()}
+            self._floors[clips, seed] = floors
         return dict(self._floors[clips, seed])
 
     def _floor(self, metric: Distance, clips: int, seed: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,8 @@ import soundfile
 
 from data.folder import index_folder
 from stylize import Stylizer
-from stylize.evaluate.benchmarks.bench import Bench, Split, measure_accuracy, read_reference
+from stylize.evaluate.benchmarks.bench import Bench, Measurements, Row, Split, measure_accuracy, read_reference
 from stylize.evaluate.benchmarks.pairs import load_pair, rendered_pairs
-from stylize.evaluate.benchmarks.rows import Measurements, Row
 from stylize.evaluate.benchmarks.summary import CONTENT, REDUCTION, embeddings_by_target, summarize_split
 from stylize.evaluate.excerpts import Excerpts
 from stylize.evaluate.metrics.content import CONTENT_METRICS
@@ -140,6 +140,11 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"strange": 1}\n' + row.to_json() + "\n")
     with pytest.raises(UserError, match="line 1 is no measurement"):
         Measurements(tmp_path / "rows.jsonl")
+    old = json.dumps({"key": "k", "tier": "test"}) + "\n"
+    (tmp_path / "rows.jsonl").write_text(old)
+    with pytest.raises(UserError, match="line 1 is no measurement"):
+        Measurements(tmp_path / "rows.jsonl")
+    assert (tmp_path / "rows.jsonl").read_text() == old
 
 
 def test_equal_clips_count_once() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylize.evaluate.benchmarks.rows import Row
+from stylize.evaluate.benchmarks.bench import Row
 from stylize.evaluate.benchmarks.summary import (
     CONTENT,
     REDUCTION,

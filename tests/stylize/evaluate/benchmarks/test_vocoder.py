@@ -18,21 +18,31 @@ from melgan import GeneratorConfig, Vocoder
 from melgan.config import SubbandHeadConfig
 from stylize import Stylizer
 from stylize.evaluate.benchmarks.settings import VocoderSettings
-from stylize.evaluate.benchmarks.vocoder import decide, run_evaluation
+from stylize.evaluate.benchmarks.vocoder import (
+    count_multiply_adds,
+    count_parameters,
+    decide,
+    distances_to_styles,
+    other_style,
+    read_training,
+    run_evaluation,
+)
 from stylize.evaluate.benchmarks.vocoder_report import format_report
-from stylize.evaluate.benchmarks.vocoder_translated import distances_to_styles, other_style
-from stylize.evaluate.costs import count_multiply_adds, count_parameters, read_training
 from stylize.evaluate.excerpts import pick_excerpts
-from stylize.evaluate.metrics import probes, vocoder
-from stylize.evaluate.metrics.probes import BLOCK_FRAMES, compare_blocks, make_click, probe, synthesize_in_blocks
+from stylize.evaluate.metrics import vocoder
 from stylize.evaluate.metrics.similarity import StyleClassifier
 from stylize.evaluate.metrics.vocoder import (
+    BLOCK_FRAMES,
     Method,
+    compare_blocks,
     copy_synthesis,
     find_methods,
+    make_click,
     measure_methods,
+    probe,
     stack_excerpts,
     summarize_kernel_distance,
+    synthesize_in_blocks,
 )
 from stylize.evaluate.speed import PAPER, paper_generator
 from stylize_core.errors import UserError
@@ -200,9 +210,11 @@ def test_blocks_meet_without_a_click(tiny_stylizer: Stylizer, monkeypatch: pytes
     assert compare_blocks(vocoder, music)["difference"] > good["difference"] + 20
     broken = torch.from_numpy(music).clone()
     broken[BLOCK_FRAMES * 256 : 2 * BLOCK_FRAMES * 256] += 0.1
-    monkeypatch.setattr(probes, "synthesize_in_blocks", lambda vocoder, mel: broken)
+    monkeypatch.setattr("stylize.evaluate.metrics.vocoder.synthesize_in_blocks", lambda vocoder, mel: broken)
     assert compare_blocks(vocoder, music)["worst"] > 20
-    monkeypatch.setattr(probes, "synthesize_in_blocks", lambda vocoder, mel: torch.from_numpy(music))
+    monkeypatch.setattr(
+        "stylize.evaluate.metrics.vocoder.synthesize_in_blocks", lambda vocoder, mel: torch.from_numpy(music)
+    )
     assert compare_blocks(vocoder, music)["worst"] == 0.0
 
 
