@@ -1,4 +1,4 @@
-"""Progress of a run on the console: a bar on a terminal, a line now and then in a log file."""
+"""Progress of a run on the console: a bar on a terminal, otherwise lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class StepProgress:
     Args:
         first_step: steps already done.
         steps: steps in the whole run.
-        max_minutes: limit of this call, taken into account in the time left.
+        max_minutes: limit of this call, which bounds the time left.
         active: False on all processes but the first.
     """
 
@@ -64,7 +64,7 @@ class StepProgress:
             print(f"step {step}/{self.steps} {text}", file=sys.stderr, flush=True)
 
     def validated(self, step: int, measures: Mapping[str, float], share: float) -> None:
-        """Show the measures of a validation, kept above the bar, and what share of the time validations take."""
+        """Show the measures of a validation, above the bar, and the share of the time that validations take."""
         if not self.active:
             return
         text = f"validation at step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measures.items())
