@@ -6,11 +6,9 @@ Papers: MelGAN, arXiv 1910.06711, section 2.3; Multi-band MelGAN, arXiv 2005.051
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from data.mel_augmentation import augment_mel
 from data.segments import AudioSegments, read_clips
@@ -84,11 +82,11 @@ class VocoderExperiment(Experiment):
             mel.sample_rate,
             data.validation_frames * mel.hop_length,
         )
-        self.pairs: MixedSegments | None = None
+        self.dataset = self.segments
         self.validation_pairs: list[tuple[Tensor, Tensor]] = []
         if data.translated:
             pairs = self._read_pairs("train", data.segment_frames)
-            self.pairs = MixedSegments(self.segments, pairs, data.translated_share, seed)
+            self.dataset = MixedSegments(self.segments, pairs, data.translated_share, seed)
             self.validation_pairs = self._read_pairs("valid", data.validation_frames).fixed(data.validation_clips)
             self.best_measure = "valid/mixed_mr_stft"
 
@@ -97,11 +95,6 @@ class VocoderExperiment(Experiment):
         return TranslatedSegments(
             data.translated, split=split, mel_config=mel, segment_frames=frames, seed=seed, gain_db=data.gain_db
         )
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Waveform segments, with a translated mel or none where there are translated mels."""
-        return self.segments if self.pairs is None else self.pairs
 
     def training_step(self, batch: Tensor | dict[str, Tensor], step: int, update: Update) -> dict[str, Tensor]:
         """The discriminators first, from their first step on, then the generator."""

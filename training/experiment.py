@@ -47,6 +47,7 @@ class Experiment(ABC):
 
     Attributes:
         config_class: dataclass of the configuration.
+        dataset: training items, indexed by `(epoch, index)` and a pure function of it.
         modules: the networks by name; the loop moves, saves and restores them.
         optimizers: by name; the loop steps, saves and restores them.
         averaged: names of the modules with an exponential moving average (EMA); the first is exported.
@@ -56,6 +57,7 @@ class Experiment(ABC):
     """
 
     config_class: type[Any]
+    dataset: Dataset[Any]
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     averaged: tuple[str, ...]
@@ -63,11 +65,6 @@ class Experiment(ABC):
     lower_is_better: bool = True
     min_share: int = 1
     free_settings: frozenset[str] = frozenset()
-
-    @property
-    @abstractmethod
-    def dataset(self) -> Dataset[Any]:
-        """Training items, indexed by `(epoch, index)` and a pure function of it."""
 
     @abstractmethod
     def training_step(self, batch: Any, step: int, update: Update) -> dict[str, Tensor]:

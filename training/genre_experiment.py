@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from data.folder import Clip, choose_styles, index_folder
 from data.mel_cache import MelCache, MelCacheError
@@ -120,7 +119,7 @@ class ClassifierExperiment(Experiment):
         }
         self.criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         cache = MelCache(Path(data.cache), config.mel)
-        self.segments = MelSegments(
+        self.dataset = MelSegments(
             [clip for clip in clips if clip.split == "train"],
             styles=genres,
             mel_cache=cache,
@@ -134,11 +133,6 @@ class ClassifierExperiment(Experiment):
         splits["valid"] = choose_validation(clips, genres, cache, data.validation_clips)
         self.splits = {name: load_split(of_split, genres, cache) for name, of_split in splits.items()}
         self.accuracies: dict[str, Accuracy] = {}
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Mel segments with their genres."""
-        return self.segments
 
     def training_step(self, batch: dict[str, Tensor], step: int, update: Update) -> dict[str, Tensor]:
         """Classify augmented crops of one random length."""

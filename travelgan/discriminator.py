@@ -54,19 +54,13 @@ class Discriminator(nn.Module):
         styles: number of styles.
 
     Shape:
-        mel (B, n_mels, T) log10, style indices (B,) -> one :class:`training.gan.Verdict` per scale; T of at least
-        :attr:`min_frames`.
+        mel (B, n_mels, T >= min_frames) log10, style indices (B,) -> one :class:`training.gan.Verdict` per scale.
     """
 
     def __init__(self, config: DiscriminatorConfig, n_mels: int, styles: int) -> None:
         super().__init__()
-        self.config, self.n_mels, self.styles = config, n_mels, styles
+        self.config, self.n_mels, self.min_frames = config, n_mels, config.min_frames
         self.scales = nn.ModuleList(ScaleDiscriminator(config, n_mels, styles) for _ in config.scales)
-
-    @property
-    def min_frames(self) -> int:
-        """Smallest number of input frames."""
-        return self.config.min_frames
 
     def forward(self, mel: Tensor, styles: Tensor) -> list[Verdict]:
         """Score a batch of mels, each as its given style."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
 from data.folder import Clip, choose_styles, index_folder
 from data.mel_cache import MelCache
@@ -75,7 +75,7 @@ class TranslatorExperiment(Experiment):
             self.optimizers["discriminator"] = torch.optim.Adam(parameters, rate, config.betas)
         if not isinstance(self.method, JointMethod | StyleHeadMethod):
             self.translator.siamese.requires_grad_(False)
-        self.segments, validation = open_segments(config)
+        self.dataset, validation = open_segments(config)
         count = max(data.validation_clips, len(data.styles))
         self.validation = [validation[divmod(number, len(validation))] for number in range(count)]
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
@@ -104,11 +104,6 @@ class TranslatorExperiment(Experiment):
         return RealSongs(
             self.classifier, [item["source"] for item in items], [int(item["source_style"]) for item in items]
         )
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Mel segments of sources and targets."""
-        return self.segments
 
     def training_step(self, batch: Batch, step: int, update: Update) -> Losses:
         """The step of the configured method."""

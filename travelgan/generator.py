@@ -30,6 +30,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, n_mels: int, style_size: int) -> None:
         super().__init__()
         self.config, self.n_mels, self.style_size = config, n_mels, style_size
+        self.frame_multiple = config.frame_multiple
         widths, norm = config.widths, config.normalization
         self.entry = ColumnConv(n_mels, widths[0], config.edge_kernel, normalization=norm)
         self.downs = nn.ModuleList(
@@ -45,11 +46,6 @@ class Generator(nn.Module):
         self.exit = ColumnConv(widths[0], n_mels, config.edge_kernel)
         if config.residual_output:  # initially close to the input
             nn.init.normal_(self.exit.convolution.weight, std=0.1 * (widths[0] * config.edge_kernel) ** -0.5)
-
-    @property
-    def frame_multiple(self) -> int:
-        """Frames of which block starts must be multiples."""
-        return self.config.frame_multiple
 
     @property
     def context_frames(self) -> int:

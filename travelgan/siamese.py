@@ -32,12 +32,12 @@ class Siamese(nn.Module):
         styles: number of styles.
 
     Shape:
-        mel (B, n_mels, T) log10, T of at least :attr:`min_frames` -> :class:`Embedding`.
+        mel (B, n_mels, T >= min_frames) log10 -> :class:`Embedding`.
     """
 
     def __init__(self, config: SiameseConfig, n_mels: int, styles: int) -> None:
         super().__init__()
-        self.config, self.n_mels = config, n_mels
+        self.config, self.n_mels, self.min_frames = config, n_mels, config.min_frames
         widths, norm = config.widths, config.normalization
         layers: list[nn.Module] = [
             ColumnConv(n_mels, widths[0], config.first_kernel, normalization=norm),
@@ -56,11 +56,6 @@ class Siamese(nn.Module):
         )
         self.prototypes = nn.Parameter(torch.empty(styles, config.style_size))
         nn.init.orthogonal_(self.prototypes)
-
-    @property
-    def min_frames(self) -> int:
-        """Smallest number of input frames."""
-        return self.config.min_frames
 
     def forward(self, mel: Tensor) -> Embedding:
         """Embed a batch.

@@ -50,6 +50,12 @@ class Translator(nn.Module):
         config: of the networks and the styles.
         mel_config: the front-end of the mels.
 
+    Attributes:
+        styles: names of the styles, in the order of their indices.
+        style_size: components of a style vector.
+        context_frames: frames on either side that an output frame can depend on.
+        frame_multiple: frames of which block starts must be multiples.
+
     Shape:
         mel (B, n_mels, T >= 1) log10 in about [-5, 1.5], style (B, style_size) -> mel of the same shape, at least the
         front-end's floor. Blocks that start at a multiple of :attr:`frame_multiple`, with :attr:`context_frames` on
@@ -60,27 +66,9 @@ class Translator(nn.Module):
         super().__init__()
         self.config, self.mel_config = config, mel_config
         self.siamese = Siamese(config.siamese, mel_config.n_mels, len(config.styles))
-        self.generator = Generator(config.generator, mel_config.n_mels, config.siamese.style_size)
-
-    @property
-    def styles(self) -> tuple[str, ...]:
-        """Names of the styles, in the order of their indices."""
-        return self.config.styles
-
-    @property
-    def style_size(self) -> int:
-        """Components of a style vector."""
-        return self.config.siamese.style_size
-
-    @property
-    def context_frames(self) -> int:
-        """Mel frames on either side that an output frame can depend on."""
-        return self.generator.context_frames
-
-    @property
-    def frame_multiple(self) -> int:
-        """Mel frames of which block starts must be multiples."""
-        return self.generator.frame_multiple
+        self.styles, self.style_size = config.styles, config.siamese.style_size
+        self.generator = Generator(config.generator, mel_config.n_mels, self.style_size)
+        self.context_frames, self.frame_multiple = self.generator.context_frames, self.generator.frame_multiple
 
     def forward(self, mel: Tensor, style: Tensor) -> Tensor:
         """Translate a batch of mels, with a style vector for each."""

@@ -56,7 +56,7 @@ def make(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: No
 
 
 def batch_of(experiment: TranslatorExperiment, size: int = 4) -> Batch:
-    return default_collate([experiment.dataset[0, index % len(experiment.segments)] for index in range(size)])
+    return default_collate([experiment.dataset[0, index % len(experiment.dataset)] for index in range(size)])
 
 
 def weights(module: nn.Module) -> list[Tensor]:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from data.segments import AudioSegments, read_clips
 from data.sources import list_splits, validation_files
@@ -80,6 +78,7 @@ class AutoencoderExperiment(Experiment):
     """
 
     config_class = AutoencoderTraining
+    dataset: AudioSegments
     averaged = ("autoencoder",)
     best_measure = "valid/mel_l1"
 
@@ -91,7 +90,7 @@ class AutoencoderExperiment(Experiment):
         # The front-end has no state; as a module it moves to the device.
         self.modules: dict[str, nn.Module] = {"autoencoder": self.autoencoder, "log_mel": self.log_mel}
         self.optimizers = {"autoencoder": torch.optim.Adam(self.autoencoder.parameters(), lr=config.learning_rate)}
-        self.segments = AudioSegments(
+        self.dataset = AudioSegments(
             list_splits(config.data.folders, "train", config.data.split_seed),
             sample_rate=config.mel.sample_rate,
             segment_samples=config.data.segment_frames * config.mel.hop_length,
@@ -111,15 +110,10 @@ class AutoencoderExperiment(Experiment):
 
     def _typical_mels(self) -> Tensor:
         """Mels of evenly spread training segments, (B, n_mels, T)."""
-        count = min(TYPICAL_SEGMENTS, len(self.segments))
-        wavs = [self.segments[0, index * len(self.segments) // count] for index in range(count)]
+        count = min(TYPICAL_SEGMENTS, len(self.dataset))
+        wavs = [self.dataset[0, index * len(self.dataset) // count] for index in range(count)]
         mels: Tensor = self.log_mel(torch.stack(wavs))
         return mels
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Waveform segments."""
-        return self.segments
 
     def training_step(self, batch: Tensor, step: int, update: Update) -> dict[str, Tensor]:
         """Reconstruct the clean mels of a batch of waveforms from damaged ones."""

@@ -56,7 +56,7 @@ def make(values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make
 
 
 def batch_of(experiment: AutoencoderExperiment, size: int = 4) -> Tensor:
-    return default_collate([experiment.segments[0, index % len(experiment.segments)] for index in range(size)])
+    return default_collate([experiment.dataset[0, index % len(experiment.dataset)] for index in range(size)])
 
 
 def test_the_loss_is_the_distance_from_the_clean_mel(make: Make) -> None:
@@ -108,7 +108,7 @@ def test_without_damage_the_mel_is_left_alone(make: Make) -> None:
 
 def test_training_starts_from_layers_adapted_to_the_data(make: Make) -> None:
     _, experiment = make()
-    mels = experiment.log_mel(torch.stack([experiment.segments[0, i] for i in range(len(experiment.segments))]))
+    mels = experiment.log_mel(torch.stack([experiment.dataset[0, i] for i in range(len(experiment.dataset))]))
     first = experiment.autoencoder.encoder[0]((mels + 2) / 3)
     torch.testing.assert_close(first.std(dim=(0, 2)), torch.ones(12), atol=1e-3, rtol=0)
     assert (experiment.autoencoder(mels).mean(dim=(0, 2)) - mels.mean(dim=(0, 2))).abs().max() < 0.5
@@ -128,12 +128,12 @@ def test_validation_is_the_l1_on_unseen_songs_beside_the_floors(make: Make, tone
     measures = trainer.run(max_minutes=0)
     files = list_split(tone_corpus, "valid")
     chosen = [files[0], files[2]]  # of four, spread
-    assert not {path.name for path in chosen} & {info.path.name for info in experiment.segments.infos}
+    assert not {path.name for path in chosen} & {info.path.name for info in experiment.dataset.infos}
     mels = torch.stack(
         [experiment.log_mel(torch.from_numpy(read_audio(path)[0][:, : 172 * 128]))[0] for path in chosen]
     )
     best = Autoencoder.from_pretrained(trainer.run_folder / "best")
-    segments = [experiment.segments[0, index] for index in range(len(experiment.segments))]
+    segments = [experiment.dataset[0, index] for index in range(len(experiment.dataset))]
     mean = torch.stack([experiment.log_mel(wav[None])[0] for wav in segments]).mean(dim=(0, 2))[None, :, None]
     assert measures == {
         "valid/mel_l1": pytest.approx((best(mels) - mels).abs().mean().item(), rel=1e-2),
