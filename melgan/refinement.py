@@ -111,12 +111,7 @@ class MelAlternation(nn.Module):
     window: Tensor
 
     def __init__(
-        self,
-        config: MelConfig,
-        filters: Tensor,
-        momentum: float = 0.85,
-        inertia: float = 0.8,
-        relaxation: float = 1.25,
+        self, config: MelConfig, filters: Tensor, momentum: float = 0.85, inertia: float = 0.8, relaxation: float = 1.25
     ) -> None:
         super().__init__()
         self.config = config

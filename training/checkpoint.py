@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from stylize_core.errors import UserError
 from stylize_core.plain import build, check_range, one_line, read_json, show
 from stylize_core.tensor_files import read_header
-from training.ema import EMA
+from training.ema import EMA, below
 
 logger = logging.getLogger(__name__)
 
@@ -183,11 +183,11 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
             f"{folder} was made with other networks ({one_line(error)}); choose another run folder"
         ) from None
     for name, module in state.modules.items():
-        module.load_state_dict(_below(tensors, f"module/{name}/"), strict=True)
+        module.load_state_dict(below(tensors, f"module/{name}/"), strict=True)
     for name, optimizer in state.optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": entries[name], "param_groups": groups})
-    ema = _below(tensors, "ema/")
+    ema = below(tensors, "ema/")
     state.ema.weights = {key: ema[key].to(value.device) for key, value in state.ema.weights.items()}
     state.ema.updates = document.ema_updates
     for field in fields(RunProgress):
@@ -251,7 +251,7 @@ def _optimizer_entries(
         raise LookupError(f"the optimizer {name} has other parameters")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
-    for key, value in _below(tensors, f"optimizer/{name}/").items():
+    for key, value in below(tensors, f"optimizer/{name}/").items():
         index, _, field = key.partition("/")
         if not re.fullmatch("[0-9]{1,9}", index) or not field or not value.is_floating_point():
             raise ValueError(f"the optimizer {name} has an entry {show(key)}")
@@ -261,7 +261,3 @@ def _optimizer_entries(
     if len({frozenset(entry) for entry in entries.values()}) > 1:
         raise ValueError(f"the optimizer {name} lacks a part of its state")
     return entries
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

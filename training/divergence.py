@@ -16,18 +16,12 @@ from torch import Tensor
 
 from stylize_core.errors import UserError
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, step_of
-from training.sampler import derive_seed
 
 logger = logging.getLogger(__name__)
 
 
 class DivergedError(Exception):
     """The weights or gradients are not finite; the message is a clause."""
-
-
-def seed_after(seed: int, rollbacks: int) -> int:
-    """The seed of a run after so many rollbacks: its own before the first."""
-    return derive_seed("rollback", seed, rollbacks) % 2**31 if rollbacks else seed
 
 
 def require_finite(tensors: Sequence[Tensor]) -> None:

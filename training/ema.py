@@ -54,6 +54,9 @@ class EMA:
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         for name, module in self.modules.items():
-            prefix = f"{name}/"
-            own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            module.load_state_dict(own)
+            module.load_state_dict(below(weights, f"{name}/"))
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, named without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

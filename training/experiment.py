@@ -74,9 +74,9 @@ class Experiment(ABC):
     def validate(self) -> dict[str, float]:
         """Measures on the fixed validation clips, with the averaged weights in place."""
 
-    @abstractmethod
     def samples(self) -> Sequence[Sample]:
-        """The fixed validation clips, with the averaged weights in place."""
+        """The fixed validation clips, with the averaged weights in place; none by default."""
+        return []
 
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the model folder for inference, with the averaged weights in place."""
@@ -98,10 +98,7 @@ def sample_pair(
     """
     pictures = {title: mel.numpy() for title, mel in mels.items()}
     first = dict(list(pictures.items())[:1])
-    return [
-        Sample(original, wavs[0], sample_rate, first, fixed=True),
-        Sample(output, wavs[1], sample_rate, pictures),
-    ]
+    return [Sample(original, wavs[0], sample_rate, first, fixed=True), Sample(output, wavs[1], sample_rate, pictures)]
 
 
 def minimize(

@@ -19,7 +19,7 @@ from data.segments import MelSegments, choose_validation
 from stylize_core.classifier import GenreClassifier
 from stylize_core.errors import UserError
 from stylize_core.model_folder import load_init
-from training.experiment import Experiment, Sample, Update, evaluating
+from training.experiment import Experiment, Update, evaluating
 from training.loop_config import TrainingConfig
 from training.sampler import derive_seed
 from training.style_augmentation import augment
@@ -150,10 +150,6 @@ class ClassifierExperiment(Experiment):
         for name, accuracy in self.accuracies.items():
             measures |= {f"{name}/accuracy": accuracy.segments, f"{name}/clip_accuracy": accuracy.clips}
         return measures
-
-    def samples(self) -> Sequence[Sample]:
-        """None: a classifier makes no audio."""
-        return []
 
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the classifier's model folder, and log its confusion matrix."""

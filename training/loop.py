@@ -26,7 +26,7 @@ from stylize_core.errors import UserError
 from stylize_core.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
 from stylize_core.model_folder import read_training_record
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
-from training.divergence import DivergedError, require_finite, roll_back, seed_after
+from training.divergence import DivergedError, require_finite, roll_back
 from training.ema import EMA
 from training.experiment import Experiment
 from training.loop_config import FREE_SETTINGS, LoopConfig
@@ -35,8 +35,6 @@ from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
 from training.sampler import StepSampler, derive_seed
 from training.tracking import Tracker
-
-__all__ = ["FREE_SETTINGS", "LoopConfig", "Trainer", "make_accelerator"]
 
 logger = logging.getLogger(__name__)
 
@@ -283,7 +281,8 @@ class Trainer:
 
     @property
     def _seed(self) -> int:
-        return seed_after(self.config.seed, self.state.rollbacks)
+        seed, rollbacks = self.config.seed, self.state.rollbacks
+        return derive_seed("rollback", seed, rollbacks) % 2**31 if rollbacks else seed
 
     def _roll_back(self, reason: str, tracker: Tracker) -> None:
         """Restore the last valid state, and save the number of rollbacks at once."""

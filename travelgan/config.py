@@ -38,14 +38,6 @@ def _check_odd(owner: str, **values: int) -> None:
         check_range(1, MAX_KERNEL, **{f"{owner}.{name}": value})
 
 
-def _check_stride(owner: str, kernel: int, stride: int) -> None:
-    if kernel < stride:
-        raise ValueError(
-            f"{owner}.kernel must be at least as long as the stride, or frames are skipped; "
-            f"got kernel {kernel} and stride {stride}"
-        )
-
-
 @dataclass(frozen=True)
 class GeneratorConfig:
     """The 1-D U-Net that rewrites a mel spectrogram.
@@ -88,79 +80,91 @@ class GeneratorConfig:
         return int(2 ** (len(self.widths) - 1))
 
 
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """Scale discriminators of the same architecture.
+@dataclass(frozen=True, kw_only=True)
+class StridedConfig:
+    """A stack of strided convolutions over time.
 
     Args:
-        scales: number of frames averaged into one, for each of them.
         widths: channels after the first convolution and after each strided one.
         first_kernel: taps of the first convolution, odd.
         kernel: taps of each strided convolution, odd.
-        stride: stride of all convolutions but the first and the last.
+        stride: stride of these convolutions.
         normalization: `group` (learns fastest), `frame`, `weight`, `spectral` or `none`.
     """
 
-    scales: tuple[int, ...] = (1, 2, 4)
-    widths: tuple[int, ...] = (256, 384, 512, 512)
-    first_kernel: int = 7
+    widths: tuple[int, ...]
+    first_kernel: int
     kernel: int = 5
     stride: int = 2
     normalization: str = "group"
 
     def __post_init__(self) -> None:
-        _check_positive("discriminator", scales=self.scales, widths=self.widths, stride=self.stride)
-        _check_odd("discriminator", first_kernel=self.first_kernel, kernel=self.kernel)
-        _check_stride("discriminator", self.kernel, self.stride)
-        _check_normalization("discriminator", self.normalization, NORMALIZATIONS)
-
-    @property
-    def min_frames(self) -> int:
-        """Smallest number of input frames."""
-        return int(max(self.scales) * self.stride ** (len(self.widths) - 1))
-
-
-@dataclass(frozen=True)
-class SiameseConfig:
-    """The network that embeds songs in a content space and in a style space.
-
-    Args:
-        widths: channels after the first convolution and after each strided one.
-        first_kernel: taps of the first convolution, odd.
-        kernel: taps of each strided convolution, odd.
-        stride: stride of all convolutions but the first.
-        content_bins: parts of the segment, in time, in the content vector.
-        content_size: components of the content vector.
-        style_size: components of a style embedding, a prototype and the generator's style vector.
-        style_hidden: width of the hidden layer of the style head.
-        normalization: `group`, `frame`, `weight`, `spectral` or `none`.
-        band_mean_subtraction: part of each band's mean over time that is subtracted first, in [0, 1].
-    """
-
-    widths: tuple[int, ...] = (192, 256, 256, 256)
-    first_kernel: int = 5
-    kernel: int = 5
-    stride: int = 2
-    content_bins: int = 4
-    content_size: int = 128
-    style_size: int = 64
-    style_hidden: int = 256
-    normalization: str = "group"
-    band_mean_subtraction: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.band_mean_subtraction <= 1:
-            raise ValueError(f"siamese.band_mean_subtraction must be in [0, 1], got {self.band_mean_subtraction}")
-        sizes = ("widths", "stride", "content_bins", "content_size", "style_size", "style_hidden")
-        _check_positive("siamese", **{name: getattr(self, name) for name in sizes})
-        _check_odd("siamese", first_kernel=self.first_kernel, kernel=self.kernel)
-        _check_stride("siamese", self.kernel, self.stride)
-        _check_normalization("siamese", self.normalization, NORMALIZATIONS)
+        owner = type(self).__name__.removesuffix("Config").lower()
+        _check_positive(owner, widths=self.widths, stride=self.stride)
+        _check_odd(owner, first_kernel=self.first_kernel, kernel=self.kernel)
+        if self.kernel < self.stride:
+            raise ValueError(
+                f"{owner}.kernel must be at least as long as the stride, or frames are skipped; "
+                f"got kernel {self.kernel} and stride {self.stride}"
+            )
+        _check_normalization(owner, self.normalization, NORMALIZATIONS)
 
     @property
     def min_frames(self) -> int:
         """Smallest number of input frames."""
         return int(self.stride ** (len(self.widths) - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(StridedConfig):
+    """Scale discriminators of the same architecture.
+
+    Args:
+        widths, first_kernel, kernel, stride, normalization: see :class:`StridedConfig`.
+        scales: number of frames averaged into one, for each of them.
+    """
+
+    widths: tuple[int, ...] = (256, 384, 512, 512)
+    first_kernel: int = 7
+    scales: tuple[int, ...] = (1, 2, 4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive("discriminator", scales=self.scales)
+
+    @property
+    def min_frames(self) -> int:
+        """Smallest number of input frames, at the coarsest scale."""
+        return max(self.scales) * super().min_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiameseConfig(StridedConfig):
+    """The network that embeds songs in a content space and in a style space.
+
+    Args:
+        widths, first_kernel, kernel, stride, normalization: see :class:`StridedConfig`.
+        content_bins: parts of the segment, in time, in the content vector.
+        content_size: components of the content vector.
+        style_size: components of a style embedding, a prototype and the generator's style vector.
+        style_hidden: width of the hidden layer of the style head.
+        band_mean_subtraction: part of each band's mean over time that is subtracted first, in [0, 1].
+    """
+
+    widths: tuple[int, ...] = (192, 256, 256, 256)
+    first_kernel: int = 5
+    content_bins: int = 4
+    content_size: int = 128
+    style_size: int = 64
+    style_hidden: int = 256
+    band_mean_subtraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.band_mean_subtraction <= 1:
+            raise ValueError(f"siamese.band_mean_subtraction must be in [0, 1], got {self.band_mean_subtraction}")
+        sizes = ("content_bins", "content_size", "style_size", "style_hidden")
+        _check_positive("siamese", **{name: getattr(self, name) for name in sizes})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
 from training.gan import Verdict
 from travelgan.config import DiscriminatorConfig
-from travelgan.layers import ColumnConv, make_norm
+from travelgan.layers import ColumnConv, check_mel, make_norm
 
 
 class ScaleDiscriminator(nn.Module):
@@ -64,10 +64,7 @@ class Discriminator(nn.Module):
 
     def forward(self, mel: Tensor, styles: Tensor) -> list[Verdict]:
         """Score a batch of mels, each as its given style."""
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.min_frames:
-            raise ValueError(
-                f"the discriminator expects (B, {self.n_mels}, T >= {self.min_frames}), got {tuple(mel.shape)}"
-            )
+        check_mel("discriminator", mel, self.n_mels, self.min_frames)
         if styles.shape != (len(mel),):
             raise ValueError(f"expected {len(mel)} style indices, got {tuple(styles.shape)}")
         scaled = scale_mel(mel)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import default_collate
 
-from data.folder import Clip, choose_styles, index_folder
+from data.folder import choose_styles, index_folder
 from data.mel_cache import MelCache
 from data.segments import MelSegments, choose_validation
 from data.sources import list_splits
@@ -64,15 +64,15 @@ class TranslatorExperiment(Experiment):
         )
         if config.init_from is not None:
             load_init(self.translator, config.init_from, "translator", config.mel)
-        self.networks = Networks(config, self.translator, self._discriminator(), self._teacher())
         self.modules: dict[str, nn.Module] = {"translator": self.translator}
         parameters = self.translator.parameters()
         self.optimizers = {"generator": torch.optim.Adam(parameters, config.learning_rate, config.betas)}
-        if self.networks.discriminator is not None and isinstance(self.method, GeneratorMethod):
-            assert self.method.adversary is not None
-            self.modules["discriminator"] = self.networks.discriminator
-            parameters, rate = self.networks.discriminator.parameters(), self.method.adversary.learning_rate
-            self.optimizers["discriminator"] = torch.optim.Adam(parameters, rate, config.betas)
+        discriminator = None
+        if isinstance(self.method, GeneratorMethod) and (adversary := self.method.adversary):
+            discriminator = Discriminator(adversary.discriminator, config.mel.n_mels, len(data.styles))
+            self.modules["discriminator"], parameters = discriminator, discriminator.parameters()
+            self.optimizers["discriminator"] = torch.optim.Adam(parameters, adversary.learning_rate, config.betas)
+        self.networks = Networks(config, self.translator, discriminator, self._teacher())
         if not isinstance(self.method, JointMethod | StyleHeadMethod):
             self.translator.siamese.requires_grad_(False)
         self.dataset, validation = open_segments(config)
@@ -83,11 +83,6 @@ class TranslatorExperiment(Experiment):
         self.translations: list[Translation] = []
         self.sounds = Sounds(config.mel)
         self.translation_measures: dict[str, float] = {}
-
-    def _discriminator(self) -> Discriminator | None:
-        if not isinstance(self.method, GeneratorMethod) or self.method.adversary is None:
-            return None
-        return Discriminator(self.method.adversary.discriminator, self.config.mel.n_mels, len(self.config.data.styles))
 
     def _teacher(self) -> Siamese | None:
         """The initial siamese network, with the configuration that it was trained with."""
@@ -151,8 +146,14 @@ def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]
     common: dict[str, Any] = {
         "styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired,
     }  # fmt: skip
+    # Songs of extra folders differ from those of the same numbers elsewhere.
+    extra = [
+        replace(clip, song=f"{folder}/{clip.song}")
+        for folder in data.extra
+        for clip in index_folder(Path(folder), seed=data.split_seed)
+    ]
     training = MelSegments(
-        [clip for clip in [*clips, *_list_extra(data.extra, data.split_seed)] if clip.split == "train"],
+        [clip for clip in [*clips, *extra] if clip.split == "train"],
         frames=data.segment_frames,
         train=True,
         gain_db=data.gain_db,
@@ -162,12 +163,3 @@ def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]
     )
     of_validation = choose_validation(clips, data.styles, cache, data.validation_clips)
     return training, MelSegments(of_validation, frames=data.validation_frames, train=False, **common)
-
-
-def _list_extra(folders: Sequence[str], seed: int) -> list[Clip]:
-    """Clips of extra folders, whose songs differ from those of the same numbers elsewhere."""
-    return [
-        replace(clip, song=f"{folder}/{clip.song}")
-        for folder in folders
-        for clip in index_folder(Path(folder), seed=seed)
-    ]

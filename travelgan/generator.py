@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stylize_core.layers import reflect_pad, scale_mel, unscale_mel
 from travelgan.config import GeneratorConfig
-from travelgan.layers import ColumnConv, StyleBlock, StyleLayer
+from travelgan.layers import ColumnConv, StyleBlock, StyleLayer, check_mel
 
 
 class Generator(nn.Module):
@@ -57,8 +57,7 @@ class Generator(nn.Module):
 
     def forward(self, mel: Tensor, style: Tensor) -> Tensor:
         """Translate a batch of mels, with a style vector for each."""
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < 1:
-            raise ValueError(f"the generator expects (B, {self.n_mels}, T >= 1), got {tuple(mel.shape)}")
+        check_mel("generator", mel, self.n_mels)
         if style.shape != (len(mel), self.style_size):
             raise ValueError(f"expected styles {(len(mel), self.style_size)}, got {tuple(style.shape)}")
         frames = mel.shape[-1]

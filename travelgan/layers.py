@@ -12,6 +12,12 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from stylize_core.layers import NEGATIVE_SLOPE, reflect_pad
 
 
+def check_mel(network: str, mel: Tensor, n_mels: int, min_frames: int = 1) -> None:
+    """Raise :class:`ValueError` where a mel has another shape than (B, n_mels, T >= min_frames)."""
+    if mel.ndim != 3 or mel.shape[1] != n_mels or mel.shape[-1] < min_frames:
+        raise ValueError(f"the {network} expects (B, {n_mels}, T >= {min_frames}), got {tuple(mel.shape)}")
+
+
 class ColumnConv(nn.Module):
     """A convolution over time, padded by reflection, whose weights may be normalized.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
 from travelgan.config import SiameseConfig
-from travelgan.layers import ColumnConv, make_norm
+from travelgan.layers import ColumnConv, check_mel, make_norm
 
 
 class Embedding(NamedTuple):
@@ -58,15 +58,8 @@ class Siamese(nn.Module):
         nn.init.orthogonal_(self.prototypes)
 
     def forward(self, mel: Tensor) -> Embedding:
-        """Embed a batch.
-
-        Raises:
-            ValueError: shape that does not fit, or too few frames.
-        """
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.min_frames:
-            raise ValueError(
-                f"the siamese network expects (B, {self.n_mels}, T >= {self.min_frames}), got {tuple(mel.shape)}"
-            )
+        """Embed a batch."""
+        check_mel("siamese network", mel, self.n_mels, self.min_frames)
         timbre = mel.mean(dim=-1, keepdim=True)
         timbre = timbre - timbre.mean(dim=1, keepdim=True)  # loudness is kept
         mel = mel - self.config.band_mean_subtraction * timbre

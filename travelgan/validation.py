@@ -8,7 +8,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +29,6 @@ CHROMA_ITERATIONS, SAMPLE_ITERATIONS = 4, 16
 UPDATES = 10
 """Updates of Griffin-Lim's magnitudes."""
 
-Made = TypeVar("Made")
-
 
 @dataclass(frozen=True)
 class Translation:
@@ -48,13 +46,12 @@ class Sounds:
 
     def __init__(self, config: MelConfig) -> None:
         self.config = config
-        self._wavs: dict[bytes, Tensor] = {}
-        self._chroma: dict[bytes, np.ndarray] = {}
+        self._cache: dict[tuple[str, bytes], Any] = {}
 
     def of(self, translation: Translation) -> tuple[Tensor, Tensor]:
         """Waveforms of source and output of a translation, (samples,) each."""
         griffin_lim = GriffinLim(self.config, SAMPLE_ITERATIONS, updates=UPDATES)
-        return _pair(translation, lambda mel: griffin_lim(mel[None])[0], self._wavs)
+        return self._pair("wav", translation, lambda mel: griffin_lim(mel[None])[0])
 
     def chroma(self, translation: Translation) -> float:
         """Chroma cosine of output and source."""
@@ -63,16 +60,15 @@ class Sounds:
         def chroma_of(mel: Tensor) -> np.ndarray:
             return constant_q_chroma(griffin_lim(mel[None])[0].numpy(), self.config.sample_rate)
 
-        source, output = _pair(translation, chroma_of, self._chroma)
+        source, output = self._pair("chroma", translation, chroma_of)
         return chroma_agreement(output, source)
 
-
-def _pair(translation: Translation, make: Callable[[Tensor], Made], sources: dict[bytes, Made]) -> tuple[Made, Made]:
-    """The results of `make` for source and output; those of sources are cached."""
-    key = hashlib.sha256(translation.source.numpy().tobytes()).digest()
-    if key not in sources:
-        sources[key] = make(translation.source)
-    return sources[key], make(translation.output)
+    def _pair(self, kind: str, translation: Translation, make: Callable[[Tensor], Any]) -> tuple[Any, Any]:
+        """The results of `make` for source and output; those of sources are cached."""
+        key = kind, hashlib.sha256(translation.source.numpy().tobytes()).digest()
+        if key not in self._cache:
+            self._cache[key] = make(translation.source)
+        return self._cache[key], make(translation.output)
 
 
 class RealSongs:

@@ -19,10 +19,10 @@ from torch.utils.data import default_collate
 from data.segments import UNLABELLED
 from data.sources import list_split
 from stylize_core.classifier import GenreClassifier
-from stylize_core.config import build, merge_values, to_plain
+from stylize_core.config import build, merge_values
 from stylize_core.errors import UserError
 from stylize_core.mel import MelConfig
-from training.loop import Trainer, make_accelerator
+from training.loop import Trainer
 from travelgan import Translator
 from travelgan.experiment import TranslatorExperiment
 from travelgan.losses import content_distillation
@@ -42,15 +42,12 @@ pytestmark = pytest.mark.usefixtures("quick_validation")
 
 
 @pytest.fixture
-def make(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
+def make(translator_values: dict[str, Any], start_training: Callable[..., Any]) -> Make:
     def make(
         loop: dict[str, Any] | None = None, run: str = "run", **changes: Any
     ) -> tuple[Trainer, TranslatorExperiment]:
         values = merge_values(translator_values, changes | {"loop": loop or {}})
-        config = build(TranslatorTraining, values, "test")
-        experiment = TranslatorExperiment(config)
-        accelerator = make_accelerator(config.loop, "cpu")
-        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+        return start_training(TranslatorExperiment, values, run)
 
     return make
 

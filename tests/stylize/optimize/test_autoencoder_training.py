@@ -18,9 +18,9 @@ from scripts.train import train
 from stylize.optimize.autoencoder import Autoencoder
 from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 from stylize_core.audio.reader import read_audio
-from stylize_core.config import build, to_plain
+from stylize_core.config import build
 from stylize_core.errors import UserError
-from training.loop import Trainer, make_accelerator
+from training.loop import Trainer
 
 Make = Callable[..., tuple[Trainer, AutoencoderExperiment]]
 
@@ -41,16 +41,13 @@ def values(tone_corpus: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make(values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
+def make(values: dict[str, Any], start_training: Callable[..., Any]) -> Make:
     def make(run: str = "run", **changes: dict[str, Any] | float | str) -> tuple[Trainer, AutoencoderExperiment]:
         merged = {
             name: values.get(name, {}) | change if isinstance(change, dict) else change
             for name, change in changes.items()
         }
-        config = build(AutoencoderTraining, values | merged, "test")
-        experiment = AutoencoderExperiment(config)
-        accelerator = make_accelerator(config.loop, "cpu")
-        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+        return start_training(AutoencoderExperiment, values | merged, run)
 
     return make
 
