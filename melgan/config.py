@@ -14,18 +14,14 @@ MAX_TRANSFORM = 1 << 12
 
 @dataclass(frozen=True)
 class WaveformHeadConfig:
-    """The paper's last layer, which writes samples: :class:`melgan.heads.WaveformHead`."""
+    """The paper's last layer, which outputs samples: :class:`melgan.heads.WaveformHead`."""
 
     kind: Literal["waveform"] = "waveform"
-
-    def upsampling(self, hop_length: int) -> tuple[int, str]:
-        """Samples that the head makes of one step of its input, and how to call the factor in an error."""
-        return 1, ""
 
 
 @dataclass(frozen=True)
 class InverseSTFTHeadConfig:
-    """The frames of a short inverse STFT (iSTFTNet): :class:`melgan.heads.InverseSTFTHead`.
+    """A short inverse STFT (iSTFTNet): :class:`melgan.heads.InverseSTFTHead`.
 
     Args:
         n_fft: length of the transform, samples.
@@ -40,17 +36,13 @@ class InverseSTFTHeadConfig:
         check_range(1, MAX_TRANSFORM, n_fft=self.n_fft, hop_length=self.hop_length)
         _check_overlap(self.n_fft, self.hop_length)
 
-    def upsampling(self, hop_length: int) -> tuple[int, str]:
-        """See :meth:`WaveformHeadConfig.upsampling`."""
-        return self.hop_length, f" x head.hop_length {self.hop_length}"
-
 
 @dataclass(frozen=True)
 class SubbandHeadConfig:
-    """Sub-bands that a filter bank adds up (Multi-band MelGAN): :class:`melgan.heads.SubbandHead`.
+    """Sub-bands and a filter bank (Multi-band MelGAN): :class:`melgan.heads.SubbandHead`.
 
     Args:
-        subbands: how many, an even number.
+        subbands: number of sub-bands, even.
     """
 
     kind: Literal["subbands"] = "subbands"
@@ -61,23 +53,19 @@ class SubbandHeadConfig:
         if self.subbands % 2:
             raise ValueError(f"subbands must be even, got {self.subbands}")
 
-    def upsampling(self, hop_length: int) -> tuple[int, str]:
-        """See :meth:`WaveformHeadConfig.upsampling`."""
-        return self.subbands, f" x head.subbands {self.subbands}"
-
 
 @dataclass(frozen=True)
 class OscillatorHeadConfig:
-    """An inverse STFT that turns and scales :class:`melgan.oscillators.OscillatorBank`; it works at the frame rate.
+    """An oscillator bank and an inverse STFT, at the frame rate: :class:`melgan.heads.OscillatorHead`.
 
     Args:
         n_fft: length of the inverse transform, samples.
         min_hz: lowest oscillator, Hz.
         spacing_hz: least distance between two oscillators, Hz.
         spacing_cents: least distance between two oscillators, hundredths of a semitone.
-        sharpness: how much an oscillator whose tone fits the mel better outweighs its neighbors.
-        drift: how fast the phases of high oscillators drift, relative to their distance; 0 for pure tones.
-        drift_hz: from here on phases drift, and from twice as high fully, Hz.
+        sharpness: weight of an oscillator's fit to the mel, relative to its neighbors.
+        drift: rate of the phase drift of high oscillators, relative to their distance; 0 for pure tones.
+        drift_hz: lowest frequency with phase drift, full from twice as high, Hz.
     """
 
     kind: Literal["oscillators"] = "oscillators"
@@ -97,13 +85,21 @@ class OscillatorHeadConfig:
         check_range(0, 1e4, sharpness=self.sharpness)
         check_range(0, 100, drift=self.drift)
 
-    def upsampling(self, hop_length: int) -> tuple[int, str]:
-        """See :meth:`WaveformHeadConfig.upsampling`."""
-        _check_overlap(self.n_fft, hop_length)
-        return hop_length, " x the hop"
-
 
 HeadConfig = WaveformHeadConfig | InverseSTFTHeadConfig | SubbandHeadConfig | OscillatorHeadConfig
+
+
+def _head_factor(head: HeadConfig, hop_length: int) -> tuple[int, str]:
+    """Samples per step of the head's input, and the name of this factor in errors."""
+    match head:
+        case InverseSTFTHeadConfig():
+            return head.hop_length, f" x head.hop_length {head.hop_length}"
+        case SubbandHeadConfig():
+            return head.subbands, f" x head.subbands {head.subbands}"
+        case OscillatorHeadConfig():
+            _check_overlap(head.n_fft, hop_length)
+            return hop_length, " x the hop"
+    return 1, ""
 
 
 def _check_overlap(n_fft: int, hop_length: int) -> None:
@@ -117,17 +113,16 @@ class GeneratorConfig:
 
     Args:
         n_mels: mel bands of the input.
-        hop_length: samples in one frame; the upsampling ratios and the head's factor must multiply to it.
+        hop_length: samples in one frame, the product of the upsampling ratios and the head's factor.
         width: channels after the first convolution; every upsampling stage halves them.
         ratios: upsampling factors, first to last.
-        frame_layers: residual layers before the first upsampling stage, at the frame rate, where they are cheap.
+        frame_layers: residual layers at the frame rate, before the first upsampling stage.
         residual_layers: residual layers in each upsampling stage, with dilations 1, 3, 9, ...
-        head: what the network ends in.
-        scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer. Weights published by
-            the original repository were trained without.
+        head: the output head.
+        scale_input: map log10 mels from about [-5, 1] to [-1, 1] before the first layer; False for weights published
+            by the original repository.
         refine_iterations: iterations of :class:`melgan.refinement.MelRefinement` after the network at inference.
-        low_bands: pairs of a factor and a number of iterations that come before those, on a low band alone whose sample
-            rate is lower by the factor.
+        low_bands: pairs of a divisor of the sample rate and a number of iterations, which come first, on a low band.
     """
 
     n_mels: int = 80
@@ -154,7 +149,7 @@ class GeneratorConfig:
             raise ValueError(f"residual_layers must be 0 without ratios, got {self.residual_layers}")
         if isinstance(self.head, OscillatorHeadConfig) and self.ratios:
             raise ValueError(f"ratios must be [] for the head oscillators, got {list(self.ratios)}")
-        factor, called = self.head.upsampling(self.hop_length)
+        factor, called = _head_factor(self.head, self.hop_length)
         if (samples := math.prod(self.ratios) * factor) != self.hop_length:
             raise ValueError(
                 f"ratios {list(self.ratios)}{called} make {samples} samples a frame; hop_length is {self.hop_length}"
@@ -163,7 +158,7 @@ class GeneratorConfig:
             raise ValueError(f"width {self.width} cannot be halved {len(self.ratios)} times")
 
     def _check_ranges(self) -> None:
-        """Bounds of what a network of this family is built and run with, generous, so that none takes gigabytes."""
+        """Generous bounds, so that no network takes gigabytes."""
         if len(self.ratios) > 8 or len(self.low_bands) > 8:
             raise ValueError("ratios and low_bands have at most 8 entries")
         check_range(1, 512, n_mels=self.n_mels)
@@ -186,11 +181,11 @@ class DiscriminatorConfig:
     """The paper's multi-scale discriminators.
 
     Args:
-        scales: number of discriminators; each sees the waveform at half the rate of the one before.
+        scales: number of discriminators, each at half the sample rate of the one before.
         width: channels of the first layer.
         layers: strided layers in each discriminator.
-        stride: of each strided layer.
-        max_width: channels never grow beyond this.
+        stride: stride of these layers.
+        max_width: upper limit of the channels.
     """
 
     scales: int = 3

@@ -1,4 +1,4 @@
-"""MelGAN's multi-scale discriminators: is this waveform real, seen at full, half and quarter rate?
+"""MelGAN's multi-scale discriminators of waveforms at full, half and quarter rate.
 
 Paper: MelGAN, arXiv 1910.06711, section 2.2.
 """
@@ -26,19 +26,9 @@ class ScaleDiscriminator(nn.Module):
         channels = config.width
         for _ in range(config.layers):
             wider = min(channels * config.stride, config.max_width)
-            layers.append(
-                nn.Sequential(
-                    nn.Conv1d(
-                        channels,
-                        wider,
-                        config.stride * 10 + 1,
-                        stride=config.stride,
-                        padding=config.stride * 5,
-                        groups=channels // 4,
-                    ),
-                    nn.LeakyReLU(NEGATIVE_SLOPE),
-                )
-            )
+            taps, padding = config.stride * 10 + 1, config.stride * 5
+            conv = nn.Conv1d(channels, wider, taps, config.stride, padding, groups=channels // 4)
+            layers.append(nn.Sequential(conv, nn.LeakyReLU(NEGATIVE_SLOPE)))
             channels = wider
         wider = min(channels * 2, config.max_width)
         layers.append(nn.Sequential(nn.Conv1d(channels, wider, 5, padding=2), nn.LeakyReLU(NEGATIVE_SLOPE)))

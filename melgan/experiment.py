@@ -1,18 +1,14 @@
-"""How the vocoder is trained: generator alone on spectral losses first, then against the discriminators.
+"""Training of the vocoder: on spectral losses alone first (Multi-band MelGAN, section 3), then with discriminators.
 
-Paper: MelGAN, arXiv 1910.06711, section 2.3; the generator-only start is that of Multi-band MelGAN, arXiv 2005.05106,
-section 3.
+Papers: MelGAN, arXiv 1910.06711, section 2.3; Multi-band MelGAN, arXiv 2005.05106.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from data.mel_augmentation import augment_mel
 from data.segments import AudioSegments, read_clips
@@ -27,19 +23,16 @@ from melgan.vocoder import KIND, Vocoder
 from stylize_core.mel import LogMel
 from stylize_core.metrics.waveform import chroma_cosine, mel_l1, multi_resolution_stft_distance
 from stylize_core.model_folder import load_init
-from training.experiment import Experiment, Sample, Update, evaluating, minimize
+from training.experiment import Experiment, Sample, Update, evaluating, minimize, sample_pair
 from training.gan import adversarial_losses, hinge_discriminator
 from training.sampler import derive_seed
 
 MAX_FIRST_FRAME = 620_000
-"""Segments are said to lie anywhere in a song of two hours, so that all phases of the oscillators occur."""
+"""Positions of segments are drawn from two hours, so that all phases of the oscillators occur."""
 
 
 class VocoderExperiment(Experiment):
-    """Trains a :class:`melgan.Vocoder`; see :class:`training.experiment.Experiment`.
-
-    Args:
-        config: the run.
+    """Trains a :class:`melgan.Vocoder`.
 
     Raises:
         UserError: a folder is missing or has no audio of a split.
@@ -57,7 +50,7 @@ class VocoderExperiment(Experiment):
             load_init(self.vocoder.generator, config.init_from, KIND, config.mel)
         add_weight_norm(self.vocoder)
         self.log_mel = LogMel(config.mel)
-        # The front-end is among the modules only to be moved to the device with them; it has nothing to save.
+        # The front-end has no state; as a module it moves to the device.
         self.modules: dict[str, nn.Module] = {"vocoder": self.vocoder, "log_mel": self.log_mel}
         betas = (0.5, 0.9)
         self.optimizers = {"generator": torch.optim.Adam(self.vocoder.parameters(), config.learning_rate, betas)}
@@ -89,38 +82,29 @@ class VocoderExperiment(Experiment):
             mel.sample_rate,
             data.validation_frames * mel.hop_length,
         )
-        self.pairs: MixedSegments | None = None
+        self.dataset = self.segments
         self.validation_pairs: list[tuple[Tensor, Tensor]] = []
         if data.translated:
             pairs = self._read_pairs("train", data.segment_frames)
-            self.pairs = MixedSegments(self.segments, pairs, data.translated_share, seed)
+            self.dataset = MixedSegments(self.segments, pairs, data.translated_share, seed)
             self.validation_pairs = self._read_pairs("valid", data.validation_frames).fixed(data.validation_clips)
             self.best_measure = "valid/mixed_mr_stft"
 
     def _read_pairs(self, split: str, frames: int) -> TranslatedSegments:
-        data = self.config.data
+        data, mel, seed = self.config.data, self.config.mel, self.config.loop.seed
         return TranslatedSegments(
-            data.translated,
-            split=split,
-            mel_config=self.config.mel,
-            segment_frames=frames,
-            seed=self.config.loop.seed,
-            gain_db=data.gain_db,
+            data.translated, split=split, mel_config=mel, segment_frames=frames, seed=seed, gain_db=data.gain_db
         )
 
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Waveform segments, or where there are translated mels, segments with a mel or none."""
-        return self.segments if self.pairs is None else self.pairs
-
     def training_step(self, batch: Tensor | dict[str, Tensor], step: int, update: Update) -> dict[str, Tensor]:
-        """The discriminators first, where they take part already, then the generator."""
+        """The discriminators first, from their first step on, then the generator."""
         given = {"wav": batch} if isinstance(batch, Tensor) else batch
         mel = self.log_mel(given["wav"])
         conditioning = self._augment(mel, step)
         if "mel" in given:
             conditioning = torch.where(given["has_mel"][:, None, None], given["mel"], conditioning)
-        self.first_frame = self._draw_first_frames(len(mel), step).to(mel.device)
+        frames = torch.randint(MAX_FIRST_FRAME, (len(mel),), generator=self._generator("first frames", step))
+        self.first_frame = frames.to(mel.device)
         real, adversary = given["wav"][:, None], self.config.adversary
         adversarial = adversary is not None and step >= adversary.first_step
         losses = self.discriminator_step(real=real, conditioning=conditioning, update=update) if adversarial else {}
@@ -128,24 +112,23 @@ class VocoderExperiment(Experiment):
             real=real, mel=mel, conditioning=conditioning, update=update, adversarial=adversarial
         )
 
-    def _draw_first_frames(self, batch: int, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed("first frames", self.config.loop.seed, step))
-        return torch.randint(MAX_FIRST_FRAME, (batch,), generator=generator)
+    def _generator(self, use: str, step: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive_seed(use, self.config.loop.seed, step))
 
     def _augment(self, mel: Tensor, step: int) -> Tensor:
-        if self.config.data.augmentation is None:
+        augmentation = self.config.data.augmentation
+        if augmentation is None:
             return mel
-        generator = torch.Generator().manual_seed(derive_seed("augmentation", self.config.loop.seed, step))
-        return augment_mel(mel, self.config.data.augmentation, generator, self.config.mel.log_floor)
+        return augment_mel(mel, augmentation, self._generator("augmentation", step), self.config.mel.log_floor)
 
     def synthesize(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network alone makes of a mel, and the same after the refinement of training."""
+        """The network's output, before and after the refinement of training."""
         raw = self.vocoder.generator(mel, self.first_frame).float()
         refined = self.vocoder.refinement(raw[:, 0], mel, self.config.refine_iterations, low_bands=False)
         return raw, refined[:, None]
 
     def discriminator_step(self, *, real: Tensor, conditioning: Tensor, update: Update) -> dict[str, Tensor]:
-        """Teach the discriminators to tell real waveforms from what is synthesized of the mel `conditioning`."""
+        """Train the discriminators on real waveforms and on syntheses of the mel `conditioning`."""
         assert self.discriminator is not None
         with torch.no_grad():
             _, fake = self.synthesize(conditioning)
@@ -156,13 +139,13 @@ class VocoderExperiment(Experiment):
     def generator_step(
         self, *, real: Tensor, mel: Tensor, conditioning: Tensor, update: Update, adversarial: bool
     ) -> dict[str, Tensor]:
-        """Teach the generator to come near the real waveform and, if `adversarial`, to convince.
+        """Train the generator on spectral losses and, if `adversarial`, on those of the discriminators.
 
         Args:
             real: recordings (B, 1, samples).
-            mel: theirs (B, n_mels, T), which the synthesis is compared with.
-            conditioning: the mel that is synthesized; the refinement draws towards it, as at inference.
-            update: the loop's.
+            mel: their mels (B, n_mels, T), targets of the mel loss.
+            conditioning: mels that are synthesized, and targets of the refinement.
+            update: minimizes the loss.
             adversarial: whether the discriminators take part.
         """
         raw, fake = self.synthesize(conditioning)
@@ -182,10 +165,7 @@ class VocoderExperiment(Experiment):
         return minimize(update, "generator", losses, weights)
 
     def validate(self) -> dict[str, float]:
-        """MR-STFT distance, mel L1 and chroma cosine between fixed clips and their synthesis.
-
-        Where there are translated mels, the same again between their recordings and what is made of them.
-        """
+        """MR-STFT distance, mel L1 and chroma cosine between clips and their synthesis, from translated mels too."""
         device = next(self.vocoder.parameters()).device
         with evaluating(self.vocoder):
             mels = [self.log_mel(wav[None].to(device))[0] for wav in self.validation_wavs]
@@ -214,16 +194,10 @@ class VocoderExperiment(Experiment):
 
     def samples(self) -> Sequence[Sample]:
         """The first four validation clips, original and synthesized."""
-        rate, samples = self.config.mel.sample_rate, []
-        log_mel = LogMel(self.config.mel)
+        rate, log_mel = self.config.mel.sample_rate, LogMel(self.config.mel)
+        samples = []
         for index, (wav, fake) in enumerate(zip(self.validation_wavs[:4], self.synthesized[:4], strict=True)):
-            mels = {"original": log_mel(wav[None])[0].numpy(), "synthesized": log_mel(fake[None])[0].numpy()}
-            samples.append(
-                Sample(f"clip-{index}-original", wav.numpy(), rate, {"original": mels["original"]}, fixed=True)
-            )
-            samples.append(Sample(f"clip-{index}", fake.numpy(), rate, mels))
+            mels = {"original": log_mel(wav[None])[0], "synthesized": log_mel(fake[None])[0]}
+            wavs = wav.numpy(), fake.numpy()
+            samples += sample_pair(f"clip-{index}-original", f"clip-{index}", wavs, rate, mels)
         return samples
-
-    def export(self, folder: Path, training: dict[str, Any]) -> None:
-        """Write the vocoder's model folder."""
-        self.vocoder.save_pretrained(folder, training)

@@ -1,8 +1,7 @@
-"""Cosine-modulated filter bank: a waveform as several sub-bands at a fraction of its rate, and back again.
+"""Cosine-modulated filter bank: a waveform as sub-bands at a fraction of its rate, and back.
 
 Papers: Lin and Vaidyanathan, "A Kaiser window approach for the design of prototype filters of cosine modulated
-filterbanks" (1998); Multi-band MelGAN, arXiv 2005.05106, from which the 62 taps for
-four sub-bands are.
+filterbanks" (1998); Multi-band MelGAN, arXiv 2005.05106 (62 taps for four sub-bands).
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from torch import Tensor, nn
 from stylize_core.layers import reflect_pad
 
 KAISER_BETA = 8.6
-"""Shape of the prototype's window: of all shapes, near the one that lets waveforms come back best (-64 dB)."""
+"""Shape of the prototype's window, near the optimum for reconstruction (-64 dB)."""
 
 
 class FilterBank(nn.Module):
-    """Splits a waveform into sub-bands of equal width, and adds sub-bands up to a waveform.
+    """Splits a waveform into sub-bands of equal width, and sums sub-bands to a waveform, both in single precision.
 
-    Nothing is delayed: sample `t` of a sub-band belongs to the samples from `t * subbands` on, as a mel frame does to
-    its hop. A tone keeps its amplitude in its sub-band. Analysis and synthesis have the same filters, so that each is
-    the transpose of the other, times the number of sub-bands. Both run in single precision also under mixed precision.
+    There is no delay: sample `t` of a sub-band belongs to the samples from `t * subbands` on. A tone keeps its
+    amplitude. Synthesis is the transpose of the analysis, times the number of sub-bands.
 
     Args:
         subbands: number of sub-bands, even.
@@ -41,18 +39,12 @@ class FilterBank(nn.Module):
             raise ValueError(f"the number of sub-bands must be even and at least 2, got {subbands}")
         self.subbands, self.taps = subbands, filter_taps(subbands)
         self.padding = (self.taps - subbands) // 2
-        # Sub-band samples on either side that a sample is made of.
         self.overlap = filter_overlap(subbands)
         filters = torch.from_numpy(modulated_filters(subbands))
-        # Fixed by the number of sub-bands: no part of a model's weights.
         self.register_buffer("filters", filters[:, None].float(), persistent=False)
 
     def analyze(self, wav: Tensor) -> Tensor:
-        """Split: wav (B, 1, samples) -> (B, subbands, samples / subbands), lowest band first.
-
-        Raises:
-            ValueError: the samples are no multiple of the number of sub-bands.
-        """
+        """Split: wav (B, 1, samples), a multiple of `subbands` -> (B, subbands, samples / subbands), lowest first."""
         if wav.ndim != 3 or wav.shape[1] != 1 or wav.shape[2] % self.subbands:
             raise ValueError(
                 f"the filter bank expects (B, 1, a multiple of {self.subbands} samples), got {tuple(wav.shape)}"
@@ -62,7 +54,7 @@ class FilterBank(nn.Module):
             return nn.functional.conv1d(padded, self.filters, stride=self.subbands)
 
     def synthesize(self, bands: Tensor) -> Tensor:
-        """Add up: bands (B, subbands, T) -> (B, 1, T * subbands)."""
+        """Sum: bands (B, subbands, T) -> (B, 1, T * subbands)."""
         with torch.autocast(bands.device.type, enabled=False):
             padded = reflect_pad(bands.float(), self.overlap, self.overlap)
             wav = nn.functional.conv_transpose1d(padded, self.filters * self.subbands, stride=self.subbands)
@@ -76,43 +68,42 @@ def filter_taps(subbands: int) -> int:
 
 
 def filter_overlap(subbands: int) -> int:
-    """Sub-band samples on either side of a sub-band sample that have a share in its samples of the waveform."""
+    """Sub-band samples on either side of a sub-band sample that contribute to its samples of the waveform."""
     return (filter_taps(subbands) + subbands - 2) // (2 * subbands)
 
 
 def modulated_filters(subbands: int) -> np.ndarray:
-    """The filters of all bands: the prototype times cosines in the middles of the bands; (subbands, taps), double.
+    """Filters of all bands, the prototype times cosines at their centers, (subbands, taps), double.
 
-    The phases, a quarter of pi to and fro, make the aliases of neighboring bands cancel each other.
+    The alternating phases cancel the aliases of neighboring bands.
     """
     band = np.arange(subbands)[:, None]
     time = np.arange(filter_taps(subbands)) - (filter_taps(subbands) - 1) / 2
     cosines = np.cos((2 * band + 1) * np.pi / (2 * subbands) * time + (-1.0) ** band * np.pi / 4)
     filters = 2 * _prototype(subbands) * cosines
-    # So that analysis and synthesis together neither amplify nor weaken.
+    # Unit gain of analysis and synthesis together.
     return filters / math.sqrt((filters**2).sum())
 
 
 def _prototype(subbands: int) -> np.ndarray:
-    """Low-pass filter whose modulated copies have a flat sum of squares.
+    """Low-pass filter with the cut-off for the flattest sum of squares of its modulated copies.
 
-    That sum is flat where the prototype's autocorrelation is zero at all multiples of `2 * subbands` but zero; the
-    cut-off frequency that comes nearest is found by scalar minimization.
+    That sum is flat where its autocorrelation is zero at all nonzero multiples of `2 * subbands`.
     """
-    # Here, because only members of the family with sub-bands should have to wait for these imports.
     from scipy.optimize import minimize_scalar
     from scipy.signal import firwin
 
     taps = filter_taps(subbands)
 
     def low_pass(cutoff: float) -> np.ndarray:
-        return firwin(taps, cutoff, window=("kaiser", KAISER_BETA))
+        filters: np.ndarray = firwin(taps, cutoff, window=("kaiser", KAISER_BETA))
+        return filters
 
     def unevenness(cutoff: float) -> float:
         correlation = np.correlate(low_pass(cutoff), low_pass(cutoff), mode="full")[taps - 1 :: 2 * subbands]
         return float(np.square(correlation[1:] / correlation[0]).sum())
 
-    # In half sample rates. The bands meet at 1 / (2 * subbands); the filter's half height lies a little above.
+    # Relative to half the sample rate. The bands meet at `edge`; the cut-off is a little above.
     edge = 1 / (2 * subbands)
     found = minimize_scalar(unevenness, bounds=(edge, 1.4 * edge), method="bounded", options={"xatol": 1e-8})
     return low_pass(float(found.x))

@@ -1,6 +1,6 @@
 """MelGAN generator: log-mel spectrogram to waveform, fully convolutional, reflected at its ends.
 
-Paper: MelGAN, arXiv 1910.06711, section 2.1; what it can end in, in :mod:`melgan.heads`.
+Paper: MelGAN, arXiv 1910.06711, section 2.1; output heads in :mod:`melgan.heads`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ class Generator(nn.Module):
         mel_config: the front-end of the mels; only the head `oscillators` needs it.
 
     Shape:
-        mel (B, n_mels, T), log10 magnitudes, and first_frame, the number of each mel's first frame in its song, (B,)
-        or one for all (only the head `oscillators` looks at it) -> wav (B, 1, T * hop_length), in [-1, 1] for the
-        head `waveform` and about so for the others; T >= 4.
+        mel (B, n_mels, T >= 4), log10, and first_frame, the index of a mel's first frame in its song, (B,) or one for
+        all (for the head `oscillators`) -> wav (B, 1, T * hop_length) in about [-1, 1].
 
     Raises:
         ValueError: the mel has another number of bands or fewer than 4 frames.
@@ -37,9 +36,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.first = ReflectedConv(config.n_mels, config.width, 7)
-        self.frame_stack = nn.Sequential(
-            *[ResidualLayer(config.width, dilation) for dilation in config.frame_dilations]
-        )
+        self.frame_stack = nn.Sequential(*[ResidualLayer(config.width, each) for each in config.frame_dilations])
         stages: list[nn.Module] = []
         channels = config.width
         for ratio in config.ratios:
@@ -61,11 +58,12 @@ class Generator(nn.Module):
             spectrum = self.head.oscillators(mel, torch.as_tensor(first_frame, device=mel.device))
             x = x + self.head.embed(spectrum[0])
         x = self.stages(self.frame_stack(x))
-        return self.head(nn.functional.leaky_relu(x, NEGATIVE_SLOPE), *spectrum)
+        wav: Tensor = self.head(nn.functional.leaky_relu(x, NEGATIVE_SLOPE), *spectrum)
+        return wav
 
     @property
     def context_frames(self) -> int:
-        """Frames on one side of a frame that can influence its samples: the receptive field, rounded up."""
+        """Frames on one side of the receptive field, rounded up."""
         config = self.config
         radius = 3.0 + sum(config.frame_dilations)
         rate = 1

@@ -1,6 +1,6 @@
-"""What a vocoder's network can end in: samples, an inverse STFT, sub-bands, or an oscillator bank.
+"""Output heads of the vocoder: samples, inverse STFT, sub-bands, or an oscillator bank.
 
-Every head runs in single precision also under mixed precision, as the eight bits of bfloat16 would be heard as noise.
+Every head runs in single precision also under mixed precision: the rounding of bfloat16 is audible.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from stylize_core.layers import reflect_pad
 from stylize_core.mel import MelConfig, ShortTimeTransform
 
 MAX_LOG_MAGNITUDE = 6.0
-"""Magnitudes of a predicted spectrum stay below exp(6)."""
+"""Upper limit of the log magnitudes of a predicted spectrum."""
 
 
 def make_head(config: HeadConfig, channels: int, mel_config: MelConfig | None) -> Head:
-    """The head of a configuration, for so many channels; only the oscillators need the front-end of the mels."""
+    """The head of a configuration; only the oscillators need the front-end of the mels."""
     match config:
         case WaveformHeadConfig():
             return WaveformHead(channels)
@@ -63,9 +63,8 @@ class WaveformHead(nn.Module):
 class InverseSTFTHead(nn.Module):
     """A short inverse STFT (iSTFTNet, arXiv 2203.02395, section 3): the network writes magnitudes and phases.
 
-    Magnitudes are exponentials, so that quiet and loud are equally near; a phase is a direction (cosine and sine of
-    it, made of length one), so that nothing jumps where the angle wraps. The transform is a transposed convolution
-    with fixed weights.
+    Magnitudes are exponentials; phases are directions (cosine and sine), which do not jump where an angle wraps. The
+    transform is a transposed convolution with fixed weights.
 
     Shape: (B, channels, T) -> (B, 1, T * hop_length).
     """
@@ -77,17 +76,17 @@ class InverseSTFTHead(nn.Module):
         self.n_fft, self.hop_length = config.n_fft, config.hop_length
         self.overlap = self.n_fft // (2 * self.hop_length)
         self.radius = 3.0 + self.overlap
-        # Start quiet: magnitudes near 0.05.
+        # Initial magnitudes near 0.05.
         self.last = _spectrum_layer(channels, self.n_fft // 2 + 1, 7, std=0.01, bias=(-3.0, 0.0, 0.0))
         self.register_buffer("synthesis", _synthesis_filters(self.n_fft, self.hop_length), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict the short-time spectrum and add its frames up."""
+        """Predict the short-time spectrum and overlap-add its frames."""
         with torch.autocast(x.device.type, enabled=False):
             log_magnitude, cosine, sine = self.last(x.float()).chunk(3, dim=1)
             magnitude = _magnitude(log_magnitude, cosine, sine)
             spectrum = torch.cat([magnitude * cosine, magnitude * sine], dim=1)
-            # Reflected frames complete the overlap at both ends, so that every sample gets the same window sum.
+            # Reflected frames give every sample the same window sum.
             spectrum = reflect_pad(spectrum, self.overlap, self.overlap)
             wav = nn.functional.conv_transpose1d(spectrum, self.synthesis, stride=self.hop_length)
             start = self.overlap * self.hop_length + (self.n_fft - self.hop_length) // 2
@@ -107,16 +106,16 @@ class SubbandHead(nn.Module):
         self.radius = 3.0 + self.filter_bank.overlap
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the channels into sub-bands and add these up."""
+        """Mix the channels into sub-bands and sum these."""
         with torch.autocast(x.device.type, enabled=False):
             return self.filter_bank.synthesize(torch.tanh(self.last(x.float())))
 
 
 class OscillatorHead(nn.Module):
-    """A sinusoidal oscillator bank that the network turns and scales, and an inverse STFT that makes samples.
+    """A sinusoidal oscillator bank, rotated and scaled by the network, and an inverse STFT.
 
-    Untrained, it changes nothing, and the bank alone is heard: all partials at about their height, at about their
-    loudness. What the network learns is the rest: onsets, noise, and how neighboring bins belong together.
+    Untrained, the network changes nothing: all partials sound at about their pitch and loudness. It learns onsets,
+    noise, and the relation of neighboring bins.
 
     Shape:
         x (B, channels, T), directions (B, 2, bins, T), log_magnitude (B, bins, T) -> (B, 1, T * hop_length).
@@ -131,15 +130,16 @@ class OscillatorHead(nn.Module):
         self.transform = ShortTimeTransform(replace(mel_config, n_fft=config.n_fft, win_length=config.n_fft))
         self.hop_length = mel_config.hop_length
         self.padding = (config.n_fft - self.hop_length) // 2
-        # A frame reaches the samples of its window, and the first layer's directions one frame more.
+        # The window's reach, and one frame more for the first layer's directions.
         self.radius = 2.0 + config.n_fft / (2 * self.hop_length)
 
     def embed(self, directions: Tensor) -> Tensor:
-        """What the network is shown of the oscillators: (B, 2, bins, T) -> (B, channels, T)."""
-        return self.into(directions.flatten(1, 2))
+        """Input of the network from the oscillators: (B, 2, bins, T) -> (B, channels, T)."""
+        embedded: Tensor = self.into(directions.flatten(1, 2))
+        return embedded
 
     def forward(self, x: Tensor, directions: Tensor, log_magnitude: Tensor) -> Tensor:
-        """Turn and scale the oscillators, transform them back and cut the ends that only windows reach."""
+        """Rotate and scale the oscillators, transform them back and trim the ends."""
         with torch.autocast(x.device.type, enabled=False):
             gain, cosine, sine = self.last(x.float()).chunk(3, dim=1)
             magnitude = _magnitude(log_magnitude + gain, cosine, sine)
@@ -155,7 +155,7 @@ Head = WaveformHead | InverseSTFTHead | SubbandHead | OscillatorHead
 
 
 def _spectrum_layer(channels: int, bins: int, taps: int, std: float, bias: tuple[float, float, float]) -> ReflectedConv:
-    """The layer that writes log magnitude, cosine and sine of every bin; it starts near these three constants."""
+    """The layer that predicts log magnitude, cosine and sine of every bin, initially near three constants."""
     layer = ReflectedConv(channels, 3 * bins, taps)
     nn.init.normal_(layer.conv.weight, std=std)
     with torch.no_grad():
@@ -164,16 +164,13 @@ def _spectrum_layer(channels: int, bins: int, taps: int, std: float, bias: tuple
 
 
 def _magnitude(log_magnitude: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Magnitudes for directions that are not quite of length one."""
+    """Magnitudes for directions that are not normalized."""
     length = torch.rsqrt(cosine**2 + sine**2 + 1e-6)
     return torch.exp(log_magnitude.clamp(max=MAX_LOG_MAGNITUDE)) * length
 
 
 def _synthesis_filters(n_fft: int, hop_length: int) -> Tensor:
-    """Windowed inverse Fourier basis as transposed-convolution weights.
-
-    Shape: (2 * (n_fft // 2 + 1), 1, n_fft).
-    """
+    """Windowed inverse Fourier basis as transposed-convolution weights, (2 * (n_fft // 2 + 1), 1, n_fft)."""
     bins = n_fft // 2 + 1
     spectrum = torch.zeros(2 * bins, bins, dtype=torch.complex128)
     index = torch.arange(bins)
@@ -181,6 +178,6 @@ def _synthesis_filters(n_fft: int, hop_length: int) -> Tensor:
     spectrum[bins + index, index] = torch.tensor(1j, dtype=torch.complex128)
     window = torch.hann_window(n_fft, dtype=torch.float64)
     window_sum = (window**2).sum() / hop_length
-    # Scaled by n_fft / 2, so that a magnitude of 1 is about a full-scale partial.
-    basis = torch.fft.irfft(spectrum, n=n_fft, dim=1) * window / window_sum * (n_fft / 2)
+    # A magnitude of 1 is about a full-scale partial.
+    basis: Tensor = torch.fft.irfft(spectrum, n=n_fft, dim=1) * window / window_sum * (n_fft / 2)
     return basis[:, None].float()

@@ -1,4 +1,4 @@
-"""Weights published by the original MelGAN repository, in our format.
+"""Import of weights published by the original MelGAN repository.
 
 Its state dicts number the layers of one long sequence: 0 a reflection pad, 1 the first convolution, then for each
 upsampling ratio an activation, a transposed convolution and the residual layers, at last activation, pad, convolution.
@@ -21,11 +21,11 @@ from stylize_core.model_folder import load_weights
 
 
 def import_published(state_dict: Mapping[str, Tensor], where: str) -> Vocoder:
-    """Build a vocoder from a state dict of the original repository; sizes and ratios are read off the weights.
+    """Build a vocoder from a state dict of the original repository; sizes and ratios come from the weights.
 
     Args:
         state_dict: keys such as `model.1.weight_g` and `model.4.block.2.weight_v`.
-        where: what to call the source in error messages.
+        where: name of the source in errors.
 
     Raises:
         UserError: it is not such a state dict, or its front-end is not the paper's (80 bins, hop 256).
@@ -81,7 +81,7 @@ def _fold(state_dict: Mapping[str, Tensor], layer: str, where: str) -> Tensor:
             f"{where}: {layer} has a length of shape {tuple(length.shape)} and a direction of shape "
             f"{tuple(direction.shape)}, expected (N, 1, 1) and (N, channels, taps)"
         )
-    norm = torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True)
     return (direction * (length / norm)).float()
 
 

@@ -25,7 +25,8 @@ class ReflectedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reflect, then convolve."""
-        return self.conv(reflect_pad(x, self.padding, self.padding))
+        output: Tensor = self.conv(reflect_pad(x, self.padding, self.padding))
+        return output
 
 
 class ResidualLayer(nn.Module):
@@ -44,11 +45,12 @@ class ResidualLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add the transformed signal to the shortcut."""
         hidden = self.dilated(nn.functional.leaky_relu(x, NEGATIVE_SLOPE))
-        return self.shortcut(x) + self.mix(nn.functional.leaky_relu(hidden, NEGATIVE_SLOPE))
+        output: Tensor = self.shortcut(x) + self.mix(nn.functional.leaky_relu(hidden, NEGATIVE_SLOPE))
+        return output
 
 
 class Upsample(nn.Module):
-    """Transposed convolution whose kernel is twice its stride, so that no sample is written more often than another.
+    """Transposed convolution with a kernel of twice its stride, which avoids checkerboard artifacts.
 
     Shape: (B, in_channels, T) -> (B, out_channels, T * ratio).
     """
@@ -56,18 +58,13 @@ class Upsample(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, ratio: int) -> None:
         super().__init__()
         self.ratio = ratio
-        self.conv = nn.ConvTranspose1d(
-            in_channels,
-            out_channels,
-            2 * ratio,
-            stride=ratio,
-            padding=ratio // 2 + ratio % 2,
-            output_padding=ratio % 2,
-        )
+        padding, odd = ratio // 2 + ratio % 2, ratio % 2
+        self.conv = nn.ConvTranspose1d(in_channels, out_channels, 2 * ratio, ratio, padding, output_padding=odd)
 
     def forward(self, x: Tensor) -> Tensor:
         """Activate, then upsample."""
-        return self.conv(nn.functional.leaky_relu(x, NEGATIVE_SLOPE))
+        output: Tensor = self.conv(nn.functional.leaky_relu(x, NEGATIVE_SLOPE))
+        return output
 
 
 def add_weight_norm(module: nn.Module) -> nn.Module:
@@ -79,13 +76,10 @@ def add_weight_norm(module: nn.Module) -> nn.Module:
 
 
 def plain_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """The state of `module` with every reparametrized weight folded into a plain one, ready for inference."""
-    folded = {}
-    for name, value in module.state_dict().items():
-        if ".parametrizations." not in name:
-            folded[name] = value
+    """The state of `module` with every reparametrized weight folded into a plain one, for inference."""
+    folded = {name: value for name, value in module.state_dict().items() if ".parametrizations." not in name}
     for name, child in module.named_modules():
         if parametrize.is_parametrized(child):
-            for tensor_name in child.parametrizations:  # type: ignore[union-attr]
+            for tensor_name in child.parametrizations:
                 folded[f"{name}.{tensor_name}"] = getattr(child, tensor_name).detach()
     return folded

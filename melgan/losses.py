@@ -10,26 +10,24 @@ from torch import Tensor, nn
 from melgan.filter_bank import FilterBank
 
 SUBBAND_STFT = ((384, 683, 171), (30, 60, 10), (150, 300, 60))
-"""Transforms, hops and windows for sub-bands as in the Multi-band MelGAN paper, in their samples."""
+"""Transforms, hops and windows for sub-bands as in Multi-band MelGAN, sub-band samples."""
 
 MAX_SUBBAND_REFLECTION = SUBBAND_STFT[0][1] // 2
-"""Samples of a sub-band beyond its ends that the longest of these transforms sees."""
+"""Padding of the longest of these transforms, sub-band samples."""
 
 
 def make_stft_loss(sizes: Sequence[int]) -> MultiResolutionSTFTLoss:
-    """The loss for transforms and windows of these sizes, samples, with hops of a quarter."""
+    """The loss for transforms and windows of these sizes, with hops of a quarter."""
     return MultiResolutionSTFTLoss(list(sizes), [size // 4 for size in sizes], list(sizes))
 
 
 class SubbandSTFTLoss(nn.Module):
     """Multi-resolution STFT loss between the sub-bands of two waveforms (Multi-band MelGAN, arXiv 2005.05106).
 
-    Where the generator made the sub-bands, the analysis gives them back. The loss takes all bands together: its log
-    magnitudes count equally in each, and its spectral convergence is relative to their sum, so that a band in which
-    the real waveform is silent cannot outweigh the others.
+    Spectral convergence is relative to the sum of all bands, so that a silent band cannot outweigh the others.
 
     Args:
-        subbands: how many.
+        subbands: number of sub-bands.
 
     Shape:
         fake, real (B, 1, samples), a multiple of the number of sub-bands and more than 341 samples in each -> scalar,

@@ -1,11 +1,8 @@
-"""Sinusoidal oscillator bank in absolute time: the phases that a mel spectrogram does not hold.
+"""Sinusoidal oscillator bank in absolute time: phases, which a mel spectrogram lacks.
 
-On a steady tone every mel frame is the same, and a convolutional network that sees nothing else has to repeat itself
-every frame, whatever the tone's frequency. So the network is given a bank of oscillators that run on through the whole
-song. In each frame every bin of the spectrum takes the phase of the oscillators near the loudest partial around it,
-which is the idea of single-pass spectrogram inversion (Beauregard et al., DAFx 2015), but with phases that are known
-from the frame's number alone instead of being added up from the song's start: any block of a song can be synthesized
-on its own.
+As in single-pass spectrogram inversion (Beauregard et al., DAFx 2015), every bin takes the phase of the oscillators
+near the loudest partial around it, but phases depend on the frame's number alone instead of on all frames before, so
+that any block of a song can be synthesized independently.
 """
 
 from __future__ import annotations
@@ -19,42 +16,41 @@ from melgan.config import OscillatorHeadConfig
 from stylize_core.mel import MelConfig, mel_filterbank
 
 PHASE_STEPS = 1 << 32
-"""Steps of a whole turn. Phases are counted in whole numbers, so that they are exact after hours of music."""
+"""Steps of a full turn. Phases are integers, so that they are exact after hours of music."""
 
 NEIGHBORHOOD = 7
-"""A line of the bank competes with so many on either side."""
+"""Number of lines on either side that a line competes with."""
 
 LOUDNESS_EXPONENT = 2.0
-"""Of two lines that fit equally well, the louder speaks more: by the ratio of their magnitudes to this power."""
+"""Power of the magnitude in the weight of a line."""
 
 MIN_MAGNITUDE = 1e-6
 
 DRIFT_TERMS = 3
-"""A line's phase drifts as the sum of so many slow sines."""
+"""Number of slow sines in the phase drift of a line."""
 
 DRIFT_TURNS = 1.6 / (2 * math.pi)
-"""Height of each of them. Of the pure tone remains the Bessel function J0(1.6) to the third power, a tenth."""
+"""Amplitude of each of these sines, which leaves J0(1.6)**3, a tenth, of the pure tone."""
 
 MAX_SAMPLES = 1 << 23
-"""Of the tones on all lines, by which they are measured: a hundred megabytes."""
+"""Samples of the tones on all lines: a hundred megabytes."""
 
 MIN_DRIFT_SHARE = 0.3
-"""Rates of these sines are drawn between this share of the fastest and the fastest."""
+"""Slowest rate of these sines, relative to the fastest."""
 
 
 class OscillatorBank(nn.Module):
     """Mel and frame number to a direction (a complex number of length about one) and a magnitude for every bin.
 
-    The lines of the bank are `spacing_hz` apart, or `spacing_cents` where that is more. What the mel bands would show
-    of a tone on a line is known; the better the bands around a line agree with that, whatever the loudness, the more
-    the line speaks: its weight is exp(-`sharpness` x the variance of the difference, in natural logarithms).
-    So tones keep their pitch within cents although bands are much wider. All of it is smooth in the mel.
+    The lines of the bank are `spacing_hz` apart, or `spacing_cents` where that is more. The weight of a line is
+    exp(-`sharpness` x the variance of the difference between its mel bands and those of a tone on the line, in natural
+    logarithms), so that tones keep their pitch within cents.
 
-    High lines lie so far apart (12 cents are 66 Hz at 9.5 kHz) that noise made of them is a chord. With
-    `drift` their phases drift slowly, each in its own way, so that a line becomes a narrow band of noise.
+    High lines are so far apart (12 cents are 66 Hz at 9.5 kHz) that noise would become a chord; `drift` of their phases
+    makes each a narrow band of noise.
 
     Args:
-        config: of the generator; its inverse STFT says which bins.
+        config: lines and bins.
         mel_config: the front-end of the mels.
 
     Shape:
@@ -82,40 +78,43 @@ class OscillatorBank(nn.Module):
                 f"n_fft {config.n_fft} must divide the front-end's n_fft {mel_config.n_fft}, "
                 "which the oscillators are weighted on"
             )
-        # A partial is as high as its window is long; the two transforms have Hann windows of different lengths.
+        # The magnitude of a partial is proportional to the length of the Hann window.
         self.log_gain = math.log(config.n_fft / mel_config.win_length)
         filters = mel_filterbank(mel_config)
         total, coverage = filters.sum(dim=0), filters.sum(dim=1, keepdim=True)
-        # Every bin is the mean of its bands' mean magnitudes; beyond the outermost bands there is nothing.
+        # Every bin is the mean of its bands' mean magnitudes; 0 outside all bands.
         interpolation = (filters / coverage.clamp(min=1e-8) / total.clamp(min=1e-8))[
             :: mel_config.n_fft // config.n_fft
         ]
-        self.register_buffer("interpolation", interpolation.contiguous(), persistent=False)
         lines = line_frequencies(config, mel_config.sample_rate / 2)
         if len(lines) * mel_config.n_fft > MAX_SAMPLES:
             raise ValueError(f"{len(lines)} oscillators are too many for n_fft {mel_config.n_fft}; raise spacing_cents")
         response = tone_response(lines, mel_config)
-        # A band counts by the energy that it holds of the tone.
+        # Bands are weighted by the energy that they hold of the tone.
         shares = response**2 * (response > 3e-3)
         shares = shares / shares.sum(dim=1, keepdim=True)
         shapes = torch.log(response.clamp(min=1e-3))
-        self.register_buffer("shares", shares.float(), persistent=False)
-        self.register_buffer("shapes", (shares * shapes).float(), persistent=False)
-        self.register_buffer("shape_mean", (shares * shapes).sum(dim=1)[:, None].float(), persistent=False)
-        self.register_buffer("shape_square", (shares * shapes**2).sum(dim=1)[:, None].float(), persistent=False)
         turns = lines * mel_config.hop_length / mel_config.sample_rate
-        self.register_buffer("steps", (turns * PHASE_STEPS).round().long() % PHASE_STEPS, persistent=False)
         generator = torch.Generator().manual_seed(1)
-        # Random phases: with equal ones, all lines would meet in a click once a second.
-        offsets = torch.randint(PHASE_STEPS, lines.shape, generator=generator)
-        self.register_buffer("offsets", offsets, persistent=False)
-        self._add_drift(config, mel_config, lines, generator)
-        self.register_buffer("spread", _spread(config, mel_config, lines), persistent=False)
+        buffers = {
+            "interpolation": interpolation.contiguous(),
+            "shares": shares.float(),
+            "shapes": (shares * shapes).float(),
+            "shape_mean": (shares * shapes).sum(dim=1)[:, None].float(),
+            "shape_square": (shares * shapes**2).sum(dim=1)[:, None].float(),
+            "steps": (turns * PHASE_STEPS).round().long() % PHASE_STEPS,
+            # Random phases: with equal ones, all lines would align in a click once a second.
+            "offsets": torch.randint(PHASE_STEPS, lines.shape, generator=generator),
+            **self._drift(config, mel_config, lines, generator),
+            "spread": _spread(config, mel_config, lines),
+        }
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer, persistent=False)
 
-    def _add_drift(
+    def _drift(
         self, config: OscillatorHeadConfig, mel_config: MelConfig, lines: Tensor, generator: torch.Generator
-    ) -> None:
-        """Rates, phases and heights of the slow sines of the lines that drift, the last ones of the bank."""
+    ) -> dict[str, Tensor]:
+        """Rates, phases and amplitudes of the slow sines of the lines that drift, the last ones of the bank."""
         if config.drift <= 0:
             lines = lines[:0]
         lines = lines[lines > config.drift_hz]
@@ -126,12 +125,11 @@ class OscillatorBank(nn.Module):
         turns = config.drift * gap * share * mel_config.hop_length / mel_config.sample_rate
         offsets = torch.randint(PHASE_STEPS, turns.shape, generator=generator)
         height = DRIFT_TURNS * (lines / config.drift_hz - 1).clamp(max=1)
-        self.register_buffer("drift_steps", (turns * PHASE_STEPS).round().long() % PHASE_STEPS, persistent=False)
-        self.register_buffer("drift_offsets", offsets, persistent=False)
-        self.register_buffer("drift_turns", height.float(), persistent=False)
+        steps = (turns * PHASE_STEPS).round().long() % PHASE_STEPS
+        return {"drift_steps": steps, "drift_offsets": offsets, "drift_turns": height.float()}
 
     def forward(self, mel: Tensor, first_frame: Tensor) -> tuple[Tensor, Tensor]:
-        """Directions and magnitudes of a batch whose mels begin at these frames of their songs."""
+        """Directions and magnitudes of mels that begin at these frames of their songs."""
         with torch.autocast(mel.device.type, enabled=False):
             mel = mel.float()
             weight = self._line_weights(mel * math.log(10.0))
@@ -143,9 +141,9 @@ class OscillatorBank(nn.Module):
             return parts * length, level + self.log_gain
 
     def _line_weights(self, mel: Tensor) -> Tensor:
-        """How much each line speaks beside its neighbors: natural logarithms (B, n_mels, T) -> (B, lines, T)."""
+        """Weights of the lines relative to their neighbors: natural logarithms (B, n_mels, T) -> (B, lines, T)."""
         loudness = self.shares @ mel - self.shape_mean
-        # Weighted variance of the difference between the bands and a tone's shape, multiplied out.
+        # Weighted variance of the difference between the bands and a tone's shape, expanded.
         misfit = self.shares @ mel**2 - 2 * (self.shapes @ mel) + self.shape_square - loudness**2
         score = LOUDNESS_EXPONENT * loudness - self.sharpness * misfit
         best = nn.functional.max_pool1d(score.transpose(1, 2), 2 * NEIGHBORHOOD + 1, 1, NEIGHBORHOOD)
@@ -167,7 +165,7 @@ class OscillatorBank(nn.Module):
 
 def _angle(steps: Tensor, number: Tensor, offsets: Tensor) -> Tensor:
     """Angles of oscillators at these frames, radians: (lines,), (B, 1, T), (lines,) -> (B, lines, T)."""
-    # Both factors are below 2**32, and their product wraps at 2**64, which whole turns divide.
+    # The product of factors below 2**32 wraps at 2**64, a multiple of a full turn.
     turns = (steps[:, None] * number + offsets[:, None]) & (PHASE_STEPS - 1)
     return turns.float() * (2 * math.pi / PHASE_STEPS)
 
@@ -182,22 +180,22 @@ def line_frequencies(config: OscillatorHeadConfig, highest: float) -> Tensor:
 
 
 def tone_response(lines: Tensor, mel_config: MelConfig) -> Tensor:
-    """What the mel bands show of a tone on each line, its largest value 1: (lines,) in Hz -> (lines, n_mels)."""
+    """Mel bands of a tone on each line, with a maximum of 1: (lines,) in Hz -> (lines, n_mels)."""
     time = torch.arange(mel_config.win_length, dtype=torch.float64) / mel_config.sample_rate
     window = torch.hann_window(mel_config.win_length, dtype=torch.float64)
     tones = torch.polar(window.expand(len(lines), -1), 2 * math.pi * lines[:, None] * time)
     magnitude = torch.fft.fft(tones, n=mel_config.n_fft)[:, : mel_config.n_fft // 2 + 1].abs()
-    bands = magnitude @ mel_filterbank(mel_config).double()
+    bands: Tensor = magnitude @ mel_filterbank(mel_config).double()
     return bands / bands.amax(dim=1, keepdim=True)
 
 
 def _spread(config: OscillatorHeadConfig, mel_config: MelConfig, lines: Tensor) -> Tensor:
-    """How much each line speaks in each bin, (bins, lines): a bell as wide as a bin or as the gap between lines."""
+    """Weight of each line in each bin, (bins, lines): a Gaussian as wide as a bin or as the gap between lines."""
     bins = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64)[:, None]
     frequencies = bins * mel_config.sample_rate / config.n_fft
     bin_width = mel_config.sample_rate / config.n_fft
     gap = lines * (2.0 ** (config.spacing_cents / 1200) - 1)
     distance = (frequencies - lines) / gap.clamp(min=bin_width)
-    # A window is centered in its transform, which turns every other bin by half a turn.
+    # The window is centered in its transform, which negates every other bin.
     sign = 1 - 2 * (bins % 2)
     return (sign * torch.exp(-0.5 * distance**2)).float()

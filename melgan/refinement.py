@@ -1,12 +1,8 @@
-"""Refinement of a synthesized waveform: its mel spectrogram is made the one that was asked for.
+"""Refinement of a synthesized waveform for mel consistency, starting from the network's phases and magnitudes.
 
-A generator gets phases and fine structure right and magnitudes nearly so. One iteration measures the waveform's own mel
-spectrogram, multiplies each bin of its spectrum by what its mel bands lack, and makes a signal of it again: Griffin and
-Lim's alternation (1984), accelerated as by Nenov et al. (arXiv 2306.12504, algorithm 2), but with the network's phases
-and magnitudes as init instead of noise. Each iteration looks no further than two windows.
-
-Harmony lives in the lowest bins, where tones are nearest to each other and take the most iterations to come apart. A
-low band is a waveform of its own at a fraction of the rate, and an iteration on it costs that fraction.
+Griffin and Lim's alternation (1984), accelerated as by Nenov et al. (arXiv 2306.12504, algorithm 2): an iteration
+corrects each bin of the spectrum by its mel bands. The lowest bins need the most iterations; a low band is a waveform
+at a fraction of the rate, and an iteration on it costs that fraction.
 """
 
 from __future__ import annotations
@@ -21,31 +17,31 @@ from torch import Tensor, nn
 from stylize_core.mel import MelConfig, mel_filterbank, overlap_add
 
 MAX_STEP = 100.0
-"""No bin is multiplied or divided by more in one iteration: 40 dB."""
+"""Largest correction of a bin in one iteration: 40 dB."""
 
 BLOCK_BINS = 256
-"""Mel filters are narrow; their matrix is multiplied in blocks of so many bins, most of which hold only zeros."""
+"""Bins in a block of the mel filters' sparse matrix."""
 
 CHUNK_SAMPLES = 1 << 19
-"""Samples of all frames that are transformed at once: few enough for the processor's cache."""
+"""Samples of all frames that are transformed at once, which fit the processor's cache."""
 
 SETTLED_FRAMES = 120
-"""Blocks of songs that begin 80 frames early or more come to the same samples, but for 1e-4 at most of rounding."""
+"""Largest context: blocks that begin 80 frames early or more differ by at most 1e-4."""
 
 PASSED = 0.86
-"""Part of a low band, from 0 Hz, that is free of aliases and is worked on."""
+"""Part of a low band, from 0 Hz, that is free of aliases."""
 
 FILTER_REACH = 16
 """Half of the length of a low band's filter, in samples of the low rate."""
 
 
 class MelRefinement(nn.Module):
-    """Draws a waveform towards a given log-mel spectrogram: low bands first, then all of it.
+    """Refines a waveform towards a log-mel spectrogram: low bands first, then the full band.
 
     Args:
         config: the front-end of the mel.
-        low_bands: pairs of a factor, by which the band's sample rate is lower, and its number of iterations; it divides
-            `n_fft`, `win_length` and `hop_length`.
+        low_bands: pairs of a factor that divides the sample rate, `n_fft`, `win_length` and `hop_length`, and a number
+            of iterations.
 
     Shape:
         wav (B, T * hop_length), mel (B, n_mels, T) log10 -> (B, T * hop_length).
@@ -62,11 +58,7 @@ class MelRefinement(nn.Module):
         self.alternation = MelAlternation(config, mel_filterbank(config))
 
     def context_frames(self, iterations: int) -> int:
-        """Frames on one side that a frame depends on, with so many iterations on the whole band.
-
-        Each iteration looks a window further, but what lies more than `SETTLED_FRAMES` away changes nothing that can be
-        told from rounding.
-        """
+        """Frames on one side that a frame depends on: a window for each iteration, at most `SETTLED_FRAMES`."""
         if not iterations:
             return 0
         window = math.ceil(self.config.win_length / self.config.hop_length)  # there and back in one iteration
@@ -74,13 +66,13 @@ class MelRefinement(nn.Module):
         return min(window * (iterations + sum(self.low_iterations)) + math.ceil(sum(filters)), SETTLED_FRAMES)
 
     def forward(self, wav: Tensor, mel: Tensor, iterations: int, low_bands: bool = True) -> Tensor:
-        """Refine a batch; with 0 iterations it is returned as it is, low bands too.
+        """Refine a batch; 0 iterations return it unchanged.
 
         Args:
-            wav: to start from.
-            mel: to reach.
-            iterations: on the whole band.
-            low_bands: False to leave the low bands out, as training does, which has no time for their iterations.
+            wav: init.
+            mel: target.
+            iterations: iterations on the full band.
+            low_bands: False to skip the low bands, as training does to save time.
         """
         if not iterations:
             return wav
@@ -89,24 +81,25 @@ class MelRefinement(nn.Module):
             wav = wav.float()
             for band, low_iterations in zip(self._bands(), self.low_iterations, strict=True):
                 wav = band(wav, wanted, low_iterations) if low_bands else wav
-            return self.alternation(wav, wanted, iterations)
+            refined: Tensor = self.alternation(wav, wanted, iterations)
+            return refined
 
     def _bands(self) -> list[LowBand]:
         return [band for band in self.low_bands if isinstance(band, LowBand)]
 
 
 class MelAlternation(nn.Module):
-    """Accelerated alternation between a mel spectrogram and the signals that exist.
+    """Accelerated alternation between a mel spectrogram and consistent signals.
 
-    With P(c) for one alternation, an iteration is t = (1 - relaxation) d + relaxation P(c), and the next ones start
-    from c = t + momentum (t - t_before), d = t + inertia (t - t_before). The last P(c) is the result, so that nothing
-    of the overshoot is left where the mel is quiet. Larger values than the defaults come nearer in loud music and ring
-    on in silence: where P is 0, t falls by the roots of x^2 + (relaxation - 1) ((1 + inertia) x - inertia), here 0.73.
+    With P(c) for one alternation, an iteration is t = (1 - relaxation) d + relaxation P(c), and the next one starts
+    from c = t + momentum (t - t_before), d = t + inertia (t - t_before). The last P(c) is the result. Larger values
+    converge faster in loud music and ring in silence: where P is 0, t decays by the roots of
+    x^2 + (relaxation - 1) ((1 + inertia) x - inertia), here 0.73.
 
     Args:
         config: window and hop.
-        filters: of the mel bands, (bins, bands); bins that are in no band stay as they are.
-        momentum, inertia, relaxation: of the acceleration; (0.99, any, 1) is the fast Griffin-Lim algorithm.
+        filters: mel filters (bins, bands); bins outside all bands are unchanged.
+        momentum, inertia, relaxation: acceleration; (0.99, any, 1) is the fast Griffin-Lim algorithm.
 
     Shape:
         wav (B, T * hop_length), wanted (B, T, bands) magnitudes -> (B, T * hop_length).
@@ -118,12 +111,7 @@ class MelAlternation(nn.Module):
     window: Tensor
 
     def __init__(
-        self,
-        config: MelConfig,
-        filters: Tensor,
-        momentum: float = 0.85,
-        inertia: float = 0.8,
-        relaxation: float = 1.25,
+        self, config: MelConfig, filters: Tensor, momentum: float = 0.85, inertia: float = 0.8, relaxation: float = 1.25
     ) -> None:
         super().__init__()
         self.config = config
@@ -131,7 +119,6 @@ class MelAlternation(nn.Module):
         coverage = filters.sum(dim=1, keepdim=True)
         covered = coverage > 1e-8
         self.register_buffer("filters", filters, persistent=False)
-        # What each band says of a bin's gain.
         shares = torch.where(covered, filters / coverage.clamp(min=1e-8), 0.0).T.contiguous()
         self.register_buffer("shares", shares, persistent=False)
         self.register_buffer("uncovered", (~covered[:, 0]).float(), persistent=False)
@@ -152,7 +139,7 @@ class MelAlternation(nn.Module):
         return moved
 
     def _alternate(self, wav: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-        """One alternation: the mel of the waveform is made the wanted one, then a signal is made of that spectrum."""
+        """One alternation: correct the spectrum by the mel, and transform it back."""
         config, length = self.config, wav.shape[-1]
         reach = (config.win_length - config.hop_length) // 2
         padded = nn.functional.pad(wav[:, None], (reach, reach), mode="reflect")[:, 0]
@@ -161,7 +148,7 @@ class MelAlternation(nn.Module):
         chunk = max(1, CHUNK_SAMPLES // config.n_fft)
         for start in range(0, frames.shape[1], chunk):
             stop = min(start + chunk, frames.shape[1])
-            # A frame begins at its window's first sample here, which turns phases and changes no magnitude.
+            # Frames begin at their window's first sample, which rotates phases only.
             spectrum = torch.fft.rfft(frames[:, start:stop] * self.window, n=config.n_fft)
             spectrum = self._correct(spectrum.flatten(0, 1), wanted[:, start:stop].flatten(0, 1))
             parts = torch.fft.irfft(spectrum, n=config.n_fft)[:, : config.win_length] * self.window
@@ -170,11 +157,11 @@ class MelAlternation(nn.Module):
         return (rebuilt * scale)[:, reach : reach + length]
 
     def _correct(self, spectrum: Tensor, wanted: Tensor) -> Tensor:
-        """Multiply each bin by the mean, over the mel bands that hold it, of wanted over present magnitude.
+        """Scale each bin by the mean ratio of its bands' wanted and present magnitudes; in place without gradients.
 
-        Shape: (frames, bins) complex, (frames, bands) -> (frames, bins); changed in place where no gradient is asked.
+        Shape: (frames, bins) complex, (frames, bands) -> (frames, bins).
         """
-        # The gradient of a magnitude is not defined at zero, which the small constant keeps away.
+        # The constant keeps the gradient of the magnitude finite at zero.
         magnitude = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).add_(1e-14).sqrt_()
         present = magnitude.new_zeros(wanted.shape)
         for bins, bands in self.blocks:
@@ -191,11 +178,11 @@ class MelAlternation(nn.Module):
 
 
 class LowBand(nn.Module):
-    """The same for the lowest bins alone, on a waveform of a lower rate; what lies above is left as it is.
+    """Alternation on the lowest bins alone, at a lower sample rate.
 
     Args:
         config: the front-end of the mel.
-        factor: by which the rate is lower.
+        factor: divisor of the sample rate.
 
     Shape:
         wav (B, T * hop_length), wanted (B, T, n_mels) magnitudes -> (B, T * hop_length).
@@ -227,8 +214,7 @@ class LowBand(nn.Module):
             win_length=config.win_length // factor,
             hop_length=config.hop_length // factor,
             f_max=min(config.f_max, config.sample_rate // factor / 2),
-            # Sums over fewer samples are smaller.
-            floor=config.floor / factor,
+            floor=config.floor / factor,  # sums over fewer samples
         )
         self.alternation = MelAlternation(low, filters[:bins, : self.bands].contiguous())
         reach = FILTER_REACH * factor
@@ -239,7 +225,7 @@ class LowBand(nn.Module):
         self.register_buffer("kernel", (kernel / kernel.sum()).float()[None, None], persistent=False)
 
     def forward(self, wav: Tensor, wanted: Tensor, iterations: int) -> Tensor:
-        """Iterate on the low band and put what changed back."""
+        """Iterate on the low band and add the change to the waveform."""
         low = self.decimate(wav)
         moved = self.alternation(low, wanted[..., : self.bands] / self.factor, iterations)
         return wav + self.interpolate(moved - low)
@@ -259,7 +245,7 @@ class LowBand(nn.Module):
 
 
 def _filter_blocks(filters: Tensor) -> list[tuple[slice, slice]]:
-    """Blocks that hold all of a filterbank (bins, bands) but its zeros: bins of each, and the bands that reach them."""
+    """Bins and bands of the blocks that hold all nonzeros of a filterbank (bins, bands)."""
     blocks = []
     for start in range(0, len(filters), BLOCK_BINS):
         stop = min(start + BLOCK_BINS, len(filters))

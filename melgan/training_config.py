@@ -7,50 +7,36 @@ from dataclasses import dataclass, field
 from data.mel_augmentation import MelAugmentation
 from melgan.config import DiscriminatorConfig, GeneratorConfig, SubbandHeadConfig
 from melgan.losses import MAX_SUBBAND_REFLECTION
-from stylize_core.mel import MelConfig
 from training.gan import AdversaryConfig
-from training.loop_config import LoopConfig
+from training.loop_config import AudioData, TrainingConfig, check_together
 
 
-@dataclass(frozen=True)
-class VocoderData:
-    """What the vocoder learns from.
+@dataclass(frozen=True, kw_only=True)
+class VocoderData(AudioData):
+    """Data of the vocoder; folders, and within prepared recordings packages, get equal parts of the segments.
 
     Args:
-        folders: genre trees, prepared recordings or any folders with audio at the mel's sample rate. Each gets the
-            same part of the segments; within prepared recordings each package does.
-        weights: of the folders, relative to each other, where the parts are not to be the same.
-        split_seed: of the split by hash, see :func:`data.sources.list_split`.
-        segment_frames: length of a training segment, mel frames.
-        gain_db: random gain of a segment, at most this, decibels.
-        validation_clips: number of fixed clips, spread evenly over the same sources whatever the weights.
-        validation_frames: their length, mel frames.
-        augmentation: damage to the mel of a recording that the generator is given; its target stays the recording.
-        translated: folders of `scripts.prepare translations`: mels that a translator made of recordings. The generator
-            is given them, as they are, and its target is the recording.
-        translated_share: of the segments that are such pairs; the best state is then chosen by both kinds in this
-            proportion.
+        folders, split_seed, segment_frames, gain_db, validation_clips, validation_frames: see
+            :class:`training.loop_config.AudioData`.
+        weights: relative weights of the folders, in place of equal parts.
+        augmentation: damage to the generator's input mel; its target stays the recording.
+        translated: folders of `scripts.prepare translations`: input mels that a translator made of recordings, which
+            are the targets.
+        translated_share: share of the segments that are such pairs, also in the choice of the best state.
     """
 
-    folders: tuple[str, ...]
-    split_seed: int = 0
     segment_frames: int = 64
-    gain_db: float = 6.0
     validation_clips: int = 12
-    validation_frames: int = 344
     weights: dict[str, float] = field(default_factory=dict)
     augmentation: MelAugmentation | None = None
     translated: tuple[str, ...] = ()
     translated_share: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.translated_share <= 1:
             raise ValueError(f"translated_share must be in [0, 1], got {self.translated_share}")
-        if bool(self.translated) != bool(self.translated_share):
-            raise ValueError(
-                f"translated {list(self.translated)} and translated_share {self.translated_share} mean nothing without "
-                "each other; set both or neither"
-            )
+        check_together(translated=self.translated, translated_share=self.translated_share)
         if self.translated and self.split_seed:
             raise ValueError(f"split_seed is {self.split_seed}, but translated mels are split with seed 0")
 
@@ -61,9 +47,9 @@ class VocoderWeights:
 
     Args:
         stft: multi-resolution STFT loss of the refined waveform.
-        raw_stft: the same of what the network alone makes.
-        mel: L1 of log10 mels of what the network alone makes.
-        subband_stft: multi-resolution STFT loss of sub-bands of what the network alone makes, for the head `subbands`.
+        raw_stft: multi-resolution STFT loss of the network's output before refinement.
+        mel: L1 of log10 mels of the network's output.
+        subband_stft: multi-resolution STFT loss of sub-bands of the network's output, for the head `subbands`.
     """
 
     stft: float = 1.0
@@ -74,46 +60,37 @@ class VocoderWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderAdversary(AdversaryConfig):
-    """The discriminators' part.
+    """Adversarial part of a vocoder training.
 
     Args:
+        learning_rate, first_step, adversarial, feature_matching: see :class:`training.gan.AdversaryConfig`.
         discriminator: the networks.
-        learning_rate, first_step, adversarial: see :class:`training.gan.AdversaryConfig`.
-        feature_matching: 10 in the paper.
     """
 
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     feature_matching: float = 10.0
 
 
-@dataclass(frozen=True)
-class VocoderTraining:
-    """The whole configuration of a vocoder run.
+@dataclass(frozen=True, kw_only=True)
+class VocoderTraining(TrainingConfig):
+    """The configuration of a vocoder run.
 
     Args:
-        loop: steps, batch, precision.
+        loop, mel, learning_rate, init_from: see :class:`training.loop_config.TrainingConfig`.
         data: folders and segments.
         generator: the network.
-        mel: the front-end.
-        weights: of the spectral losses.
-        adversary: the discriminators' part; null to train on the spectral losses alone.
-        learning_rate: of the generator's Adam (betas 0.5, 0.9 as in the paper).
+        weights: weights of the spectral losses.
+        adversary: the adversarial part; null to train on the spectral losses alone.
         stft_sizes: transforms of the multi-resolution loss, samples; hops are a quarter.
-        refine_iterations: of the refinement in training; gradients go through it, so that the network learns what the
-            refinement cannot mend. Fewer than at inference are enough.
-        init_from: model folder with the initial weights, to fine-tune.
+        refine_iterations: refinement iterations in training, with gradients; fewer than at inference are enough.
     """
 
-    loop: LoopConfig
     data: VocoderData
     generator: GeneratorConfig
-    mel: MelConfig = field(default_factory=MelConfig)
     weights: VocoderWeights = field(default_factory=VocoderWeights)
     adversary: VocoderAdversary | None = None
-    learning_rate: float = 2e-4
     stft_sizes: tuple[int, ...] = (512, 1024, 2048)
     refine_iterations: int = 0
-    init_from: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_mels", "hop_length"):

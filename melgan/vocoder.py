@@ -1,4 +1,4 @@
-"""The vocoder as users meet it: a model folder in, waveforms out."""
+"""The vocoder: generator, refinement and mel front-end, loaded from a model folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Vocoder(nn.Module):
 
     Args:
         generator_config: the network.
-        mel_config: the front-end whose mels it understands.
+        mel_config: the front-end of its mels.
 
     Shape:
-        mel (B, n_mels, T), log10 magnitudes of `mel_config`, and first_frame, where it begins in its song, (B,) or one
-        number for all -> wav (B, 1, T * hop_length), about [-1, 1]; T >= 4.
+        mel (B, n_mels, T >= 4), log10, and first_frame, its position in the song, (B,) or one for all
+        -> wav (B, 1, T * hop_length) in about [-1, 1].
 
     Raises:
         ValueError: network and front-end differ in bands or hop.
@@ -46,13 +46,13 @@ class Vocoder(nn.Module):
 
     @property
     def context_frames(self) -> int:
-        """Frames of context on one side that block-wise synthesis needs to equal synthesis of the whole."""
+        """Frames of context on one side that block-wise synthesis needs."""
         return self.generator.context_frames + self.refinement.context_frames(self.refine_iterations)
 
     def forward(self, mel: Tensor, first_frame: Tensor | int = 0) -> Tensor:
-        """Synthesize a batch of mels: the network, then the refinement that its configuration asks for."""
-        wav = self.generator(mel, first_frame)
-        return self.refinement(wav[:, 0], mel, self.refine_iterations)[:, None]
+        """Synthesize a batch of mels: the network, then the refinement."""
+        wav: Tensor = self.refinement(self.generator(mel, first_frame)[:, 0], mel, self.refine_iterations)
+        return wav[:, None]
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Vocoder:
@@ -68,10 +68,6 @@ class Vocoder(nn.Module):
         return cls(build(GeneratorConfig, config["model"], "model"), read_mel_config(config))
 
     def save_pretrained(self, folder: str | Path, training: dict[str, Any], half: bool = True) -> None:
-        """Write a model folder; `training` says what made the weights."""
-        config = {
-            "mel": self.mel_config.to_dict(),
-            "model": to_plain(self.generator.config),
-            "training": training,
-        }
+        """Write a model folder; `training` is the record of the training."""
+        config = {"mel": self.mel_config.to_dict(), "model": to_plain(self.generator.config), "training": training}
         save_pretrained(folder, KIND, config, plain_state_dict(self.generator), half=half)

@@ -194,6 +194,21 @@ def translator_values(tone_corpus: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
+def start_training(tmp_path: Path, fresh_accelerate: None) -> Callable[..., Any]:
+    """A trainer and its experiment from an experiment's class and plain values."""
+    from stylize_core.config import build, to_plain
+    from training.loop import Trainer, make_accelerator
+
+    def start(kind: Any, values: dict[str, Any], run: str = "run") -> tuple[Trainer, Any]:
+        config = build(kind.config_class, values, "test")
+        experiment = kind(config)
+        accelerator = make_accelerator(config.loop, "cpu")
+        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+
+    return start
+
+
+@pytest.fixture
 def quick_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validations without what takes long and has tests of its own: harmony and rhythm are 0.5, pictures are empty."""
     for place in ("melgan.experiment", "stylize_core.metrics.waveform"):

@@ -1,4 +1,4 @@
-"""Checkpoints to resume from: every tensor in one safetensors file, everything else in JSON, both or neither.
+"""Checkpoints to resume from: tensors in one safetensors file, everything else in JSON.
 
 RUN/checkpoints/step-00001000/tensors.safetensors    networks, optimizers, EMA
 RUN/checkpoints/step-00001000/state.json             step, configuration, parameter groups, best value, rollbacks
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from stylize_core.errors import UserError
 from stylize_core.plain import build, check_range, one_line, read_json, show
 from stylize_core.tensor_files import read_header
-from training.ema import EMA
+from training.ema import EMA, below
 
 logger = logging.getLogger(__name__)
 
@@ -35,32 +35,41 @@ STATE_NAME, TENSORS_NAME = "state.json", "tensors.safetensors"
 
 
 class DamagedCheckpointError(UserError):
-    """A checkpoint that is not what was written; the one before it may be whole."""
+    """A checkpoint with a missing or damaged file; an older one may be intact."""
+
+
+@dataclass(kw_only=True)
+class RunProgress:
+    """How far a run is.
+
+    Attributes:
+        step: finished steps.
+        best: best validation value so far.
+        minutes: training time so far, over all resumes.
+        rollbacks: times that the run diverged and returned to an earlier state.
+        rolled_back_to: name of the checkpoint that it last returned to.
+    """
+
+    step: int = 0
+    best: float | None = None
+    minutes: float = 0.0
+    rollbacks: int = 0
+    rolled_back_to: str | None = None
 
 
 @dataclass
-class TrainingState:
+class TrainingState(RunProgress):
     """Everything that a run owns and a resumed run needs.
 
     Attributes:
         modules, optimizers, ema: as in the experiment.
         config: the resolved configuration, to be compared at resume.
-        step: finished steps.
-        best: best validation value so far.
-        minutes: training time so far, over all resumes.
-        rollbacks: how many times the run diverged and went back to an earlier state.
-        rolled_back_to: name of the checkpoint that it last went back to.
     """
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     ema: EMA
     config: dict[str, Any]
-    step: int = 0
-    best: float | None = None
-    minutes: float = 0.0
-    rollbacks: int = 0
-    rolled_back_to: str | None = None
 
 
 def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Path:
@@ -74,11 +83,7 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
     tensors = _named_weights(state)
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "step": state.step,
-        "best": state.best,
-        "minutes": state.minutes,
-        "rollbacks": state.rollbacks,
-        "rolled_back_to": state.rolled_back_to,
+        **{field.name: getattr(state, field.name) for field in fields(RunProgress)},
         "ema_updates": state.ema.updates,
         "config": state.config,
         "optimizers": {},
@@ -102,7 +107,7 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-    # Later ones are of a time that the run went back from; .writing- is from a killed run.
+    # Later checkpoints precede a rollback; .writing- is from a killed run.
     written = [folder for folder in list_checkpoints(run_folder) if step_of(folder) <= state.step]
     for old in [*written[:-keep], *parent.glob(".writing-*")]:
         shutil.rmtree(old, ignore_errors=True)
@@ -110,26 +115,22 @@ def save_checkpoint(run_folder: Path, state: TrainingState, keep: int = 2) -> Pa
 
 
 def list_checkpoints(run_folder: Path) -> list[Path]:
-    """Checkpoints of a run, oldest first: folders with the exact names that a run gives, and no copies of them."""
+    """Checkpoints of a run, oldest first: folders with the exact names that :func:`save_checkpoint` gives."""
     folders = [folder for folder in (run_folder / "checkpoints").glob("step-*") if folder.is_dir()]
     return sorted((folder for folder in folders if step_of(folder) >= 0), key=step_of)
 
 
 def step_of(folder: Path) -> int:
-    """The step that the name of a checkpoint says; -1 for another name."""
+    """The step in the name of a checkpoint; -1 for another name."""
     match = re.fullmatch("step-([0-9]{8,15})", folder.name)
     return int(match[1]) if match and folder.name == f"step-{int(match[1]):08d}" else -1
 
 
 def load_newest(folders: Sequence[Path], state: TrainingState) -> Path:
-    """Put the last checkpoint that is whole into `state`; each damaged one is passed over with a warning.
-
-    Args:
-        folders: checkpoints, oldest first; at least one.
-        state: of the run.
+    """Load the newest intact checkpoint of a list, oldest first; a damaged one is skipped with a warning.
 
     Raises:
-        UserError: none is whole, or one was made with other networks or by a newer version of this program.
+        UserError: none is intact, or one was made with other networks or by a newer version of this program.
     """
     reasons = []
     for folder in reversed(folders):
@@ -143,33 +144,27 @@ def load_newest(folders: Sequence[Path], state: TrainingState) -> Path:
     raise UserError(f"{reasons[0]}, and there is no older one that can; name another run folder to start again")
 
 
-@dataclass(frozen=True)
-class _Document:
+@dataclass(kw_only=True)
+class _Document(RunProgress):
     """What `state.json` says."""
 
     step: int
     minutes: float
+    best: float | None
     ema_updates: int
     config: dict[str, Any]
     optimizers: dict[str, Any]
-    best: float | None
-    rollbacks: int = 0
-    rolled_back_to: str | None = None
 
     def __post_init__(self) -> None:
         check_range(0, 1e15, step=self.step, minutes=self.minutes)
         check_range(0, 1e15, ema_updates=self.ema_updates, rollbacks=self.rollbacks)
-        if not all(
-            isinstance(groups, list) and all(isinstance(group, dict) for group in groups)
-            for groups in self.optimizers.values()
-        ):
+        lists = list(self.optimizers.values())
+        if not all(isinstance(groups, list) and all(isinstance(group, dict) for group in groups) for groups in lists):
             raise ValueError("optimizers must hold a list of parameter groups each")
 
 
 def load_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Put a checkpoint into `state`: networks, optimizers, EMA, step, best value, minutes.
-
-    All of it is checked before any of it is changed. Settings of the optimizers stay those of the run's configuration.
+    """Load a checkpoint into `state`, checked before anything changes; settings of the optimizers stay the run's.
 
     Raises:
         DamagedCheckpointError: a file is missing or damaged.
@@ -188,19 +183,19 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
             f"{folder} was made with other networks ({one_line(error)}); choose another run folder"
         ) from None
     for name, module in state.modules.items():
-        module.load_state_dict(_below(tensors, f"module/{name}/"), strict=True)
+        module.load_state_dict(below(tensors, f"module/{name}/"), strict=True)
     for name, optimizer in state.optimizers.items():
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": entries[name], "param_groups": groups})
-    ema = _below(tensors, "ema/")
+    ema = below(tensors, "ema/")
     state.ema.weights = {key: ema[key].to(value.device) for key, value in state.ema.weights.items()}
     state.ema.updates = document.ema_updates
-    state.step, state.best, state.minutes = document.step, document.best, document.minutes
-    state.rollbacks, state.rolled_back_to = document.rollbacks, document.rolled_back_to
+    for field in fields(RunProgress):
+        setattr(state, field.name, getattr(document, field.name))
 
 
 def _read_document(folder: Path) -> _Document:
-    """Read and check `state.json`; :class:`ValueError` where it is not what was written."""
+    """Read and check `state.json`; :class:`ValueError` where it is damaged."""
     values = read_json(folder / STATE_NAME)
     version = values.get("format_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -221,7 +216,7 @@ def _read_document(folder: Path) -> _Document:
 
 
 def _named_weights(state: TrainingState) -> dict[str, Tensor]:
-    """Networks and their EMA under the names of a checkpoint."""
+    """Networks and their EMA, named as in a checkpoint."""
     weights = {
         f"module/{name}/{key}": value
         for name, module in state.modules.items()
@@ -231,12 +226,7 @@ def _named_weights(state: TrainingState) -> dict[str, Tensor]:
 
 
 def _read_tensors(folder: Path, state: TrainingState) -> dict[str, Tensor]:
-    """Read and check the tensors of a checkpoint; the names and shapes of its header come first.
-
-    Raises:
-        ValueError: damaged, or not finite.
-        LookupError: not of these networks.
-    """
+    """Read and check tensors; ValueError where they are damaged or not finite, LookupError for other networks."""
     header, own = read_header(folder / TENSORS_NAME), _named_weights(state)
     stored = {name: shape for name, shape in header.shapes.items() if not name.startswith("optimizer/")}
     for name in [*own, *stored]:
@@ -254,19 +244,14 @@ def _read_tensors(folder: Path, state: TrainingState) -> dict[str, Tensor]:
 def _optimizer_entries(
     name: str, optimizer: torch.optim.Optimizer, document: _Document, tensors: Mapping[str, Tensor]
 ) -> dict[int, dict[str, Tensor]]:
-    """What an optimizer knows of each parameter, by its number.
-
-    Raises:
-        ValueError: damaged.
-        LookupError: not of this optimizer's parameters.
-    """
+    """State of each parameter by its number; ValueError where it is damaged, LookupError for other parameters."""
     own = optimizer.state_dict()["param_groups"]
     stored = document.optimizers.get(name)
     if stored is None or [group.get("params") for group in stored] != [group["params"] for group in own]:
         raise LookupError(f"the optimizer {name} has other parameters")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
-    for key, value in _below(tensors, f"optimizer/{name}/").items():
+    for key, value in below(tensors, f"optimizer/{name}/").items():
         index, _, field = key.partition("/")
         if not re.fullmatch("[0-9]{1,9}", index) or not field or not value.is_floating_point():
             raise ValueError(f"the optimizer {name} has an entry {show(key)}")
@@ -276,7 +261,3 @@ def _optimizer_entries(
     if len({frozenset(entry) for entry in entries.values()}) > 1:
         raise ValueError(f"the optimizer {name} lacks a part of its state")
     return entries
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,7 +1,6 @@
-"""What a run does when its numbers stop being numbers: back to the last good state, on along another way, more slowly.
+"""Recovery of a run that diverges: restore the last valid state and continue with lower learning rates.
 
-Batches and draws are a function of (seed, step) and would lead a run back into the same trouble. So the number of times
-that it went back counts as a part of the seed, and each time lowers the learning rates.
+Batches and random numbers are a function of (seed, step), so the number of rollbacks is part of the seed.
 """
 
 from __future__ import annotations
@@ -17,26 +16,16 @@ from torch import Tensor
 
 from stylize_core.errors import UserError
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, step_of
-from training.sampler import derive_seed
 
 logger = logging.getLogger(__name__)
 
 
 class DivergedError(Exception):
-    """The networks are, or will soon be, no use; the message says why, in half a sentence."""
-
-
-def seed_after(seed: int, rollbacks: int) -> int:
-    """The seed of a run that went back so many times: its own as long as it never did."""
-    return derive_seed("rollback", seed, rollbacks) % 2**31 if rollbacks else seed
+    """The weights or gradients are not finite; the message is a clause."""
 
 
 def require_finite(tensors: Sequence[Tensor]) -> None:
-    """Check parameters and buffers, all at once.
-
-    Raises:
-        DivergedError: one of them holds a NaN or an infinite value, or one so large that its square is.
-    """
+    """Raise :class:`DivergedError` where a parameter or buffer holds NaN, infinity, or a value whose square is."""
     if not torch.isfinite(torch.nn.utils.get_total_norm(tensors)):
         raise DivergedError("weights are not finite")
 
@@ -44,20 +33,20 @@ def require_finite(tensors: Sequence[Tensor]) -> None:
 def roll_back(
     run_folder: Path, state: TrainingState, reason: str, max_rollbacks: int, accelerator: Accelerator
 ) -> None:
-    """Put the last good state into `state`, with its number of rollbacks one higher, for the caller to save.
+    """Restore the newest checkpoint into `state`, and count the rollback.
 
-    That is the newest checkpoint; or the one before it, if the run went back to the newest one already and made no
-    other since: then that one is deleted. The time spent and the best measure so far stay as they are.
+    If the last rollback restored the newest checkpoint too, that one is deleted and the one before it restored. The
+    time spent and the best measure so far stay.
 
     Args:
-        run_folder: of the run.
-        state: of the run.
-        reason: what went wrong.
-        max_rollbacks: so many are allowed in a run.
-        accelerator: all processes take part.
+        run_folder: folder of the run.
+        state: state of the run, for the caller to save.
+        reason: what failed, for messages.
+        max_rollbacks: rollbacks allowed in a run.
+        accelerator: synchronizes all processes.
 
     Raises:
-        UserError: the run went back `max_rollbacks` times already, or no checkpoint can be read.
+        UserError: there were `max_rollbacks` rollbacks already, or no checkpoint can be read.
     """
     if state.rollbacks >= max_rollbacks:
         raise UserError(
@@ -65,7 +54,7 @@ def roll_back(
             "with a smaller learning rate or gradient clip, or allow more with loop.max_rollbacks"
         )
     checkpoints = [folder for folder in list_checkpoints(run_folder) if step_of(folder) <= state.step]
-    accelerator.wait_for_everyone()  # before one process changes what another one is listing
+    accelerator.wait_for_everyone()  # before a process changes what another one lists
     step, rollbacks, best, minutes = state.step, state.rollbacks, state.best, state.minutes
     again = len(checkpoints) > 1 and checkpoints[-1].name == state.rolled_back_to
     if not checkpoints:
@@ -73,6 +62,6 @@ def roll_back(
     good = load_newest(checkpoints[:-1] if again else checkpoints, state)
     state.rollbacks, state.best, state.minutes, state.rolled_back_to = rollbacks + 1, best, minutes, good.name
     logger.warning("step %d: %s; went back to %s (%d of %d times)", step, reason, good, state.rollbacks, max_rollbacks)
-    accelerator.wait_for_everyone()  # nobody may change a checkpoint while another one reads it
+    accelerator.wait_for_everyone()  # before a process deletes what another one reads
     if again and accelerator.is_main_process:
         shutil.rmtree(checkpoints[-1], ignore_errors=True)

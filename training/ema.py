@@ -12,12 +12,9 @@ from torch import Tensor, nn
 class EMA:
     """Keeps `average = decay * average + (1 - decay) * weights` of several modules.
 
-    Early in training the decay is smaller, `updates / (10 + updates)`, so that the average does not drag the first
-    random weights along.
-
     Args:
-        modules: what is averaged, by name.
-        decay: at most this much of the past is kept in each update; 0 keeps none.
+        modules: modules by name.
+        decay: upper limit of the decay, which is `updates / (10 + updates)` early in training; 0 for no average.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
@@ -35,7 +32,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the present weights."""
+        """Move the average towards the current weights."""
         self.updates += 1
         decay = min(self.decay, self.updates / (10 + self.updates))
         for key, value in self._current().items():
@@ -47,7 +44,7 @@ class EMA:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Within the block the modules hold the averaged weights; after it, however it ends, their own again."""
+        """Give the modules the averaged weights within the block, and their own after it."""
         backup = {key: value.clone() for key, value in self._current().items()}
         self._load(self.weights)
         try:
@@ -57,6 +54,9 @@ class EMA:
 
     def _load(self, weights: Mapping[str, Tensor]) -> None:
         for name, module in self.modules.items():
-            prefix = f"{name}/"
-            own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            module.load_state_dict(own)
+            module.load_state_dict(below(weights, f"{name}/"))
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, named without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

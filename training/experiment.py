@@ -1,7 +1,4 @@
-"""What the loop asks of a model: its networks, one training step, a validation, samples and an export.
-
-The loop knows nothing of mels, styles or waveforms; an experiment knows nothing of checkpoints, processes or trackers.
-"""
+"""Interface between the training loop and a model: networks, training step, validation, samples, export."""
 
 from __future__ import annotations
 
@@ -28,14 +25,14 @@ class Update(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """A fixed validation clip as it sounds and looks now.
+    """A validation clip at the current step.
 
     Args:
-        name: file name without suffix; the same clip keeps its name over the whole run.
-        wav: waveform (samples,), or None where there is none to hear.
-        sample_rate: of `wav`, Hz.
+        name: file name without suffix, the same over the whole run.
+        wav: waveform (samples,), or None.
+        sample_rate: Hz.
         mels: pictures to show side by side, title to log-mel (n_mels, T).
-        fixed: the clip never changes (an input or a reference): it is written once.
+        fixed: the clip never changes (an input or a reference) and is written once.
     """
 
     name: str
@@ -49,17 +46,18 @@ class Experiment(ABC):
     """A model under training.
 
     Attributes:
-        config_class: dataclass of the configuration that an experiment is made of.
+        config_class: dataclass of the configuration.
+        dataset: training items, indexed by `(epoch, index)` and a pure function of it.
         modules: the networks by name; the loop moves, saves and restores them.
         optimizers: by name; the loop steps, saves and restores them.
-        averaged: names of the modules of which an exponential moving average (EMA) is kept and exported.
-        best_measure: name of the validation measure that picks the best state; lower is better where
-            `lower_is_better`.
+        averaged: names of the modules with an exponential moving average (EMA); the first is exported.
+        best_measure: validation measure that selects the best state; lower is better where `lower_is_better`.
         min_share: items of a batch that every process needs at least.
-        free_settings: names in the configuration that a resumed run may change, beside the loop's own.
+        free_settings: settings that a resumed run may change, beside the loop's own.
     """
 
     config_class: type[Any]
+    dataset: Dataset[Any]
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
     averaged: tuple[str, ...]
@@ -68,46 +66,52 @@ class Experiment(ABC):
     min_share: int = 1
     free_settings: frozenset[str] = frozenset()
 
-    @property
-    @abstractmethod
-    def dataset(self) -> Dataset[Any]:
-        """Training items, indexed by `(epoch, index)` and a pure function of it."""
-
     @abstractmethod
     def training_step(self, batch: Any, step: int, update: Update) -> dict[str, Tensor]:
         """One step of every network; returns the raw losses by name, detached."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Measures on the fixed validation clips. The loop has put the averaged weights in place."""
+        """Measures on the fixed validation clips, with the averaged weights in place."""
 
-    @abstractmethod
     def samples(self) -> Sequence[Sample]:
-        """The fixed validation clips, with the averaged weights in place."""
+        """The fixed validation clips, with the averaged weights in place; none by default."""
+        return []
 
-    @abstractmethod
     def export(self, folder: Path, training: dict[str, Any]) -> None:
         """Write the model folder for inference, with the averaged weights in place."""
+        model: Any = self.modules[self.averaged[0]]
+        model.save_pretrained(folder, training)
+
+
+def sample_pair(
+    original: str, output: str, wavs: Sequence[np.ndarray], sample_rate: int, mels: Mapping[str, Tensor]
+) -> list[Sample]:
+    """An input, fixed, with a picture of the first of the mels, and what was made of it, with pictures of all.
+
+    Args:
+        original: name of the input.
+        output: name of the output.
+        wavs: waveforms of both.
+        sample_rate: Hz.
+        mels: pictures, title to log-mel; the first is the input's.
+    """
+    pictures = {title: mel.numpy() for title, mel in mels.items()}
+    first = dict(list(pictures.items())[:1])
+    return [Sample(original, wavs[0], sample_rate, first, fixed=True), Sample(output, wavs[1], sample_rate, pictures)]
 
 
 def minimize(
     update: Update, optimizer: str, losses: Mapping[str, Tensor], weights: Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """Minimize the weighted sum of losses with one optimizer.
-
-    Returns:
-        the losses, detached, and the norm of the gradients.
-
-    Raises:
-        ValueError: see :func:`weighted_sum`.
-    """
+    """Minimize the weighted sum of losses; returns the losses, detached, and the norm of the gradients."""
     norm = update(optimizer, weighted_sum(losses, weights))
     return {name: loss.detach() for name, loss in losses.items()} | {"gradient_norm": norm}
 
 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Within the block the parameters of `modules` get no gradients; gradients still flow through them."""
+    """Keep gradients from the parameters of `modules` within the block; gradients still flow through them."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -120,7 +124,7 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Within the block `modules` are in evaluation mode and no gradients are kept; modes are put back after."""
+    """Evaluate `modules` without gradients within the block, and restore their modes after it."""
     modes = [(child, child.training) for module in modules for child in module.modules()]
     for module in modules:
         module.eval()

@@ -1,7 +1,4 @@
-"""What both GANs share: the hinge losses, feature matching, and when and how strongly the discriminators take part.
-
-Discriminators look at several scales; what each says is a :class:`Verdict`.
-"""
+"""Adversarial training of both GANs: hinge losses and feature matching of discriminators at several scales."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from training.experiment import frozen
 
 
 class Verdict(NamedTuple):
-    """What a discriminator says at one scale: scores, higher for real, and the feature map of each layer before."""
+    """Output of a discriminator at one scale: scores, higher for real, and the feature map of each hidden layer."""
 
     scores: Tensor
     features: list[Tensor]
@@ -24,11 +21,11 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversaryConfig:
-    """The discriminators' part in a training.
+    """Adversarial part of a training.
 
     Args:
-        learning_rate: of Adam.
-        first_step: of the training with the discriminators; before it the generator learns by its other losses.
+        learning_rate: learning rate of the discriminators' Adam.
+        first_step: first step with the discriminators; before it the generator learns by its other losses.
         adversarial: weight of the hinge loss.
         feature_matching: weight of the L1 of feature maps.
     """
@@ -43,7 +40,7 @@ class AdversaryConfig:
             raise ValueError(f"adversary.adversarial must be positive, got {self.adversarial}: leave the adversary out")
 
     def check_steps(self, steps: int) -> None:
-        """Refuse discriminators that never take part in a training of so many steps."""
+        """Raise :class:`ValueError` where the discriminators never take part in a training of so many steps."""
         if self.first_step >= steps:
             raise ValueError(
                 f"adversary.first_step {self.first_step} is not below loop.steps {steps}: leave the adversary out"
@@ -57,7 +54,7 @@ class AdversaryConfig:
 
 
 def hinge_discriminator(real: Sequence[Verdict], fake: Sequence[Verdict]) -> Tensor:
-    """Hinge loss of the discriminator at each scale: 2 where it knows nothing, 0 where it knows all.
+    """Hinge loss of the discriminator at each scale, from 2 for scores of 0 to 0 for a perfect discriminator.
 
     mean(max(0, 1 - real)) + mean(max(0, 1 + fake)): Geometric GAN, arXiv 1705.02894, section 3; MelGAN, equation 1.
 
@@ -79,12 +76,10 @@ def hinge_generator(fake: Sequence[Verdict]) -> Tensor:
 def feature_matching(real: Sequence[Verdict], fake: Sequence[Verdict], mask: Tensor | None = None) -> Tensor:
     """Mean absolute difference of feature maps, over layers and scales; MelGAN, arXiv 1910.06711, equation 3.
 
-    It compares step by step, so it means something only between two versions of the same music.
-
     Args:
-        real: of what is wanted; no gradient goes into it.
-        fake: of what was made.
-        mask: (B,) bool, which of the batch count; None for all.
+        real: output for the ground truth, detached.
+        fake: output for the generated signal.
+        mask: (B,) bool, items of the batch that count; None for all.
     """
     losses = [
         masked_l1(made, wanted.detach(), mask)
@@ -95,7 +90,7 @@ def feature_matching(real: Sequence[Verdict], fake: Sequence[Verdict], mask: Ten
 
 
 def masked_l1(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean absolute difference over those of a batch (B, C, T) that the mask names; zero when it names none."""
+    """Mean absolute difference over the masked items of a batch (B, C, T); zero where there are none."""
     if mask is None:
         return (output.float() - target.float()).abs().mean()
     chosen = mask.bool()
@@ -114,15 +109,15 @@ def adversarial_losses(
     wanted: Tensor,
     mask: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The generator's losses that need the discriminators, which are frozen meanwhile.
+    """The generator's losses that need the discriminators, with these frozen.
 
     Args:
-        discriminator: all of them.
-        discriminate: calls them.
-        names: of the losses, see :attr:`AdversaryConfig.weights`.
-        fake: what the generator made.
-        wanted: what it should have made, for feature matching.
-        mask: (B,) bool, of which of the batch it is known.
+        discriminator: module of all discriminators.
+        discriminate: function that calls it.
+        names: names of the losses, see :attr:`AdversaryConfig.weights`.
+        fake: output of the generator.
+        wanted: its ground truth, for feature matching.
+        mask: (B,) bool, items of the batch with a ground truth.
 
     Returns:
         `adversarial`, at each scale (scales,), and `feature_matching`, a scalar.

@@ -1,4 +1,4 @@
-"""How the genre classifier is trained: cross-entropy on augmented crops of random length."""
+"""Training of the genre classifier: cross-entropy on augmented crops of random length."""
 
 from __future__ import annotations
 
@@ -12,37 +12,35 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from data.folder import Clip, choose_styles, index_folder
 from data.mel_cache import MelCache, MelCacheError
 from data.segments import MelSegments, choose_validation
 from stylize_core.classifier import GenreClassifier
 from stylize_core.errors import UserError
-from stylize_core.mel import MelConfig
 from stylize_core.model_folder import load_init
-from training.experiment import Experiment, Sample, Update, evaluating
-from training.loop_config import LoopConfig
+from training.experiment import Experiment, Update, evaluating
+from training.loop_config import TrainingConfig
 from training.sampler import derive_seed
 from training.style_augmentation import augment
 
 logger = logging.getLogger(__name__)
 
 SEGMENT_FRAMES = 256
-"""A validation classifies segments of this length, and each clip by the mean of its segments' probabilities."""
+"""Length of the segments that a validation classifies."""
 
 
 @dataclass(frozen=True)
 class ClassifierData:
-    """What the classifier learns from.
+    """Data of the classifier.
 
     Args:
         folder: a genre tree: GTZAN, a rendered corpus, or folders of the same form.
-        genres: all that the folder has where none is named.
-        split_seed: of the split by hash, see :func:`data.folder.index_folder`.
-        cache: where mels are kept.
-        min_frames, max_frames: shortest and longest crop, mel frames; each step draws a length.
-        validation_clips: how many clips choose the best state, of all genres. Every other split is measured whole.
+        genres: genres to learn; empty for all.
+        split_seed: seed of the split by hash, see :func:`data.folder.index_folder`.
+        cache: folder of cached mels.
+        min_frames, max_frames: range of the crop's length, mel frames; drawn for each step.
+        validation_clips: number of clips that select the best state, of all genres; other splits are complete.
     """
 
     folder: str
@@ -58,35 +56,30 @@ class ClassifierData:
             raise ValueError(f"crops are from min_frames {self.min_frames} to max_frames {self.max_frames} long")
 
 
-@dataclass(frozen=True)
-class ClassifierTraining:
-    """The whole configuration of a classifier run.
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTraining(TrainingConfig):
+    """The configuration of a classifier run.
 
     Args:
-        loop: steps, batch, precision.
+        loop, mel, learning_rate, init_from: see :class:`training.loop_config.TrainingConfig`.
         data: folder, genres, crops.
-        mel: the front-end.
-        learning_rate, weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         label_smoothing: part of the target spread over the other genres.
-        init_from: model folder with the initial weights, to fine-tune.
     """
 
-    loop: LoopConfig
     data: ClassifierData
-    mel: MelConfig = field(default_factory=MelConfig)
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
-    init_from: str | None = None
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well a split is classified.
+    """Accuracy of a split.
 
     Args:
-        clips: part of whole clips classified right.
-        segments: part of segments classified right.
+        clips: accuracy over clips, each by the mean of its segments' probabilities.
+        segments: accuracy over segments.
         loss: mean cross-entropy of the segments, nats.
         confusion: counts of segments, true genre by predicted genre.
     """
@@ -98,10 +91,7 @@ class Accuracy:
 
 
 class ClassifierExperiment(Experiment):
-    """Trains a :class:`stylize_core.classifier.GenreClassifier`; see :class:`training.experiment.Experiment`.
-
-    Args:
-        config: the run.
+    """Trains a :class:`stylize_core.classifier.GenreClassifier`.
 
     Raises:
         UserError: the folder is missing, lacks a genre, or has a single one.
@@ -129,7 +119,7 @@ class ClassifierExperiment(Experiment):
         }
         self.criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         cache = MelCache(Path(data.cache), config.mel)
-        self.segments = MelSegments(
+        self.dataset = MelSegments(
             [clip for clip in clips if clip.split == "train"],
             styles=genres,
             mel_cache=cache,
@@ -143,11 +133,6 @@ class ClassifierExperiment(Experiment):
         splits["valid"] = choose_validation(clips, genres, cache, data.validation_clips)
         self.splits = {name: load_split(of_split, genres, cache) for name, of_split in splits.items()}
         self.accuracies: dict[str, Accuracy] = {}
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Mel segments with their genres."""
-        return self.segments
 
     def training_step(self, batch: dict[str, Tensor], step: int, update: Update) -> dict[str, Tensor]:
         """Classify augmented crops of one random length."""
@@ -166,18 +151,14 @@ class ClassifierExperiment(Experiment):
             measures |= {f"{name}/accuracy": accuracy.segments, f"{name}/clip_accuracy": accuracy.clips}
         return measures
 
-    def samples(self) -> Sequence[Sample]:
-        """None: there is nothing to hear."""
-        return []
-
     def export(self, folder: Path, training: dict[str, Any]) -> None:
-        """Write the classifier's model folder, and log which genres it takes for which."""
+        """Write the classifier's model folder, and log its confusion matrix."""
         logger.info(format_confusion(self.classifier.genres, self.accuracies["valid"].confusion))
         self.classifier.save(folder, training)
 
 
 def load_split(clips: Sequence[Clip], genres: Sequence[str], mel_cache: MelCache) -> list[tuple[np.ndarray, int]]:
-    """Mels of the clips of these genres, each with the number of its genre; unreadable ones are left out."""
+    """Mels of the clips of these genres, each with the index of its genre; unreadable clips are skipped."""
     found = []
     for clip in clips:
         if clip.genre not in genres:
@@ -194,7 +175,7 @@ def load_split(clips: Sequence[Clip], genres: Sequence[str], mel_cache: MelCache
 def evaluate(
     classifier: GenreClassifier, split: Sequence[tuple[np.ndarray, int]], frames: int = SEGMENT_FRAMES
 ) -> Accuracy:
-    """Classify consecutive segments, and whole clips by the mean of their probabilities."""
+    """Classify consecutive segments, and clips by the mean of their segments' probabilities."""
     device = next(classifier.parameters()).device
     confusion = np.zeros((len(classifier.genres),) * 2, dtype=int)
     right, losses = 0, []

@@ -1,7 +1,6 @@
-"""The training loop of both GANs: batches, steps, averages, checkpoints, validation, exports, with accelerate below.
+"""The training loop of every model, on one process or several (`accelerate launch`).
 
-One process, several GPUs or several machines (`accelerate launch`) run the same code. Gradients are averaged over
-processes right before each optimizer step, so networks may be called any number of times in any order in a step.
+Gradients are averaged over processes right before each optimizer step, so a step may call its networks in any order.
 """
 
 from __future__ import annotations
@@ -27,22 +26,20 @@ from stylize_core.errors import UserError
 from stylize_core.interruption import STOP_SIGNALS, StopSignals, leave_signals_to_main
 from stylize_core.model_folder import read_training_record
 from training.checkpoint import TrainingState, list_checkpoints, load_newest, save_checkpoint
-from training.divergence import DivergedError, require_finite, roll_back, seed_after
+from training.divergence import DivergedError, require_finite, roll_back
 from training.ema import EMA
 from training.experiment import Experiment
-from training.loop_config import FREE_SETTINGS, LoopConfig, learning_rate_scale
+from training.loop_config import FREE_SETTINGS, LoopConfig
 from training.precision import choose_precision
 from training.progress import StepProgress
 from training.run_folder import CONFIG_NAME, check_same_run
 from training.sampler import StepSampler, derive_seed
 from training.tracking import Tracker
 
-__all__ = ["FREE_SETTINGS", "LoopConfig", "Trainer", "learning_rate_scale", "make_accelerator"]
-
 logger = logging.getLogger(__name__)
 
 LARGE_SHARE = 0.3
-"""Validations that take more of a run's time are pointed out."""
+"""Validations that take a larger share of a run's time cause a warning."""
 STOPPING = "stopping after this step, with a checkpoint; once more stops at once"
 
 
@@ -51,8 +48,8 @@ def make_accelerator(config: LoopConfig, device: str = "auto") -> Accelerator:
 
     Args:
         config: for the precision.
-        device: `auto` or `cpu`. Several processes without a GPU work on the CPU in either case: by themselves they
-            would each take themselves for the only one.
+        device: `auto` or `cpu`. Several processes without a GPU use the CPU in either case; otherwise accelerate
+            would not connect them.
 
     Raises:
         UserError: another device.
@@ -74,14 +71,14 @@ class Trainer:
 
     Args:
         experiment: networks, step, validation.
-        config: see :class:`LoopConfig`.
+        config: length and pace.
         run_folder: for checkpoints, metrics, samples and the exported model `RUN/best`.
         accelerator: see :func:`make_accelerator`.
-        resolved: the whole configuration as plain values; a run folder made with another one is refused.
+        resolved: the whole configuration as plain values.
 
     Raises:
         UserError: the run folder belongs to another configuration, its checkpoint is damaged, or a batch cannot be
-            shared out to the processes.
+            divided among the processes.
     """
 
     def __init__(
@@ -107,8 +104,8 @@ class Trainer:
         }
         self.skipped = dict.fromkeys(experiment.optimizers, 0)
         self.measures: dict[str, float] = {}
-        self.validated_at = -1
-        self.started, self.validating, self.validations = time.monotonic(), 0.0, 0
+        self.validated_at, self.validations = -1, 0
+        self.started, self.validating = time.monotonic(), 0.0
         self.watched = [
             tensor
             for module in experiment.modules.values()
@@ -124,7 +121,7 @@ class Trainer:
             loaded = load_newest(checkpoints, self.state)
             logger.info("resumed from %s (step %d)", loaded, self.state.step)
         self.has_checkpoint = bool(checkpoints)
-        accelerator.wait_for_everyone()  # all have looked before the first one writes
+        accelerator.wait_for_everyone()  # before the first process writes
 
     def _check_shares(self) -> None:
         processes, needed = self.accelerator.num_processes, self.experiment.min_share
@@ -139,7 +136,7 @@ class Trainer:
         kinds = {"": type(getattr(self.experiment, "config", None)), "loop": LoopConfig}
         free = {f"loop.{name}" for name in FREE_SETTINGS} | self.experiment.free_settings
         check_same_run(self.run_folder, resolved, kinds, free)
-        self.accelerator.wait_for_everyone()  # nobody may read the file while it is written
+        self.accelerator.wait_for_everyone()  # no process reads the file while it is written
         if self.accelerator.is_main_process:
             self.run_folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as stream:
@@ -147,13 +144,10 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def run(self, max_minutes: float | None = None) -> dict[str, float]:
-        """Train up to `steps`, or until `max_minutes` of this call are over; then checkpoint and validate.
-
-        Returns:
-            the measures of the last validation.
+        """Train up to `steps` or for `max_minutes`, then checkpoint and validate; returns the last measures.
 
         Raises:
-            SystemExit: SIGINT, SIGTERM or SIGHUP came; there is a checkpoint, and the status is 128 + its number.
+            SystemExit: SIGINT, SIGTERM or SIGHUP came; a checkpoint is written, and the status is 128 + its number.
         """
         main = self.accelerator.is_main_process
         if main:
@@ -165,7 +159,7 @@ class Trainer:
             StepProgress(self.state.step, self.config.steps, max_minutes, active=main) as progress,
         ):
             if not self.has_checkpoint:
-                self._checkpoint()  # what to go back to
+                self._checkpoint()  # for a rollback
             stopped_by = self._train(tracker, progress, signals, max_minutes)
             if stopped_by is None and self.validated_at != self.state.step:
                 self._validate(tracker, progress)
@@ -182,7 +176,7 @@ class Trainer:
     def _train(
         self, tracker: Tracker, progress: StepProgress, signals: StopSignals, max_minutes: float | None
     ) -> signal.Signals | None:
-        """Steps, checkpoints and validations; returns the signal that ended them, on all processes the same."""
+        """Steps, checkpoints and validations; returns the signal that ended them, the same on all processes."""
         self.started = last_checkpoint = time.monotonic()
         minutes_before = self.state.minutes
         batches = self._batches()
@@ -215,32 +209,29 @@ class Trainer:
                 self._validate(tracker, progress)
 
     def step(self, batch: Any) -> dict[str, Tensor]:
-        """One training step, everything random in it seeded by (seed, rollbacks, step, process).
+        """One training step, seeded by (seed, rollbacks, step, process).
 
         Raises:
-            DivergedError: the weights are not finite, or too many updates in a row were left out.
+            DivergedError: the weights are not finite, or too many consecutive updates were skipped.
         """
         torch.manual_seed(derive_seed("step", self._seed, self.state.step, self.accelerator.process_index))
-        scale = learning_rate_scale(self.config, self.state.step)
-        scale *= self.config.rollback_lr_scale**self.state.rollbacks
+        scale = self.config.learning_rate_scale(self.state.step) * self.config.rollback_lr_scale**self.state.rollbacks
         for name, optimizer in self.experiment.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = rate * scale
         batch = _to_device(batch, self.accelerator.device)
         with self.accelerator.autocast():
             losses = self.experiment.training_step(batch, self.state.step, self.update)
-        require_finite(self.watched)  # before the average takes them in
+        require_finite(self.watched)  # before the average includes them
         self.state.ema.update()
         self.state.step += 1
         return losses
 
     def update(self, optimizer: str, loss: Tensor) -> Tensor:
-        """Minimize a loss with one optimizer; see :class:`training.experiment.Update`.
-
-        An update whose gradients are not finite is left out; after too many in a row the run goes back.
+        """Minimize a loss with one optimizer; an update whose gradients are not finite is skipped.
 
         Raises:
-            DivergedError: this was one too many.
+            DivergedError: too many consecutive updates were skipped.
         """
         chosen = self.experiment.optimizers[optimizer]
         chosen.zero_grad(set_to_none=True)
@@ -290,17 +281,18 @@ class Trainer:
 
     @property
     def _seed(self) -> int:
-        return seed_after(self.config.seed, self.state.rollbacks)
+        seed, rollbacks = self.config.seed, self.state.rollbacks
+        return derive_seed("rollback", seed, rollbacks) % 2**31 if rollbacks else seed
 
     def _roll_back(self, reason: str, tracker: Tracker) -> None:
-        """Go back to the last good state, and save at once that the run did."""
+        """Restore the last valid state, and save the number of rollbacks at once."""
         roll_back(self.run_folder, self.state, reason, self.config.max_rollbacks, self.accelerator)
         self.skipped = dict.fromkeys(self.experiment.optimizers, 0)
         tracker.metrics(self.state.step, {"rollbacks": self.state.rollbacks})
         self._checkpoint()
 
     def _on_any_process(self, *flags: bool) -> list[bool]:
-        """Each flag, True on all processes where it is so on one: clocks differ, and all must do the same."""
+        """Each flag, True on all processes where it is True on one: clocks differ."""
         if self.accelerator.num_processes == 1:
             return list(flags)
         counts = self.accelerator.reduce(torch.tensor(flags, device=self.accelerator.device).float(), reduction="sum")
@@ -318,7 +310,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _validate(self, tracker: Tracker, progress: StepProgress) -> None:
-        """Measure, sample and, where it is the best so far, export; all with the averaged weights, on one process."""
+        """Measure, sample and, if best so far, export, with the averaged weights, on one process."""
         begun, self.validated_at = time.monotonic(), self.state.step
         if self.accelerator.is_main_process:
             with self.state.ema.swapped_in():
@@ -341,7 +333,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _validation_share(self, begun: float) -> float:
-        """Part of this call's time that validations took so far; a large one is pointed out, once."""
+        """Share of this call's time that validations took so far; a large one causes one warning."""
         now = time.monotonic()
         self.validating += now - begun
         self.validations += 1
@@ -355,11 +347,8 @@ class Trainer:
         return share
 
     def _is_better(self, value: float) -> bool:
-        if not math.isfinite(value):
-            return False
-        if self.state.best is None:
-            return True
-        return value < self.state.best if self.experiment.lower_is_better else value > self.state.best
+        sign = 1 if self.experiment.lower_is_better else -1
+        return math.isfinite(value) and (self.state.best is None or sign * value < sign * self.state.best)
 
 
 def _to_device(batch: Any, device: torch.device) -> Any:

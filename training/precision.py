@@ -1,4 +1,4 @@
-"""In which precision a run computes: bfloat16 where the hardware multiplies it faster than float32."""
+"""Mixed precision of a run: bfloat16 where the hardware multiplies it faster than float32."""
 
 from __future__ import annotations
 
@@ -12,16 +12,11 @@ from torch.nn import functional
 
 PRECISIONS = ("auto", "no", "bf16")
 MIN_GAIN = 1.2
-"""Where no instructions are known, bfloat16 must be so many times as fast in a measurement."""
+"""Smallest measured speedup for bfloat16 where its instructions are unknown."""
 
 
 def choose_precision(wanted: str, device: torch.device | str) -> tuple[str, str]:
-    """`no` or `bf16`, and why, as a clause.
-
-    Args:
-        wanted: `no` and `bf16` are taken as they are; `auto` is bf16 where the device has instructions for it.
-        device: that computes.
-    """
+    """`no` or `bf16`, and the reason as a clause; `auto` is bf16 where the device has instructions for it."""
     if wanted != "auto":
         return wanted, "as configured"
     kind = torch.device(device).type
@@ -37,7 +32,7 @@ def choose_precision(wanted: str, device: torch.device | str) -> tuple[str, str]
 
 
 def _of_x86() -> tuple[str, str]:
-    """Without AVX512_BF16 or AMX each bfloat16 is widened and rounded again, many times slower than float32."""
+    """Without AVX512_BF16 or AMX bfloat16 is emulated, many times slower than float32."""
     known = {"AVX512_BF16": torch.cpu._is_avx512_bf16_supported(), "AMX": torch.cpu._is_amx_tile_supported()}
     found = [name for name, has_it in known.items() if has_it]
     if not found:
@@ -55,11 +50,11 @@ _ALLOWING = {
     "ATEN_CPU_CAPABILITY": ("AVX512",),
     "ONEDNN_MAX_CPU_ISA": ("ALL", "DEFAULT", "BF16", "FP16", "AMX", "AVX10"),
 }
-"""What the value of a limit holds where it still allows these instructions."""
+"""Parts of the value of a limit that allows these instructions."""
 
 
 def _measured_gain() -> float:
-    """How many times as fast a convolution is in bfloat16 as in float32, the best of three each."""
+    """Speedup of a convolution in bfloat16 over float32, the best of three each."""
     x, kernel = torch.randn(4, 128, 256), torch.randn(128, 128, 5)
 
     def best(run: Callable[[], object]) -> float:

@@ -1,11 +1,10 @@
-"""Progress of a run on the console: a bar on a terminal, a line now and then in a log file."""
+"""Progress of a run on the console: a bar on a terminal, otherwise lines."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,7 +16,7 @@ class StepProgress:
     Args:
         first_step: steps already done.
         steps: steps in the whole run.
-        max_minutes: limit of this call, taken into account in the time left.
+        max_minutes: limit of this call, which bounds the time left.
         active: False on all processes but the first.
     """
 
@@ -41,9 +40,7 @@ class StepProgress:
             self.bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.stop()
 
@@ -64,7 +61,7 @@ class StepProgress:
             print(f"step {step}/{self.steps} {text}", file=sys.stderr, flush=True)
 
     def validated(self, step: int, measures: Mapping[str, float], share: float) -> None:
-        """Show the measures of a validation, kept above the bar, and what share of the time validations take."""
+        """Show the measures of a validation, above the bar, and the share of the time that validations take."""
         if not self.active:
             return
         text = f"validation at step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measures.items())

@@ -1,9 +1,7 @@
-"""A recipe makes a model: one YAML file, one experiment, one stage of training or several, one after the other.
+"""Recipes: one YAML file with an `experiment` and, optionally, `stages` that override its values, each with a `name`.
 
-`experiment` names what is trained. `stages` is a list of values that override those above it, each with a `name`:
-
-    init_from: NAME          starts from the best model of an earlier stage (or from a model folder)
-    average: {NAME: SHARE}   trains nothing, but averages the weights of earlier stages
+init_from: NAME          starts from the best model of an earlier stage (or from a model folder)
+average: {NAME: SHARE}   averages the weights of earlier stages instead of training
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ class Stage:
     """One run of a recipe.
 
     Args:
-        name: of its folder in the run folder; empty where there is only one, which has the run folder itself.
-        config: of the experiment; None for a stage that averages.
-        average: shares of earlier stages by name, for a stage that averages.
+        name: its folder in the run folder; empty for a single stage in the run folder itself.
+        config: configuration of the experiment; None for a stage that averages.
+        average: shares of earlier stages by name.
     """
 
     name: str
@@ -46,12 +44,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a YAML file says.
-
-    Args:
-        experiment: class of the experiment.
-        stages: at least one.
-    """
+    """A recipe: the class of an experiment, and at least one stage."""
 
     experiment: type[Experiment]
     stages: tuple[Stage, ...]
@@ -62,7 +55,7 @@ def read_recipe(path: Path, experiments: Mapping[str, str], overrides: Sequence[
 
     Args:
         path: YAML file.
-        experiments: where the class of each is, `module:name`; only the one that is asked for is imported.
+        experiments: class of each experiment as `module:name`, imported on demand.
         overrides: `a.b=value`, for every stage that trains.
 
     Raises:
@@ -110,19 +103,16 @@ def _read_stage(
 
 
 def run_recipe(recipe: Recipe, run: Path, max_minutes: float | None = None, device: str = "auto") -> str:
-    """Train every stage in its folder below `run`, or resume there; each folder is locked meanwhile.
+    """Train every stage in its folder below `run`, or resume there; returns the outcome in one line.
 
     Args:
         recipe: see :func:`read_recipe`.
-        run: folder of the whole.
-        max_minutes: limit of the stage that is being trained; those after it wait for the next call.
+        run: folder of the recipe.
+        max_minutes: limit of the current stage; later ones wait for the next call.
         device: see :func:`training.loop.make_accelerator`.
 
-    Returns:
-        one line that says what came of it.
-
     Raises:
-        UserError: the data or a run folder is of no use, or another process trains there.
+        UserError: the data or a run folder cannot be used, or another process trains there.
         SystemExit: a signal stopped the run; see :meth:`training.loop.Trainer.run`.
     """
     outcome = ""
@@ -151,7 +141,7 @@ def _is_finished(folder: Path, steps: int) -> bool:
 def _train(
     recipe: Recipe, stage: Stage, run: Path, max_minutes: float | None, device: str
 ) -> tuple[int, dict[str, float]]:
-    """Train one stage; returns the steps that it has, and the measures of its last validation."""
+    """Train one stage; returns its step and the measures of its last validation."""
     config, folder = stage.config, run / stage.name
     if config.init_from in {other.name for other in recipe.stages}:
         config = replace(config, init_from=str(run / config.init_from / "best"))

@@ -1,4 +1,4 @@
-"""May a run folder be gone on with? Its `config.yaml` says with what it was started, its lock who is at work in it."""
+"""Checks before a run resumes in a folder: its `config.yaml` holds the configuration, its lock the running process."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ LOCK_NAME = ".lock"
 
 @contextmanager
 def locked(run_folder: Path, accelerator: Accelerator) -> Iterator[None]:
-    """Within the block no other run works in a folder; the first of several processes has the lock for all of them.
+    """Lock a folder against other runs within the block; the first of several processes holds the lock for all.
 
-    The lock is the system's: it ends with the process that holds it, however that ends. A folder that was made for the
-    lock alone is removed again.
+    The system releases the lock when the process ends. A folder made for the lock alone is removed.
 
     Raises:
-        UserError: another process has the lock, on this machine or another one; the folder cannot be made.
+        UserError: another process holds the lock, on this machine or another one; the folder cannot be made.
     """
     refused: UserError | None = None
     with contextlib.ExitStack() as stack:
@@ -46,8 +45,8 @@ def locked(run_folder: Path, accelerator: Accelerator) -> Iterator[None]:
                 refused = error
         if accelerator.num_processes > 1:
             failed = torch.tensor(float(refused is not None), device=accelerator.device)
-            if accelerator.reduce(failed, reduction="sum") and refused is None:  # type: ignore[arg-type]
-                raise SystemExit(2)  # the first process says why
+            if accelerator.reduce(failed, reduction="sum") and refused is None:
+                raise SystemExit(2)  # the first process reports why
         if refused is not None:
             raise refused
         yield
@@ -72,10 +71,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _locked_file(path: Path) -> int:
-    """An open file with this process's lock and name on it.
-
-    Record locks are not inherited: processes that read data, which outlive a killed run by seconds, hold nothing up.
-    """
+    """An open file with this process's name and a record lock, which data-reading child processes do not inherit."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -98,20 +94,18 @@ def _locked_file(path: Path) -> int:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
             return descriptor
-        os.close(descriptor)  # the one before removed its file while this one waited to open it
+        os.close(descriptor)  # another process removed the file before this one opened it
 
 
 def check_same_run(
     run_folder: Path, resolved: Mapping[str, Any], kinds: Mapping[str, type], free: Collection[str]
 ) -> None:
-    """Compare a configuration with the one that a run folder was started with, if it was.
-
-    A value that the older one does not name, because there was no such setting then, counts as its default.
+    """Compare a configuration with the one of a run folder, if any; values missing in the latter count as defaults.
 
     Args:
         run_folder: the folder.
         resolved: the configuration as plain values.
-        kinds: dataclasses that know the defaults, by the name of the part of the configuration; "" is the whole.
+        kinds: dataclasses with the defaults, by the part of the configuration; "" is the whole.
         free: names of values that may change, such as `loop.steps`.
 
     Raises:
@@ -137,7 +131,7 @@ def check_same_run(
 
 
 def _with_defaults(values: Any, kinds: Mapping[str, type]) -> Any:
-    """The values and the defaults of all that they do not name; as they are where they fit no dataclass any more."""
+    """The values with defaults filled in; unchanged where they no longer fit the dataclass."""
     for name, kind in kinds.items():
         part = values.get(name) if name and isinstance(values, Mapping) else values
         if not isinstance(part, Mapping) or not dataclasses.is_dataclass(kind):

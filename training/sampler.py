@@ -11,28 +11,27 @@ from torch.utils.data import Sampler
 
 
 def derive_seed(use: str, *numbers: int) -> int:
-    """A seed of 63 bits for one use of random numbers, which depends on whole numbers, none below 0."""
-    # The count too, as trailing zeros change nothing by themselves.
+    """A seed of 63 bits for one use of random numbers, from whole numbers of at least 0."""
+    # The count too: trailing zeros alone change nothing.
     entropy = (zlib.crc32(use.encode()), len(numbers), *numbers)
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) >> 1
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of `(epoch, index)` from step `first_step` on, without end.
+    """Endless batches of `(epoch, index)` from step `first_step` on.
 
-    Every epoch is a permutation of the dataset drawn from (seed, epoch); what is left over at its end goes into the
-    next epoch's first batch, so that small datasets work with large batches. With several processes each takes its
-    own part of every global batch.
+    Every epoch is a permutation of the dataset drawn from (seed, epoch); the rest at its end goes into the next epoch's
+    first batch. Each process takes its own part of every global batch.
 
     Args:
         length: items in the dataset.
         batch_size: items in a global batch, over all processes.
-        seed: of the permutations.
+        seed: seed of the permutations.
         first_step: number of steps already done.
-        rank, processes: which part of each batch is ours.
+        rank, processes: part of each batch that is taken.
 
     Raises:
-        ValueError: the dataset is empty or the batch cannot be shared out evenly.
+        ValueError: the dataset is empty or the batch cannot be divided evenly.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A page beside a run's validation clips, to hear each input and what became of it, step by step, without a server."""
+"""A static page beside a run's validation clips: each input and its outputs at every step, to listen to and compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,13 +27,13 @@ class Comparison:
     """A validation clip and its input at a step.
 
     Args:
-        step: of the training.
-        name: of the clip.
+        step: training step.
+        name: name of the clip.
         original: name of its input.
         audio: file name of the clip.
         picture: file name of its mels.
         sample_rate: Hz.
-        measures: of the clip against its input.
+        measures: similarity of the clip and its input.
     """
 
     step: int
@@ -45,13 +44,9 @@ class Comparison:
     sample_rate: int
     measures: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
 
 def pair_samples(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
-    """Each sample that changes, with the fixed one before it; those that cannot be heard are left out."""
+    """Each sample that changes, with the fixed one before it; those without a waveform are left out."""
     pairs, original = [], None
     for sample in samples:
         if sample.fixed:
@@ -62,7 +57,7 @@ def pair_samples(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
 
 
 def compare(step: int, original: Sample, output: Sample) -> Comparison:
-    """Harmony (chroma) and rhythm (onsets) that an output kept of its input, each 1 where all is kept."""
+    """Similarity of an output and its input in harmony (chroma) and rhythm (onsets), each at most 1."""
     from stylize_core.metrics.waveform import chroma_cosine, onset_correlation
 
     assert original.wav is not None and output.wav is not None
@@ -78,7 +73,7 @@ def compare(step: int, original: Sample, output: Sample) -> Comparison:
 
 
 def read_comparisons(path: Path) -> list[Comparison]:
-    """All comparisons of a run; half a line, left by a kill, is left out. A step that came again counts once."""
+    """All comparisons of a run, the last of each step and clip; incomplete lines, left by a kill, are skipped."""
     found: dict[tuple[int, str], Comparison] = {}
     for line in read_lines(path):
         try:
@@ -90,9 +85,9 @@ def read_comparisons(path: Path) -> list[Comparison]:
 
 
 def write_samples_page(folder: Path, title: str, comparisons: Sequence[Comparison]) -> None:
-    """Write `index.html`, whole or not at all."""
-    # A name with "</script>" must not end the block that the values stand in.
-    values = json.dumps([each.to_dict() for each in comparisons]).replace("<", "\\u003c")
+    """Write `index.html` atomically."""
+    # A name with "</script>" must not end the script block.
+    values = json.dumps([asdict(each) for each in comparisons]).replace("<", "\\u003c")
     parts = {"@TITLE@": escape(title), "@DATA@": values}
     page = re.sub("@TITLE@|@DATA@", lambda mark: parts[mark[0]], PAGE.read_text(encoding="utf-8"))
     with atomic_write(folder / "index.html") as stream:

@@ -1,4 +1,4 @@
-"""Random changes to a mel that must not change its style: what a classifier of styles is trained on."""
+"""Random changes to a mel that keep its style, to train classifiers of styles."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch.nn import functional
 
 
 def augment(mel: Tensor, floor: float, generator: torch.Generator) -> Tensor:
-    """What must not change a genre: gain, timbre, pitch by a mel band or two, noise, a hidden band.
+    """Change gain, timbre and pitch (by up to two mel bands), add noise, and mask a range of bands.
 
     Args:
         mel: log10 mels.
-        floor: log10 value of silence; results stay at or above it.
-        generator: of the random choices.
+        floor: log10 value of silence, the lower limit of the result.
+        generator: random numbers.
 
     Shape:
         (B, n_mels, T) -> (B, n_mels, T).

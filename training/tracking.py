@@ -1,8 +1,8 @@
-"""Where numbers, sounds and pictures of a run go: always a local folder, and Weights & Biases where it is wanted.
+"""Metrics, audio and pictures of a run: in a local folder, and in Weights & Biases where configured.
 
 RUN/metrics.jsonl                 one JSON object a line: step, name: value, ...
 RUN/samples/NAME.step-N.wav       validation clips; RUN/samples/NAME.step-N.png their mels
-RUN/samples/index.html            a page to hear and compare them, made from RUN/samples/comparisons.jsonl
+RUN/samples/index.html            a page to listen to and compare them, made from RUN/samples/comparisons.jsonl
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,16 @@ class Tracker:
         folder: the run's folder; metrics of a resumed run are appended.
         config: plain values, stored with the W&B run.
         wandb_mode: `auto`, `online`, `offline` or `off`.
-        active: False on all processes but the first: nothing is written.
-        first_step: where a resumed run begins; metrics of later steps, left by a stop between two checkpoints, are
-            dropped.
+        active: False on all processes but the first, to write nothing.
+        first_step: first step of a resumed run; metrics of later steps are dropped.
     """
 
     def __init__(
         self, folder: Path, config: Mapping[str, Any], wandb_mode: str, active: bool = True, first_step: int = 0
     ) -> None:
         self.folder, self.active = folder, active
+        self.metrics_path = folder / "metrics.jsonl"
+        self.comparisons_path = folder / "samples" / "comparisons.jsonl"
         self.run: Any = None
         self._inputs_logged = False
         check_wandb_mode(wandb_mode)
@@ -52,19 +54,9 @@ class Tracker:
         self.run, place = open_wandb_run(wandb_mode, name=folder.name, dir=str(folder), config=dict(config))
         logger.info("metrics go to %s, samples to %s; %s", self.metrics_path, folder / "samples" / "index.html", place)
         if self.run is not None:
-            # W&B's own step must grow by one log call at a time; ours may go back at a resume.
+            # W&B's own step only grows; a run's may go back at a resume.
             self.run.define_metric("step")
             self.run.define_metric("*", step_metric="step")
-
-    @property
-    def metrics_path(self) -> Path:
-        """The local file of all metrics."""
-        return self.folder / "metrics.jsonl"
-
-    @property
-    def comparisons_path(self) -> Path:
-        """The local file of what was compared with its input at every validation."""
-        return self.folder / "samples" / "comparisons.jsonl"
 
     def _drop_metrics_after(self, step: int) -> None:
         for path in (self.metrics_path, self.comparisons_path):
@@ -76,7 +68,7 @@ class Tracker:
                 stream.write("".join(line + "\n" for line in kept).encode())
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Record named numbers of a step."""
+        """Record named values of a step."""
         if not self.active:
             return
         document = {"step": step, **{name: float(f"{value:.6g}") for name, value in values.items()}}
@@ -86,10 +78,7 @@ class Tracker:
             self.run.log(document)
 
     def samples(self, step: int, samples: Sequence[Sample]) -> None:
-        """Write validation clips as audio and mel pictures; a fixed clip is written once a run.
-
-        Clips that follow a fixed one are compared with it, on a page and in a W&B table.
-        """
+        """Write clips as audio and mel pictures, a fixed one once a run, and compare those after it with it."""
         if not self.active:
             return
         import soundfile
@@ -98,7 +87,6 @@ class Tracker:
         folder.mkdir(exist_ok=True)
         media: dict[str, Any] = {"step": step}
         pairs = pair_samples(samples)
-        # These go into tables, and are not kept twice.
         in_tables = {sample.name for pair in pairs for sample in pair}
         for sample in samples:
             stem = sample.name if sample.fixed else f"{sample.name}.step-{step:08d}"
@@ -109,28 +97,26 @@ class Tracker:
                 soundfile.write(audio, np.clip(sample.wav, -1, 1), sample.sample_rate, subtype="PCM_16")
             plot_mels(sample.mels, picture)
             if self.run is not None and sample.name not in in_tables:
-                import wandb
-
-                media[f"mels/{sample.name}"] = wandb.Image(str(picture))
+                media[f"mels/{sample.name}"] = _wandb_image(picture)
                 if sample.wav is not None:
-                    media[f"audio/{sample.name}"] = wandb.Audio(str(audio), sample_rate=sample.sample_rate)
+                    media[f"audio/{sample.name}"] = _wandb_audio(audio, sample.sample_rate)
         if self.run is not None and len(media) > 1:
             self.run.log(media)
         if pairs:
             self._compare(step, pairs)
 
     def _compare(self, step: int, pairs: Sequence[tuple[Sample, Sample]]) -> None:
-        """One row for each clip: a line on the disk, the page, the W&B table."""
+        """Add a row for each clip to the local file, the page and the W&B table."""
         comparisons = [compare(step, original, output) for original, output in pairs]
         with self.comparisons_path.open("a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(comparison.to_dict()) + "\n" for comparison in comparisons)
+            stream.writelines(json.dumps(asdict(comparison)) + "\n" for comparison in comparisons)
         write_samples_page(self.comparisons_path.parent, self.folder.name, read_comparisons(self.comparisons_path))
         if self.run is not None:
             with artifacts_staged_in(self.folder / "wandb"):
                 self._log_tables(comparisons)
 
     def _log_tables(self, comparisons: Sequence[Comparison]) -> None:
-        """A new table for each validation, since one that grows would be kept and sent whole; inputs once, apart."""
+        """One table for each validation, since W&B uploads a growing one completely each time; inputs once."""
         import wandb
 
         folder = self.comparisons_path.parent
@@ -138,11 +124,7 @@ class Tracker:
         if not self._inputs_logged:
             names = dict.fromkeys((each.original, each.sample_rate) for each in comparisons)
             rows = [
-                [
-                    name,
-                    wandb.Audio(str(folder / f"{name}.wav"), sample_rate=rate),
-                    wandb.Image(str(folder / f"{name}.png")),
-                ]
+                [name, _wandb_audio(folder / f"{name}.wav", rate), _wandb_image(folder / f"{name}.png")]
                 for name, rate in names
             ]
             tables["validation/inputs"] = wandb.Table(columns=["input", "original", "mel"], data=rows)
@@ -153,8 +135,8 @@ class Tracker:
                 each.step,
                 each.name,
                 each.original,
-                wandb.Audio(str(folder / each.audio), sample_rate=each.sample_rate),
-                wandb.Image(str(folder / each.picture)),
+                _wandb_audio(folder / each.audio, each.sample_rate),
+                _wandb_image(folder / each.picture),
                 *(each.measures.get(name) for name in measures),
             ]
             for each in comparisons
@@ -171,22 +153,34 @@ class Tracker:
 
 @contextmanager
 def artifacts_staged_in(folder: Path) -> Iterator[None]:
-    """Within the block W&B puts what artifacts and tables hold into a folder, by default not into the user's home.
+    """Have W&B stage files of artifacts and tables in a folder within the block, beside the offline run, not at home.
 
-    An offline run refers to these files until it is uploaded; beside it they are moved, kept and removed with it.
+    A user's `WANDB_DATA_DIR` stays in effect.
     """
-    before = os.environ.get("WANDB_DATA_DIR")
-    if before is None:
-        os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
+    if "WANDB_DATA_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop("WANDB_DATA_DIR", None)
+        os.environ.pop("WANDB_DATA_DIR", None)
+
+
+def _wandb_audio(path: Path, sample_rate: int) -> Any:
+    import wandb
+
+    return wandb.Audio(str(path), sample_rate=sample_rate)
+
+
+def _wandb_image(path: Path) -> Any:
+    import wandb
+
+    return wandb.Image(str(path))
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics; infinite where a kill or a full disk left half a line."""
+    """The step of a line of metrics; infinite for an incomplete line."""
     try:
         return float(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,4 @@
-"""The weighted mean of the weights of models of the same build.
-
-Where one was fine-tuned from the other, the mean often has the better side of both (Wortsman et al., "Model soups",
-arXiv 2203.05482).
-"""
+"""Weighted mean of the weights of models of the same architecture ("Model soups", arXiv 2203.05482)."""
 
 from __future__ import annotations
 
@@ -19,11 +15,7 @@ from stylize_core.plain import show
 
 
 def check_shares(shares: Mapping[Any, Any], where: str) -> None:
-    """Refuse shares that are not in [0, 1] or do not add up to 1.
-
-    Raises:
-        UserError: they are refused.
-    """
+    """Raise :class:`UserError` for shares that are not in [0, 1] or do not add up to 1."""
     numbers = [share for share in shares.values() if isinstance(share, int | float) and 0 <= share <= 1]
     if len(numbers) < max(1, len(shares)) or not math.isclose(sum(numbers), 1.0, abs_tol=1e-6):
         raise UserError(f"{where}: shares must be in [0, 1] and add up to 1, got {show(dict(shares))}")
@@ -33,11 +25,11 @@ def average_models(shares: Mapping[Path, float], output: Path) -> None:
     """Write the model folder `output`, with the training records of all parts.
 
     Args:
-        shares: of each model folder, which add up to 1.
+        shares: weight of each model folder; they add up to 1.
         output: a folder that does not exist.
 
     Raises:
-        UserError: a folder is no model folder, they are not of the same build, or `output` exists.
+        UserError: a folder is no model folder, the models differ, or `output` exists.
     """
     if output.exists():
         raise UserError(f"{output} exists; name a folder that does not")

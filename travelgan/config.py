@@ -1,4 +1,4 @@
-"""What each network of the translator is made of, as frozen dataclasses; every field is a hyper-parameter."""
+"""Configuration of the translator's networks: plain values that a model folder stores."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from stylize_core.plain import check_names, check_range
 
 MAX_SIZE, MAX_KERNEL, MAX_LAYERS = 1 << 16, 63, 32
-"""Bounds of what a network is built of: far more than any needs, and too little for one to take hours or gigabytes."""
+"""Generous bounds, so that no network takes gigabytes."""
 
 GENERATOR_NORMALIZATIONS = ("frame", "weight", "spectral", "none")
-"""What the generator allows: nothing that looks along time, or block-wise output would differ from whole."""
+"""Normalizations of the generator: none over time, which would make block-wise output differ."""
 
 NORMALIZATIONS = (*GENERATOR_NORMALIZATIONS, "group")
-"""What networks of fixed input length allow too: one group over all channels and frames."""
+"""Normalizations of networks of fixed input length: `group` is over all channels and frames."""
 
 
 def _check_normalization(owner: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -38,28 +38,20 @@ def _check_odd(owner: str, **values: int) -> None:
         check_range(1, MAX_KERNEL, **{f"{owner}.{name}": value})
 
 
-def _check_stride(owner: str, kernel: int, stride: int) -> None:
-    if kernel < stride:
-        raise ValueError(
-            f"{owner}.kernel must be at least as long as the stride, or frames are skipped; "
-            f"got kernel {kernel} and stride {stride}"
-        )
-
-
 @dataclass(frozen=True)
 class GeneratorConfig:
     """The 1-D U-Net that rewrites a mel spectrogram.
 
     Args:
-        widths: channels at full, half and quarter frame rate; the length says how often the rate is halved.
-        dilations: one residual block at the lowest rate for each: frames of that rate between its taps.
-        edge_kernel: frames seen by the first and the last convolution, odd.
-        down_kernel: frames seen by each convolution that halves the rate, even.
-        up_kernel: frames seen by the convolution after each doubling of the rate, odd.
+        widths: channels at full, half, quarter, ... frame rate.
+        dilations: dilations of the residual blocks at the lowest rate.
+        edge_kernel: taps of the first and the last convolution, odd.
+        down_kernel: taps of each convolution that halves the rate, even.
+        up_kernel: taps of the convolution after each doubling of the rate, odd.
         block_kernel: taps of the dilated convolution of a residual block, odd.
         normalization: `frame` (layer norm over the channels of one frame), `weight`, `spectral` or `none`;
-            the last convolution of a residual path, which starts small, is free of weight and spectral norm.
-        residual_output: add the input to the output, so that training starts from the unchanged song.
+            the last convolution of a residual path has neither weight nor spectral norm.
+        residual_output: add the input to the output.
     """
 
     widths: tuple[int, ...] = (256, 384, 384)
@@ -73,12 +65,8 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         _check_positive("generator", widths=self.widths, dilations=self.dilations)
-        _check_odd(
-            "generator",
-            edge_kernel=self.edge_kernel,
-            up_kernel=self.up_kernel,
-            block_kernel=self.block_kernel,
-        )
+        odd = {"edge_kernel": self.edge_kernel, "up_kernel": self.up_kernel, "block_kernel": self.block_kernel}
+        _check_odd("generator", **odd)
         if self.down_kernel < 2 or self.down_kernel % 2:
             raise ValueError(f"generator.down_kernel must be even and at least 2, got {self.down_kernel}")
         check_range(2, MAX_KERNEL + 1, **{"generator.down_kernel": self.down_kernel})
@@ -92,98 +80,102 @@ class GeneratorConfig:
         return int(2 ** (len(self.widths) - 1))
 
 
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """Several discriminators of the same build, each at its own time scale.
+@dataclass(frozen=True, kw_only=True)
+class StridedConfig:
+    """A stack of strided convolutions over time.
 
     Args:
-        scales: how many frames are averaged into one for each of them.
         widths: channels after the first convolution and after each strided one.
-        first_kernel: frames seen by the first convolution, odd.
-        kernel: frames seen by each strided convolution, odd.
-        stride: of all convolutions but the first and the last.
+        first_kernel: taps of the first convolution, odd.
+        kernel: taps of each strided convolution, odd.
+        stride: stride of these convolutions.
         normalization: `group` (learns fastest), `frame`, `weight`, `spectral` or `none`.
     """
 
-    scales: tuple[int, ...] = (1, 2, 4)
-    widths: tuple[int, ...] = (256, 384, 512, 512)
-    first_kernel: int = 7
+    widths: tuple[int, ...]
+    first_kernel: int
     kernel: int = 5
     stride: int = 2
     normalization: str = "group"
 
     def __post_init__(self) -> None:
-        _check_positive("discriminator", scales=self.scales, widths=self.widths, stride=self.stride)
-        _check_odd("discriminator", first_kernel=self.first_kernel, kernel=self.kernel)
-        _check_stride("discriminator", self.kernel, self.stride)
-        _check_normalization("discriminator", self.normalization, NORMALIZATIONS)
+        owner = type(self).__name__.removesuffix("Config").lower()
+        _check_positive(owner, widths=self.widths, stride=self.stride)
+        _check_odd(owner, first_kernel=self.first_kernel, kernel=self.kernel)
+        if self.kernel < self.stride:
+            raise ValueError(
+                f"{owner}.kernel must be at least as long as the stride, or frames are skipped; "
+                f"got kernel {self.kernel} and stride {self.stride}"
+            )
+        _check_normalization(owner, self.normalization, NORMALIZATIONS)
 
     @property
     def min_frames(self) -> int:
-        """Frames of which the coarsest scale makes one score."""
-        return int(max(self.scales) * self.stride ** (len(self.widths) - 1))
+        """Smallest number of input frames."""
+        return int(self.stride ** (len(self.widths) - 1))
 
 
-@dataclass(frozen=True)
-class SiameseConfig:
-    """The network that places songs in a content space and in a style space.
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(StridedConfig):
+    """Scale discriminators of the same architecture.
 
     Args:
-        widths: channels after the first convolution and after each strided one.
-        first_kernel: frames seen by the first convolution, odd.
-        kernel: frames seen by each strided convolution, odd.
-        stride: of all convolutions but the first.
-        content_bins: parts into which the segment is divided in time for the content vector.
+        widths, first_kernel, kernel, stride, normalization: see :class:`StridedConfig`.
+        scales: number of frames averaged into one, for each of them.
+    """
+
+    widths: tuple[int, ...] = (256, 384, 512, 512)
+    first_kernel: int = 7
+    scales: tuple[int, ...] = (1, 2, 4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive("discriminator", scales=self.scales)
+
+    @property
+    def min_frames(self) -> int:
+        """Smallest number of input frames, at the coarsest scale."""
+        return max(self.scales) * super().min_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiameseConfig(StridedConfig):
+    """The network that embeds songs in a content space and in a style space.
+
+    Args:
+        widths, first_kernel, kernel, stride, normalization: see :class:`StridedConfig`.
+        content_bins: parts of the segment, in time, in the content vector.
         content_size: components of the content vector.
         style_size: components of a style embedding, a prototype and the generator's style vector.
         style_hidden: width of the hidden layer of the style head.
-        normalization: `group`, `frame`, `weight`, `spectral` or `none`.
-        band_mean_subtraction: part of each band's mean over time that is subtracted first, in [0, 1]; with 0.7, styles
-            of bands that were not in training are classified a little better.
+        band_mean_subtraction: part of each band's mean over time that is subtracted first, in [0, 1].
     """
 
     widths: tuple[int, ...] = (192, 256, 256, 256)
     first_kernel: int = 5
-    kernel: int = 5
-    stride: int = 2
     content_bins: int = 4
     content_size: int = 128
     style_size: int = 64
     style_hidden: int = 256
-    normalization: str = "group"
     band_mean_subtraction: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.band_mean_subtraction <= 1:
             raise ValueError(f"siamese.band_mean_subtraction must be in [0, 1], got {self.band_mean_subtraction}")
-        _check_positive(
-            "siamese",
-            widths=self.widths,
-            stride=self.stride,
-            content_bins=self.content_bins,
-            content_size=self.content_size,
-            style_size=self.style_size,
-            style_hidden=self.style_hidden,
-        )
-        _check_odd("siamese", first_kernel=self.first_kernel, kernel=self.kernel)
-        _check_stride("siamese", self.kernel, self.stride)
-        _check_normalization("siamese", self.normalization, NORMALIZATIONS)
-
-    @property
-    def min_frames(self) -> int:
-        """Frames of which the trunk makes one."""
-        return int(self.stride ** (len(self.widths) - 1))
+        sizes = ("content_bins", "content_size", "style_size", "style_hidden")
+        _check_positive("siamese", **{name: getattr(self, name) for name in sizes})
 
 
 @dataclass(frozen=True)
 class TranslatorConfig:
-    """All that is needed to rebuild a translator, beside its mel front-end.
+    """Configuration of a translator, beside its mel front-end.
 
     Args:
-        styles: names of the styles, in the order of their indices; two make the classic pair of domains.
+        styles: names of the styles, in the order of their indices.
         segment_frames: frames of a training segment; a longer style reference is averaged over windows.
-        generator: the network that rewrites.
-        siamese: the network that knows the style space.
+        generator: the U-Net.
+        siamese: the network of the style space.
     """
 
     styles: tuple[str, ...]

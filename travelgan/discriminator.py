@@ -1,7 +1,6 @@
-"""TraVeLGAN discriminator: is this mel spectrogram a real one of the style that it claims?
+"""TraVeLGAN discriminator of mels, conditioned on the style by projection (arXiv 1802.05637, section 3).
 
-Several discriminators at several time scales (MelGAN, arXiv 1910.06711, section 2.2), each told the claimed style by
-projection (arXiv 1802.05637, section 3).
+There is one for each of several time scales (MelGAN, arXiv 1910.06711, section 2.2).
 """
 
 from __future__ import annotations
@@ -13,16 +12,11 @@ from torch import Tensor, nn
 from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
 from training.gan import Verdict
 from travelgan.config import DiscriminatorConfig
-from travelgan.layers import ColumnConv, make_norm
+from travelgan.layers import ColumnConv, check_mel, make_norm
 
 
 class ScaleDiscriminator(nn.Module):
     """A conditional discriminator at one time scale.
-
-    Args:
-        config: widths, kernels, normalization.
-        n_mels: mel bins.
-        styles: how many styles there are.
 
     Shape:
         scaled mel (B, n_mels, T), style indices (B,) -> scores (B, 1, T'), T' = T // stride a strided layer.
@@ -41,7 +35,7 @@ class ScaleDiscriminator(nn.Module):
         nn.init.normal_(self.style.weight, std=widths[-1] ** -0.5)
 
     def forward(self, scaled: Tensor, styles: Tensor) -> Verdict:
-        """Score every stretch of the spectrogram."""
+        """Score every window of the mel."""
         features = []
         signal = scaled
         for layer in self.layers:
@@ -52,42 +46,25 @@ class ScaleDiscriminator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Discriminators at several time scales, the input averaged down for each.
+    """Discriminators at several time scales, with averaged frames as input.
 
     Args:
         config: scales, widths, normalization.
         n_mels: mel bins.
-        styles: how many styles there are.
+        styles: number of styles.
 
     Shape:
-        mel (B, n_mels, T) log10, style indices (B,) -> one :class:`training.gan.Verdict` per scale; T of at least
-        :attr:`min_frames`.
+        mel (B, n_mels, T >= min_frames) log10, style indices (B,) -> one :class:`training.gan.Verdict` per scale.
     """
 
     def __init__(self, config: DiscriminatorConfig, n_mels: int, styles: int) -> None:
         super().__init__()
-        self.config, self.n_mels, self.styles = config, n_mels, styles
+        self.config, self.n_mels, self.min_frames = config, n_mels, config.min_frames
         self.scales = nn.ModuleList(ScaleDiscriminator(config, n_mels, styles) for _ in config.scales)
 
-    @property
-    def min_frames(self) -> int:
-        """Frames of which the coarsest scale makes one score."""
-        return self.config.min_frames
-
     def forward(self, mel: Tensor, styles: Tensor) -> list[Verdict]:
-        """Score a batch.
-
-        Args:
-            mel: log10 mel, real or translated.
-            styles: index of the style that each claims to be.
-
-        Raises:
-            ValueError: shapes that do not fit, or too few frames.
-        """
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.min_frames:
-            raise ValueError(
-                f"the discriminator expects (B, {self.n_mels}, T >= {self.min_frames}), got {tuple(mel.shape)}"
-            )
+        """Score a batch of mels, each as its given style."""
+        check_mel("discriminator", mel, self.n_mels, self.min_frames)
         if styles.shape != (len(mel),):
             raise ValueError(f"expected {len(mel)} style indices, got {tuple(styles.shape)}")
         scaled = scale_mel(mel)

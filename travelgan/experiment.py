@@ -1,7 +1,4 @@
-"""How the translator is trained: an adversary that knows styles, a siamese network that keeps content.
-
-Paper: TraVeLGAN, arXiv 1902.09631, section 3. What a step does is in :mod:`travelgan.methods`.
-"""
+"""Training of the translator (TraVeLGAN, arXiv 1902.09631, section 3); its steps are in :mod:`travelgan.methods`."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
-from data.folder import Clip, choose_styles, index_folder
+from data.folder import choose_styles, index_folder
 from data.mel_cache import MelCache
 from data.segments import MelSegments, choose_validation
 from data.sources import list_splits
@@ -25,12 +22,12 @@ from stylize_core.model_folder import load_init
 from training.experiment import Experiment, Sample, Update, evaluating
 from travelgan.config import TranslatorConfig
 from travelgan.discriminator import Discriminator
-from travelgan.methods import STEPS, Batch, Losses, Players
-from travelgan.realism import RealSongs
+from travelgan.methods import STEPS, Batch, Losses, Networks
 from travelgan.siamese import Siamese
 from travelgan.training_config import GeneratorMethod, JointMethod, StyleHeadMethod, TranslatorTraining
 from travelgan.translator import Translator
 from travelgan.validation import (
+    RealSongs,
     Sounds,
     Translation,
     recognition_measures,
@@ -40,14 +37,11 @@ from travelgan.validation import (
 )
 
 REAL_SEGMENTS = 4
-"""So many of every validation song are what translations to its style should be like."""
+"""Segments of every validation song that translations to its style are compared with."""
 
 
 class TranslatorExperiment(Experiment):
-    """Trains a :class:`travelgan.Translator`; see :class:`training.experiment.Experiment`.
-
-    Args:
-        config: the run.
+    """Trains a :class:`travelgan.Translator`.
 
     Raises:
         UserError: the folder is missing or lacks a style.
@@ -56,7 +50,7 @@ class TranslatorExperiment(Experiment):
     config_class = TranslatorTraining
     averaged = ("translator",)
     lower_is_better = False
-    min_share = 2  # the TraVeL loss is about pairs
+    min_share = 2  # for the pairs of the TraVeL loss
     free_settings = frozenset({"data.classifier", "data.cache", "data.validation_clips"})
 
     def __init__(self, config: TranslatorTraining) -> None:
@@ -70,18 +64,18 @@ class TranslatorExperiment(Experiment):
         )
         if config.init_from is not None:
             load_init(self.translator, config.init_from, "translator", config.mel)
-        self.players = Players(config, self.translator, self._discriminator(), self._teacher())
         self.modules: dict[str, nn.Module] = {"translator": self.translator}
         parameters = self.translator.parameters()
         self.optimizers = {"generator": torch.optim.Adam(parameters, config.learning_rate, config.betas)}
-        if self.players.discriminator is not None and isinstance(self.method, GeneratorMethod):
-            assert self.method.adversary is not None
-            self.modules["discriminator"] = self.players.discriminator
-            parameters, rate = self.players.discriminator.parameters(), self.method.adversary.learning_rate
-            self.optimizers["discriminator"] = torch.optim.Adam(parameters, rate, config.betas)
+        discriminator = None
+        if isinstance(self.method, GeneratorMethod) and (adversary := self.method.adversary):
+            discriminator = Discriminator(adversary.discriminator, config.mel.n_mels, len(data.styles))
+            self.modules["discriminator"], parameters = discriminator, discriminator.parameters()
+            self.optimizers["discriminator"] = torch.optim.Adam(parameters, adversary.learning_rate, config.betas)
+        self.networks = Networks(config, self.translator, discriminator, self._teacher())
         if not isinstance(self.method, JointMethod | StyleHeadMethod):
             self.translator.siamese.requires_grad_(False)
-        self.segments, validation = open_segments(config)
+        self.dataset, validation = open_segments(config)
         count = max(data.validation_clips, len(data.styles))
         self.validation = [validation[divmod(number, len(validation))] for number in range(count)]
         self.classifier = GenreClassifier.from_pretrained(data.classifier) if data.classifier else None
@@ -90,13 +84,8 @@ class TranslatorExperiment(Experiment):
         self.sounds = Sounds(config.mel)
         self.translation_measures: dict[str, float] = {}
 
-    def _discriminator(self) -> Discriminator | None:
-        if not isinstance(self.method, GeneratorMethod) or self.method.adversary is None:
-            return None
-        return Discriminator(self.method.adversary.discriminator, self.config.mel.n_mels, len(self.config.data.styles))
-
     def _teacher(self) -> Siamese | None:
-        """The siamese network as it is at first, with the configuration that it was trained with."""
+        """The initial siamese network, with the configuration that it was trained with."""
         if not self.style_head_only:
             return None
         init = self.config.init_from
@@ -104,30 +93,21 @@ class TranslatorExperiment(Experiment):
         return copy.deepcopy(source.siamese).eval().requires_grad_(False)
 
     def _embed_real(self, validation: MelSegments) -> RealSongs:
-        """Segments of the validation songs as they are, to compare translations with."""
+        """Embeddings of segments of the validation songs."""
         assert self.classifier is not None
         items = [validation[turn, index] for turn in range(REAL_SEGMENTS) for index in range(len(validation))]
         return RealSongs(
             self.classifier, [item["source"] for item in items], [int(item["source_style"]) for item in items]
         )
 
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Mel segments of sources and targets."""
-        return self.segments
-
     def training_step(self, batch: Batch, step: int, update: Update) -> Losses:
         """The step of the configured method."""
-        return STEPS[self.method.kind](self.players, self.method, batch, step, update)
+        return STEPS[self.method.kind](self.networks, self.method, batch, step, update)
 
     def validate(self) -> dict[str, float]:
-        """Genre rates and chroma of fixed clips, each translated to one style; see `travelgan.validation`.
-
-        The share of clips whose own style the siamese network recognizes counts in `valid/score` too. Where the style
-        head alone is trained, the best is what separates the clips' own styles most clearly.
-        """
+        """Measures of fixed clips, each translated to one style; `valid/recognised` counts in `valid/score` too."""
         batch = default_collate(self.validation)
-        # With the style head alone no translation changes from one validation to the next.
+        # The style head changes no translation.
         if not (self.translation_measures and self.style_head_only and self.classifier):
             with evaluating(self.translator):
                 self.translations = translate_all(self.translator, batch)
@@ -140,19 +120,15 @@ class TranslatorExperiment(Experiment):
         return measures
 
     def samples(self) -> Sequence[Sample]:
-        """Four of the translations, before and after, through Griffin-Lim."""
+        """Four of the translations and their inputs, through Griffin-Lim."""
         return validation_samples(self.translator, self.translations, self.sounds)
-
-    def export(self, folder: Path, training: dict[str, Any]) -> None:
-        """Write the translator's model folder."""
-        self.translator.save_pretrained(folder, training)
 
 
 def with_styles(config: TranslatorTraining) -> TranslatorTraining:
-    """The same configuration with its styles named: those of the folder, where it names none.
+    """The configuration with the styles of its folder where it names none.
 
     Raises:
-        UserError: the folder is missing, lacks a style that is named, or has a single one.
+        UserError: the folder is missing, lacks a named style, or has a single one.
     """
     data = config.data
     styles = choose_styles(index_folder(Path(data.folder), seed=data.split_seed), data.styles, data.folder)
@@ -164,21 +140,20 @@ def with_styles(config: TranslatorTraining) -> TranslatorTraining:
 
 
 def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]:
-    """The training segments and the songs of the validation.
-
-    Raises:
-        UserError: a folder is missing or lacks a style.
-    """
+    """The training segments and the validation songs."""
     data, clips = config.data, index_folder(Path(config.data.folder), seed=config.data.split_seed)
     cache = MelCache(Path(data.cache), config.mel)
     common: dict[str, Any] = {
-        "styles": data.styles,
-        "mel_cache": cache,
-        "seed": config.loop.seed,
-        "paired": data.paired,
-    }
+        "styles": data.styles, "mel_cache": cache, "seed": config.loop.seed, "paired": data.paired,
+    }  # fmt: skip
+    # Songs of extra folders differ from those of the same numbers elsewhere.
+    extra = [
+        replace(clip, song=f"{folder}/{clip.song}")
+        for folder in data.extra
+        for clip in index_folder(Path(folder), seed=data.split_seed)
+    ]
     training = MelSegments(
-        [clip for clip in [*clips, *_list_extra(data.extra, data.split_seed)] if clip.split == "train"],
+        [clip for clip in [*clips, *extra] if clip.split == "train"],
         frames=data.segment_frames,
         train=True,
         gain_db=data.gain_db,
@@ -188,12 +163,3 @@ def open_segments(config: TranslatorTraining) -> tuple[MelSegments, MelSegments]
     )
     of_validation = choose_validation(clips, data.styles, cache, data.validation_clips)
     return training, MelSegments(of_validation, frames=data.validation_frames, train=False, **common)
-
-
-def _list_extra(folders: Sequence[str], seed: int) -> list[Clip]:
-    """Clips of extra folders; their songs are not those of the same numbers elsewhere."""
-    return [
-        replace(clip, song=f"{folder}/{clip.song}")
-        for folder in folders
-        for clip in index_folder(Path(folder), seed=seed)
-    ]

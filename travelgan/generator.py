@@ -1,8 +1,6 @@
-"""TraVeLGAN generator: log-mel spectrogram to the log-mel spectrogram of the same music in another style.
+"""TraVeLGAN generator: a 1-D U-Net (arXiv 1505.04597, section 2) over time, conditioned on a style vector.
 
-A U-Net (arXiv 1505.04597, section 2) of 1-D convolutions over time with the mel bins as channels, conditioned
-on a style vector. The paper's generator (arXiv 1902.09631) is a 2-D U-Net for images; in a spectrogram a
-column, all frequencies at one instant, means something, a square does not.
+The paper's generator (arXiv 1902.09631) is a 2-D U-Net for images; here the mel bins of a frame are channels.
 """
 
 from __future__ import annotations
@@ -14,13 +12,11 @@ from torch import Tensor, nn
 
 from stylize_core.layers import reflect_pad, scale_mel, unscale_mel
 from travelgan.config import GeneratorConfig
-from travelgan.layers import ColumnConv, StyleBlock, StyleLayer
+from travelgan.layers import ColumnConv, StyleBlock, StyleLayer, check_mel
 
 
 class Generator(nn.Module):
-    """Mel and style vector to mel, length free.
-
-    Every output frame depends on at most :attr:`context_frames` frames on either side, and on nothing else.
+    """Mel and style vector to mel, of any length; an output frame depends on :attr:`context_frames` on either side.
 
     Args:
         config: widths, kernels, normalization.
@@ -34,6 +30,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig, n_mels: int, style_size: int) -> None:
         super().__init__()
         self.config, self.n_mels, self.style_size = config, n_mels, style_size
+        self.frame_multiple = config.frame_multiple
         widths, norm = config.widths, config.normalization
         self.entry = ColumnConv(n_mels, widths[0], config.edge_kernel, normalization=norm)
         self.downs = nn.ModuleList(
@@ -47,37 +44,20 @@ class Generator(nn.Module):
             for wide, deep in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
         self.exit = ColumnConv(widths[0], n_mels, config.edge_kernel)
-        if config.residual_output:  # start close to the unchanged song
+        if config.residual_output:  # initially close to the input
             nn.init.normal_(self.exit.convolution.weight, std=0.1 * (widths[0] * config.edge_kernel) ** -0.5)
-
-    @property
-    def frame_multiple(self) -> int:
-        """Frames of which block starts must be multiples."""
-        return self.config.frame_multiple
 
     @property
     def context_frames(self) -> int:
         """Frames on either side that an output frame can depend on, rounded up to :attr:`frame_multiple`."""
         multiple = self.frame_multiple
-        farthest = max(max(frame - first, last - frame) for frame, first, last in self._fields())
+        fields = [(frame, *receptive_field(self.config, frame)) for frame in range(multiple)]
+        farthest = max(max(frame - first, last - frame) for frame, first, last in fields)
         return -(-farthest // multiple) * multiple
 
-    def _fields(self) -> list[tuple[int, int, int]]:
-        """For each phase of the frame grid: output frame, first and last input frame that it sees."""
-        return [(frame, *receptive_field(self.config, frame)) for frame in range(self.frame_multiple)]
-
     def forward(self, mel: Tensor, style: Tensor) -> Tensor:
-        """Rewrite a batch of mel spectrograms.
-
-        Args:
-            mel: log10 mel.
-            style: one style vector for each of the batch.
-
-        Raises:
-            ValueError: shapes that do not fit.
-        """
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < 1:
-            raise ValueError(f"the generator expects (B, {self.n_mels}, T >= 1), got {tuple(mel.shape)}")
+        """Translate a batch of mels, with a style vector for each."""
+        check_mel("generator", mel, self.n_mels)
         if style.shape != (len(mel), self.style_size):
             raise ValueError(f"expected styles {(len(mel), self.style_size)}, got {tuple(style.shape)}")
         frames = mel.shape[-1]
@@ -90,7 +70,7 @@ class Generator(nn.Module):
         for block in self.blocks:
             signal = block(signal, style)
         for up in self.ups:
-            # Nearest neighbor and a convolution, not a transposed convolution, which leaves a checkerboard.
+            # A transposed convolution would leave checkerboard artifacts.
             signal = nn.functional.interpolate(signal, scale_factor=2.0, mode="nearest")
             signal = up(torch.cat([signal, skips.pop()], dim=1), style)
         output = self.exit(signal).to(mel.dtype)
@@ -100,14 +80,7 @@ class Generator(nn.Module):
 
 
 def receptive_field(config: GeneratorConfig, frame: int) -> tuple[int, int]:
-    """First and last input frame that an output frame depends on, by walking the network backwards.
-
-    The skips see less than the path through the lowest rate, so that path is the one that is walked.
-
-    Args:
-        config: of the generator.
-        frame: index of the output frame, in an endless input.
-    """
+    """First and last input frame that an output frame of an endless input depends on, through the lowest rate."""
     rates = len(config.widths) - 1
     first, last = frame - config.edge_kernel // 2, frame + config.edge_kernel // 2
     for _ in range(rates):

@@ -1,7 +1,6 @@
-"""What the translator's networks are built of: 1-D convolutions over time, with mel bins as channels.
+"""Building blocks of the translator's networks: 1-D convolutions over time, with mel bins as channels.
 
-Time is padded by reflection everywhere. Apart from group norm, which the generator does not allow, no layer
-looks along time other than through its convolution.
+Time is padded by reflection. Apart from group norm, layers see other frames through their convolution alone.
 """
 
 from __future__ import annotations
@@ -11,6 +10,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from stylize_core.layers import NEGATIVE_SLOPE, reflect_pad
+
+
+def check_mel(network: str, mel: Tensor, n_mels: int, min_frames: int = 1) -> None:
+    """Raise :class:`ValueError` where a mel has another shape than (B, n_mels, T >= min_frames)."""
+    if mel.ndim != 3 or mel.shape[1] != n_mels or mel.shape[-1] < min_frames:
+        raise ValueError(f"the {network} expects (B, {n_mels}, T >= {min_frames}), got {tuple(mel.shape)}")
 
 
 class ColumnConv(nn.Module):
@@ -24,20 +29,14 @@ class ColumnConv(nn.Module):
         kernel: taps.
         stride: frames in for each frame out.
         dilation: frames between taps.
-        normalization: `weight` and `spectral` normalize the kernel, anything else leaves it alone.
+        normalization: `weight` and `spectral` normalize the kernel; others have no effect here.
 
     Shape:
         (B, inputs, T) -> (B, outputs, T // stride) for T >= stride.
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        stride: int = 1,
-        dilation: int = 1,
-        normalization: str = "none",
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, normalization: str = "none"
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, dilation=dilation)
@@ -54,18 +53,14 @@ class ColumnConv(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Pad and convolve."""
-        return self.convolution(reflect_pad(signal, self.left, self.right))
+        output: Tensor = self.convolution(reflect_pad(signal, self.left, self.right))
+        return output
 
 
 class FrameNorm(nn.Module):
-    """Layer norm (arXiv 1607.06450, section 3) over the channels of each frame by itself, blind to time.
+    """Layer norm (arXiv 1607.06450, section 3) over the channels of each frame.
 
-    Args:
-        channels: of the signal.
-        affine: learn a scale and a shift for each channel.
-
-    Shape:
-        (B, channels, T) -> the same.
+    Shape: (B, channels, T) -> the same.
     """
 
     def __init__(self, channels: int, affine: bool = True) -> None:
@@ -74,18 +69,12 @@ class FrameNorm(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """Normalize."""
-        return self.norm(signal.transpose(1, 2)).to(signal.dtype).transpose(1, 2).contiguous()
+        output: Tensor = self.norm(signal.transpose(1, 2)).to(signal.dtype)
+        return output.transpose(1, 2).contiguous()
 
 
 def make_norm(normalization: str, channels: int, affine: bool = True) -> nn.Module:
-    """The layer that normalizes activations, or one that does nothing where weights are normalized instead.
-
-    Args:
-        normalization: `frame`, `group` (arXiv 1803.08494, section 3, with one group), or another, which says
-            nothing here.
-        channels: of the signal.
-        affine: learn a scale and a shift for each channel.
-    """
+    """The layer that normalizes activations: `frame`, `group` (arXiv 1803.08494, one group), or else the identity."""
     if normalization == "frame":
         return FrameNorm(channels, affine)
     if normalization == "group":
@@ -94,16 +83,11 @@ def make_norm(normalization: str, channels: int, affine: bool = True) -> nn.Modu
 
 
 class StyleModulation(nn.Module):
-    """Scale and shift each channel by what the style vector says (FiLM, arXiv 1709.07871, section 2.1).
+    """Scale and shift of each channel by the style vector (FiLM, arXiv 1709.07871, section 2.1).
 
-    The style vector has length 1; it is multiplied by the square root of its size for components of about 1.
+    The style vector has length 1; it is scaled to components of about 1.
 
-    Args:
-        style_size: components of the style vector.
-        channels: of the signal.
-
-    Shape:
-        signal (B, channels, T), style (B, style_size) -> (B, channels, T).
+    Shape: signal (B, channels, T), style (B, style_size) -> (B, channels, T).
     """
 
     def __init__(self, style_size: int, channels: int) -> None:
@@ -120,10 +104,9 @@ class StyleModulation(nn.Module):
 
 
 class StyleLayer(nn.Module):
-    """Convolution, normalization, style modulation, leaky ReLU: what stands at each change of the frame rate.
+    """Convolution, normalization, style modulation and leaky ReLU, at each change of the frame rate.
 
-    Shape:
-        signal (B, inputs, T), style (B, style_size) -> (B, outputs, T // stride).
+    Shape: signal (B, inputs, T), style (B, style_size) -> (B, outputs, T // stride).
     """
 
     def __init__(
@@ -143,10 +126,9 @@ class StyleLayer(nn.Module):
 class StyleBlock(nn.Module):
     """Style-modulated residual block, dilated, pre-activation (arXiv 1603.05027, section 3).
 
-    Its last convolution is small at first, so that a deep stack begins near the identity.
+    Its last convolution has a small init, so that a deep stack starts near the identity.
 
-    Shape:
-        signal (B, channels, T), style (B, style_size) -> (B, channels, T).
+    Shape: signal (B, channels, T), style (B, style_size) -> (B, channels, T).
     """
 
     def __init__(self, channels: int, kernel: int, dilation: int, style_size: int, normalization: str) -> None:
@@ -161,4 +143,5 @@ class StyleBlock(nn.Module):
         """Add the change to the signal."""
         change = nn.functional.leaky_relu(self.modulation(self.norm(signal), style), NEGATIVE_SLOPE)
         change = nn.functional.leaky_relu(self.dilated(change), NEGATIVE_SLOPE)
-        return signal + self.mixing(change)
+        output: Tensor = signal + self.mixing(change)
+        return output

@@ -1,7 +1,4 @@
-"""Losses of the translator, as pure functions of what the networks return.
-
-All are means, so that a weight keeps its meaning when the batch or the networks grow.
-"""
+"""Losses of the translator. All are means, so that weights do not depend on sizes of batch and networks."""
 
 from __future__ import annotations
 
@@ -9,23 +6,22 @@ import torch
 from torch import Tensor
 
 from stylize_core.mel import MelConfig, mel_filterbank
-from training.gan import masked_l1
 
 TINY = 1e-12
-"""Added under square roots, whose slope at zero is infinite."""
+"""Added under square roots for finite gradients at zero."""
 
 HARMONY_HERTZ = (300.0, 4000.0)
-"""Below, a mel band holds several semitones; above, noise outweighs partials."""
+"""Range of the harmony loss: below, a mel band holds several semitones; above, noise outweighs partials."""
 
 HARMONY_FRAMES = 8
-"""Harmony is compared over so many frames, a tenth of a second: notes may begin a little sooner or later."""
+"""Frames over which harmony is averaged, a tenth of a second."""
 
 SILENT_CHROMA = 1e-6
-"""Pitch classes of less energy have no harmony."""
+"""Energy below which pitch classes count as silent."""
 
 
 def travel_loss(source: Tensor, translated: Tensor, distance_weight: float = 1.0, angle_weight: float = 1.0) -> Tensor:
-    """TraVeL loss: the vector between two songs stays the same when both are translated.
+    """TraVeL loss: the vector between two songs is preserved when both are translated.
 
     TraVeLGAN, arXiv 1902.09631, section 3. With t_ij = S(x_i) - S(x_j) for songs and t'_ij for their
     translations, the mean over all pairs i < j of
@@ -34,14 +30,11 @@ def travel_loss(source: Tensor, translated: Tensor, distance_weight: float = 1.0
     Args:
         source: content vectors of the songs.
         translated: content vectors of their translations, in the same order.
-        distance_weight: of the squared difference, mean over components.
-        angle_weight: of the angle.
+        distance_weight: weight of the squared difference, mean over components.
+        angle_weight: weight of the angle.
 
     Shape:
-        (B, D), (B, D) -> scalar.
-
-    Raises:
-        ValueError: fewer than two songs, which have no vector between them, or shapes that differ.
+        (B >= 2, D), (B, D) -> scalar.
     """
     if source.shape != translated.shape:
         raise ValueError(f"expected equal shapes, got {tuple(source.shape)} and {tuple(translated.shape)}")
@@ -52,46 +45,33 @@ def travel_loss(source: Tensor, translated: Tensor, distance_weight: float = 1.0
 
 
 def siamese_margin(content: Tensor, margin: float) -> Tensor:
-    """Keep songs apart in the content space, or the TraVeL loss is met by mapping all to one point.
+    """Margin between songs in the content space, without which one point for all would minimize the TraVeL loss.
 
     TraVeLGAN, arXiv 1902.09631, section 3: mean over pairs i < j of max(0, margin - |S(x_i) - S(x_j)|).
-
-    Args:
-        content: content vectors of songs, (B, D).
-        margin: distance from which on a pair costs nothing.
-
-    Raises:
-        ValueError: fewer than two songs.
     """
     return torch.relu(margin - _length(_pair_vectors(content.float()))).mean()
 
 
 def content_distillation(content: Tensor, before: Tensor) -> Tensor:
-    """Content vectors stay where they were: mean squared distance, in squared standard deviations of the batch.
+    """Content distillation: mean squared distance from the teacher's content vectors, relative to their variance.
 
-    Args:
-        content: content vectors now.
-        before: of the same songs, from the network that is distilled.
-
-    Shape:
-        (B, D), (B, D) -> scalar; 1 for content vectors that are all at the mean.
+    Shape: (B, D), (B, D) -> scalar; 1 for content vectors that are all at the mean.
     """
     spread = (before - before.mean(dim=0)).square().sum(dim=1).mean()
     return (content - before).square().sum(dim=1).mean() / (spread + TINY)
 
 
 def contrastive_style(style: Tensor, labels: Tensor, prototypes: Tensor, margin: float) -> Tensor:
-    """Same style near, other style at least a margin apart; prototypes take part as points of their style.
+    """Contrastive loss of style embeddings and prototypes.
 
-    Hadsell et al. 2006, "Dimensionality reduction by learning an invariant mapping", section 2.1, with the
-    two kinds of pairs averaged apart, because pairs of the same style are few: mean(d^2) over pairs of one
-    style, plus mean(max(0, margin - d)^2) over pairs of two.
+    Hadsell et al. 2006, "Dimensionality reduction by learning an invariant mapping", section 2.1, as
+    mean(d^2) over pairs of one style, plus mean(max(0, margin - d)^2) over pairs of two.
 
     Args:
-        style: style embeddings of segments, of length 1, so distances are at most 2.
-        labels: index of the style of each; below 0 where it is not known, and then the point does not count.
-        prototypes: of all styles, of length 1, in the order of the indices.
-        margin: distance from which on a pair of two styles costs nothing.
+        style: style embeddings of segments, of length 1.
+        labels: index of the style of each; below 0 for unlabeled ones, which are ignored.
+        prototypes: prototypes of all styles, of length 1.
+        margin: distance above which a pair of two styles costs nothing.
 
     Shape:
         (B, D), (B,), (styles, D) -> scalar.
@@ -108,36 +88,17 @@ def contrastive_style(style: Tensor, labels: Tensor, prototypes: Tensor, margin:
 
 
 def style_cosine(style: Tensor, target: Tensor) -> Tensor:
-    """Style cosine loss: mean of 1 - cosine between a translation's embedding and its target style.
+    """Style cosine loss: mean of 1 - cosine between a translation's style embedding and its target style.
 
-    Args:
-        style: style embeddings of the translations.
-        target: the style vectors that the generator was given.
-
-    Shape:
-        (B, D), (B, D) -> scalar in [0, 2].
+    Shape: (B, D), (B, D) -> scalar in [0, 2].
     """
     return 1 - torch.cosine_similarity(style.float(), target.float(), dim=1).mean()
 
 
-def identity_loss(output: Tensor, mel: Tensor) -> Tensor:
-    """Mean absolute change of a song that was translated to the style it already has.
-
-    CycleGAN, arXiv 1703.10593, section 5.2.
-
-    Args:
-        output: what the generator made of it, (B, n_mels, T) log10.
-        mel: the song.
-    """
-    return (output - mel).abs().mean()
-
-
 def pitch_class_folding(mel_config: MelConfig) -> Tensor:
-    """How much each mel band tells of each of the twelve pitch classes, from C on.
+    """Weights of the mel bands in the twelve pitch classes, from C on; bands are divided linearly between semitones.
 
-    A band between two semitones is shared by both in proportion to its distance; see :data:`HARMONY_HERTZ`.
-
-    Shape: (12, n_mels), each column a sum of 1, or 0 where the band does not count.
+    Shape: (12, n_mels); columns sum to 1, or 0 outside :data:`HARMONY_HERTZ`.
     """
     filters = mel_filterbank(mel_config).double()
     hertz = torch.linspace(0, mel_config.sample_rate / 2, len(filters), dtype=torch.float64)
@@ -155,18 +116,17 @@ def pitch_class_folding(mel_config: MelConfig) -> Tensor:
 
 
 def harmony_loss(output: Tensor, mel: Tensor, folding: Tensor) -> Tensor:
-    """Chords and melody stay: 1 - cosine between the pitch classes of a song and of its translation.
+    """1 - cosine between the pitch classes, less their mean, of a song and of its translation.
 
-    The part that all classes share, which drums and noise fill, is taken off first. Chroma as in Fujishima 1999,
-    "Realtime chord recognition of musical sound", here of mel bands.
+    Chroma as in Fujishima 1999, "Realtime chord recognition of musical sound", here of mel bands.
 
     Args:
-        output: what the generator made, log10.
+        output: the translation, log10.
         mel: the song, log10.
         folding: see :func:`pitch_class_folding`.
 
     Shape:
-        (B, n_mels, T), (B, n_mels, T), (12, n_mels) -> scalar in [0, 2]. Silent stretches count as kept.
+        (B, n_mels, T), (B, n_mels, T), (12, n_mels) -> scalar in [0, 2]; silence counts as 0.
     """
     classes = []
     for each in (output, mel):
@@ -178,17 +138,6 @@ def harmony_loss(output: Tensor, mel: Tensor, folding: Tensor) -> Tensor:
     sounding = wanted.square().sum(dim=1) > SILENT_CHROMA
     difference = (1 - torch.cosine_similarity(made, wanted, dim=1, eps=1e-6)) * sounding
     return difference.mean()
-
-
-def paired_loss(output: Tensor, target: Tensor, has_pair: Tensor) -> Tensor:
-    """Mean absolute difference from the ground truth, the song in the target style, where there is one.
-
-    Args:
-        output: translations, (B, n_mels, T) log10.
-        target: the ground truth; whatever stands where there is none is not read.
-        has_pair: (B,) bool. Zero when none has one.
-    """
-    return masked_l1(output, target, has_pair)
 
 
 def _pair_vectors(points: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
-"""Siamese network with two heads: where a segment stands by its content, and where by its style.
+"""Siamese network with a content head (TraVeLGAN, arXiv 1902.09631, section 3) and a contrastive style head.
 
-The content head is the siamese network of TraVeLGAN (arXiv 1902.09631, section 3); the style head is ours,
-trained by a contrastive loss, and its space is the one in which the generator is told the target style.
+The generator's style vectors are points of the style head's space.
 """
 
 from __future__ import annotations
@@ -14,31 +13,31 @@ from torch import Tensor, nn
 
 from stylize_core.layers import NEGATIVE_SLOPE, scale_mel
 from travelgan.config import SiameseConfig
-from travelgan.layers import ColumnConv, make_norm
+from travelgan.layers import ColumnConv, check_mel, make_norm
 
 
 class Embedding(NamedTuple):
-    """Where a batch stands: content (B, content_size), unbounded, and style (B, style_size), of length 1."""
+    """Embeddings of a batch: content (B, content_size), unbounded, and style (B, style_size), of length 1."""
 
     content: Tensor
     style: Tensor
 
 
 class Siamese(nn.Module):
-    """Mel to content vector and style embedding, any length; holds a prototype of every named style.
+    """Mel to content vector and style embedding, with a prototype of every named style.
 
     Args:
         config: widths, sizes of the two spaces, normalization.
         n_mels: mel bins.
-        styles: how many styles there are.
+        styles: number of styles.
 
     Shape:
-        mel (B, n_mels, T) log10, T of at least :attr:`min_frames` -> :class:`Embedding`.
+        mel (B, n_mels, T >= min_frames) log10 -> :class:`Embedding`.
     """
 
     def __init__(self, config: SiameseConfig, n_mels: int, styles: int) -> None:
         super().__init__()
-        self.config, self.n_mels = config, n_mels
+        self.config, self.n_mels, self.min_frames = config, n_mels, config.min_frames
         widths, norm = config.widths, config.normalization
         layers: list[nn.Module] = [
             ColumnConv(n_mels, widths[0], config.first_kernel, normalization=norm),
@@ -58,25 +57,12 @@ class Siamese(nn.Module):
         self.prototypes = nn.Parameter(torch.empty(styles, config.style_size))
         nn.init.orthogonal_(self.prototypes)
 
-    @property
-    def min_frames(self) -> int:
-        """Frames of which the trunk makes one."""
-        return self.config.min_frames
-
     def forward(self, mel: Tensor) -> Embedding:
-        """Embed a batch.
-
-        Raises:
-            ValueError: shape that does not fit, or too few frames.
-        """
-        if mel.ndim != 3 or mel.shape[1] != self.n_mels or mel.shape[-1] < self.min_frames:
-            raise ValueError(
-                f"the siamese network expects (B, {self.n_mels}, T >= {self.min_frames}), got {tuple(mel.shape)}"
-            )
+        """Embed a batch."""
+        check_mel("siamese network", mel, self.n_mels, self.min_frames)
         timbre = mel.mean(dim=-1, keepdim=True)
-        timbre = timbre - timbre.mean(dim=1, keepdim=True)  # the loudness stays
+        timbre = timbre - timbre.mean(dim=1, keepdim=True)  # loudness is kept
         mel = mel - self.config.band_mean_subtraction * timbre
-        # The heads are small and end in distances: full precision costs nothing here and saves digits.
         features = self.trunk(scale_mel(mel))
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
@@ -87,16 +73,9 @@ class Siamese(nn.Module):
             return Embedding(content=self.content_head(parts.flatten(1)), style=style)
 
     def style_prototypes(self) -> Tensor:
-        """The style vectors of the named styles, (styles, style_size), each of length 1."""
+        """Style vectors of the named styles, (styles, style_size), each of length 1."""
         return nn.functional.normalize(self.prototypes, dim=1)
 
     def mix_styles(self, weights: Tensor) -> Tensor:
-        """Style vectors of mixtures of the named styles: weighted sums of prototypes, of length 1.
-
-        Args:
-            weights: of every style; one row with a single 1 gives that style's prototype.
-
-        Shape:
-            (B, styles) -> (B, style_size).
-        """
+        """Normalized weighted sums of the prototypes: (B, styles) -> (B, style_size)."""
         return nn.functional.normalize(weights @ self.style_prototypes(), dim=1)

@@ -5,32 +5,30 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from stylize_core.mel import MelConfig
 from training.gan import AdversaryConfig
-from training.loop_config import LoopConfig
+from training.loop_config import TrainingConfig, check_at_least, check_together
 from travelgan.config import DiscriminatorConfig, GeneratorConfig, SiameseConfig, TranslatorConfig
 
 
 @dataclass(frozen=True)
 class TranslatorData:
-    """What the translator learns from.
+    """Data of the translator.
 
     Args:
         folder: a genre tree: GTZAN, a rendered corpus, or folders of the same form.
-        styles: the genres to learn, all that the folder has where none is named; two make the classic TraVeLGAN.
-        split_seed: of the split by hash, see :func:`data.folder.index_folder`.
-        cache: where mels are kept.
+        styles: genres to learn, two or more; empty for all.
+        split_seed: seed of the split by hash, see :func:`data.folder.index_folder`.
+        cache: folder of cached mels.
         segment_frames: length of a training segment, mel frames.
-        paired: songs of equal number are the same song in every style (a rendered corpus); GTZAN has no pairs.
-        gain_db: random gain of a segment, at most this, decibels.
-        validation_clips: how many clips a validation translates, spread over the styles; at least one of each. Where
-            there are fewer songs, more segments of them are taken.
+        paired: songs of equal number are the same song in every style (a rendered corpus).
+        gain_db: largest random gain of a segment, decibels.
+        validation_clips: number of validation clips, spread over the styles, at least one of each.
         validation_frames: length of a validation clip, mel frames.
-        unlabeled: folders of recordings, as prepared ones; their training part is music without a style's name.
-        unlabeled_share: share of the sources that are taken from there; they meet the losses that need no name, and
-            for identity their own embedding is their style.
+        unlabeled: folders of recordings without styles, whose training split is used.
+        unlabeled_share: share of the sources that come from there, for the losses that need no style name; for
+            identity their own embedding is their style.
         classifier: model folder of a genre classifier for validation; without one the siamese network classifies.
-        extra: more folders of the form of `folder`, whose training part is added.
+        extra: more folders of the form of `folder`, whose training split is added.
     """
 
     folder: str
@@ -50,24 +48,18 @@ class TranslatorData:
     def __post_init__(self) -> None:
         if not 0 <= self.unlabeled_share < 1:
             raise ValueError(f"unlabeled_share must be in [0, 1), got {self.unlabeled_share}")
-        if self.validation_clips < 1:
-            raise ValueError(f"validation_clips must be at least 1, got {self.validation_clips}")
-        if bool(self.unlabeled) != bool(self.unlabeled_share):
-            raise ValueError(
-                f"unlabeled {list(self.unlabeled)} and unlabeled_share {self.unlabeled_share} mean nothing without "
-                "each other; set both or neither"
-            )
+        check_at_least(1, validation_clips=self.validation_clips)
+        check_together(unlabeled=self.unlabeled, unlabeled_share=self.unlabeled_share)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatorAdversary(AdversaryConfig):
-    """The discriminator's part.
+    """Adversarial part of a translator training.
 
     Args:
+        learning_rate, first_step, adversarial, feature_matching: see :class:`training.gan.AdversaryConfig`.
         discriminator: the network.
-        learning_rate, first_step, adversarial: see :class:`training.gan.AdversaryConfig`.
-        feature_matching: weight of the L1 of feature maps between a translation and its ground truth.
-        mismatched_label: weight of real mels under another style's name among the discriminator's fakes.
+        mismatched_label: weight of the mismatched-label loss: real mels with the label of another style as fakes.
     """
 
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
@@ -76,14 +68,14 @@ class TranslatorAdversary(AdversaryConfig):
 
 @dataclass(frozen=True)
 class GeneratorWeights:
-    """Weights of the losses that teach the generator, beside the discriminator's; a term of weight 0 is not computed.
+    """Weights of the generator's non-adversarial losses; a term of weight 0 is not computed.
 
     Args:
         travel: TraVeL loss.
-        style_cosine: 1 - cosine between a translation's style embedding and its target style.
+        style_cosine: style cosine loss.
         identity: L1 where source and target style are the same.
         paired: L1 to the ground truth, where there is one.
-        harmony: pitch classes of the song and of its translation.
+        harmony: cosine distance between pitch classes of a song and its translation.
     """
 
     travel: float = 10.0
@@ -100,7 +92,7 @@ class GeneratorWeights:
 
 @dataclass(frozen=True)
 class JointWeights(GeneratorWeights):
-    """Those of the siamese network too.
+    """Weights of the losses of generator and siamese network.
 
     Args:
         travel, style_cosine, identity, paired, harmony: see :class:`GeneratorWeights`.
@@ -114,11 +106,11 @@ class JointWeights(GeneratorWeights):
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorMethod:
-    """Train the generator and its adversary; the siamese network and all style vectors stay as they are.
+    """Train the generator and the discriminator; the siamese network stays fixed.
 
     Args:
-        weights: of the losses.
-        adversary: the discriminator's part; null to train without one.
+        weights: weights of the losses.
+        adversary: the adversarial part; null to train without it.
         example_share: share of translations whose style is given by example instead of by name.
         identity_share: share of the batch that is also translated to its own style.
     """
@@ -140,8 +132,8 @@ class JointMethod(GeneratorMethod):
 
     Args:
         weights, adversary, example_share, identity_share: see :class:`GeneratorMethod`.
-        content_margin: distance that content vectors keep (10 in the published code).
-        style_margin: distance that style embeddings of two styles keep; they have length 1.
+        content_margin: minimum distance of content vectors (10 in the published code).
+        style_margin: minimum distance of style embeddings, of length 1, of two styles.
     """
 
     kind: Literal["joint"] = "joint"  # type: ignore[assignment]
@@ -152,13 +144,11 @@ class JointMethod(GeneratorMethod):
 
 @dataclass(frozen=True, kw_only=True)
 class StyleHeadMethod:
-    """Train the style head towards prototypes that stay as they are, so that examples of a style are classified better.
-
-    What the generator makes of a named style stays as it is, too.
+    """Train the style head for better classification of examples; prototypes and generator stay fixed.
 
     Args:
         style_margin: see :class:`JointMethod`.
-        content_distillation: weight of content vectors staying where they are.
+        content_distillation: weight of the content distillation loss.
     """
 
     kind: Literal["style_head"] = "style_head"
@@ -166,34 +156,26 @@ class StyleHeadMethod:
     content_distillation: float = 1.0
 
 
-@dataclass(frozen=True)
-class TranslatorTraining:
-    """The whole configuration of a translator run.
+@dataclass(frozen=True, kw_only=True)
+class TranslatorTraining(TrainingConfig):
+    """The configuration of a translator run.
 
     Args:
-        loop: steps, batch, precision.
+        loop, mel, learning_rate, init_from: see :class:`training.loop_config.TrainingConfig`.
         data: folder, styles, segments.
-        method: what is trained, and by which losses.
+        method: networks that are trained, and their losses.
         generator, siamese: the networks.
-        mel: the front-end.
-        learning_rate: of generator and siamese network.
-        betas: of every Adam.
-        augment_style: the style head, and examples of a style, are given other timbres, pitches and rooms (see
-            :func:`training.style_augmentation.augment`), so that a style is more than the instruments of the training
-            songs.
-        init_from: model folder with the initial weights, to fine-tune.
+        betas: betas of every Adam.
+        augment_style: augment the inputs of the style head and the examples of a style, see
+            :func:`training.style_augmentation.augment`.
     """
 
-    loop: LoopConfig
     data: TranslatorData
     method: JointMethod | GeneratorMethod | StyleHeadMethod = field(default_factory=JointMethod)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     siamese: SiameseConfig = field(default_factory=SiameseConfig)
-    mel: MelConfig = field(default_factory=MelConfig)
-    learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.9)
     augment_style: bool = False
-    init_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.loop.batch_size < 2:

@@ -1,7 +1,6 @@
-"""What a user of the trained translator holds: generator, siamese network and the names of the styles.
+"""The translator: generator, siamese network and mel front-end, loaded from a model folder.
 
-A style is named, mixed or given by example; all three are points of one style space, in which the siamese
-network places recordings and keeps a prototype of every named style.
+A style is named, mixed or given by example; all three are points in the style space of the siamese network.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from travelgan.generator import Generator
 from travelgan.siamese import Siamese
 
 PROTOTYPE_TEMPERATURE = 0.02
-"""Of the softmax over cosines between an example and the named styles."""
+"""Temperature of the softmax over cosines between an example and the named styles."""
 
 NAMED_WEIGHT = 2.0
-"""Of the named styles near an example, beside its own embedding; chosen with studies/examples.md."""
+"""Weight of the named styles near an example, relative to its own embedding; chosen with studies/examples.md."""
 
 MIXTURE_TOLERANCE = 0.01
-"""How far the weights of a mixture may be from a sum of 1."""
+"""Tolerance of the sum of the weights of a mixture."""
 
 
 class ExampleStyle(NamedTuple):
@@ -37,7 +36,7 @@ class ExampleStyle(NamedTuple):
 
     Args:
         vector: (style_size,), of length 1.
-        weights: how near it is to each named style; they add up to 1.
+        weights: similarity to each named style; they add up to 1.
     """
 
     vector: Tensor
@@ -49,55 +48,38 @@ class Translator(nn.Module):
 
     Args:
         config: of the networks and the styles.
-        mel_config: the front-end that the mels are made by.
+        mel_config: the front-end of the mels.
+
+    Attributes:
+        styles: names of the styles, in the order of their indices.
+        style_size: components of a style vector.
+        context_frames: frames on either side that an output frame can depend on.
+        frame_multiple: frames of which block starts must be multiples.
 
     Shape:
-        mel (B, n_mels, T >= 1) log10 in about [-5, 1.5], style (B, style_size) -> mel of the same shape, not
-        below the front-end's floor. Blocks that start at a multiple of :attr:`frame_multiple` and bring
-        :attr:`context_frames` on either side give what the whole gives.
+        mel (B, n_mels, T >= 1) log10 in about [-5, 1.5], style (B, style_size) -> mel of the same shape, at least the
+        front-end's floor. Blocks that start at a multiple of :attr:`frame_multiple`, with :attr:`context_frames` on
+        either side, are equal to the whole.
     """
 
     def __init__(self, config: TranslatorConfig, mel_config: MelConfig) -> None:
         super().__init__()
         self.config, self.mel_config = config, mel_config
         self.siamese = Siamese(config.siamese, mel_config.n_mels, len(config.styles))
-        self.generator = Generator(config.generator, mel_config.n_mels, config.siamese.style_size)
-
-    @property
-    def styles(self) -> tuple[str, ...]:
-        """Names of the styles, in the order of their indices."""
-        return self.config.styles
-
-    @property
-    def style_size(self) -> int:
-        """Components of a style vector."""
-        return self.config.siamese.style_size
-
-    @property
-    def context_frames(self) -> int:
-        """Mel frames on either side that an output frame can depend on."""
-        return self.generator.context_frames
-
-    @property
-    def frame_multiple(self) -> int:
-        """Mel frames of which block starts must be multiples."""
-        return self.generator.frame_multiple
+        self.styles, self.style_size = config.styles, config.siamese.style_size
+        self.generator = Generator(config.generator, mel_config.n_mels, self.style_size)
+        self.context_frames, self.frame_multiple = self.generator.context_frames, self.generator.frame_multiple
 
     def forward(self, mel: Tensor, style: Tensor) -> Tensor:
-        """Rewrite a batch of mel spectrograms, one style vector for each."""
-        return self.generator(mel, style).clamp(min=self.mel_config.log_floor)
+        """Translate a batch of mels, with a style vector for each."""
+        output: Tensor = self.generator(mel, style)
+        return output.clamp(min=self.mel_config.log_floor)
 
     def style_vector(self, weights: Mapping[str, float]) -> Tensor:
-        """The style vector of a named style or a mixture of them.
-
-        Args:
-            weights: weight of each style; they are positive and add up to 1.
-
-        Shape:
-            -> (style_size,), of length 1.
+        """The style vector (style_size,), of length 1, of a mixture of named styles.
 
         Raises:
-            UserError: a style that is not known, weights that are not positive or do not add up to 1.
+            UserError: a style is unknown; weights are not positive or do not add up to 1.
         """
         self._check_mixture(weights)
         mixture = self.siamese.prototypes.new_zeros(1, len(self.styles))
@@ -114,7 +96,7 @@ class Translator(nn.Module):
                 close = difflib.get_close_matches(name.lower(), self.styles, n=1)
                 advice = f"did you mean {close[0]}? " if close else ""
                 raise UserError(f"unknown style {name!r}; {advice}known styles: {known}")
-            if not weight > 0:  # so put that NaN is refused too
+            if not weight > 0:  # or NaN
                 raise UserError(f"style {name} has weight {weight}; weights must be positive and add up to 1")
         total = sum(weights.values())
         if abs(total - 1) > MIXTURE_TOLERANCE:
@@ -122,10 +104,7 @@ class Translator(nn.Module):
             raise UserError(f"the weights of {listed} add up to {total:g}; they must add up to 1")
 
     def style_of(self, mel: Tensor) -> Tensor:
-        """The style vector of a recording: its style embedding, averaged over windows of a training segment.
-
-        Args:
-            mel: the recording; windows overlap by half at least, and the last ends where the recording ends.
+        """The style embedding of a recording, averaged over windows of a training segment, overlapping by half.
 
         Shape:
             (B, n_mels, T) -> (style_size,), of length 1; a batch is averaged too.
@@ -142,21 +121,19 @@ class Translator(nn.Module):
         else:
             count = 1 + -(-(frames - window) * 2 // window)
             starts = [round(index * (frames - window) / (count - 1)) for index in range(count)]
-            # One window at a time: a reference of an hour must not become one batch.
+            # One window at a time, for references of an hour.
             embeddings = torch.cat([self.siamese(mel[..., start : start + window]).style for start in starts])
         return nn.functional.normalize(embeddings.mean(dim=0), dim=0)
 
     def style_by_example(self, mel: Tensor, named_weight: float = NAMED_WEIGHT) -> ExampleStyle:
-        """The style to make a song sound like a recording: its embedding, drawn to the named styles it is near.
+        """The style of a recording: its embedding, interpolated with the named styles near it.
 
-        The embedding of a recording unlike the training songs lies between the prototypes, where the generator has
-        learned little. Two thirds of the way to the prototypes, weighted by a softmax of their cosines that is sharp
-        enough to take one where one is clearly nearest, the target style was classified more often.
+        The generator is poorly trained between the prototypes, where the embeddings of unusual recordings lie. Two
+        thirds of the way to the prototypes, weighted by a softmax of cosines, accuracy is higher.
 
         Args:
-            mel: see :meth:`style_of`; shapes and errors too.
-            named_weight: of the named styles beside the embedding; 0 leaves the embedding as it is, 2 is two thirds of
-                the way.
+            mel: see :meth:`style_of`.
+            named_weight: weight of the named styles relative to the embedding; 2 is two thirds of the way.
         """
         embedding = self.style_of(mel)
         prototypes = self.siamese.style_prototypes()
@@ -166,25 +143,18 @@ class Translator(nn.Module):
         return ExampleStyle(vector, dict(zip(self.styles, nearness.tolist(), strict=True)))
 
     def save_pretrained(self, folder: str | Path, training: Mapping[str, Any] | None = None) -> None:
-        """Write a model folder for inference.
-
-        Args:
-            folder: where to.
-            training: what to remember about how it was trained, plain values.
-        """
+        """Write a model folder; `training` is the record of the training."""
         config = {
-            "mel": self.mel_config.to_dict(),
-            "model": to_plain(self.config),
-            "training": dict(training or {}),
-        }
+            "mel": self.mel_config.to_dict(), "model": to_plain(self.config), "training": dict(training or {}),
+        }  # fmt: skip
         save_pretrained(folder, "translator", config, self.state_dict())
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Translator:
-        """Read a model folder; the translator is in evaluation mode.
+        """Load a model folder, ready for inference.
 
         Raises:
-            UserError: no such folder, another kind of model, corrupted or foreign weights.
+            UserError: the folder is missing, corrupted, or holds another kind of model.
         """
         return load_module(folder, "translator", cls._from_config)
 

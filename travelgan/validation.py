@@ -1,13 +1,14 @@
-"""Measures of a translator on fixed clips: is the target style heard, is the music still the same?"""
+"""Validation of a translator on fixed clips: target style, preserved harmony, realism."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,25 +16,23 @@ from torch import Tensor
 
 from stylize_core.classifier import GenreClassifier
 from stylize_core.mel import GriffinLim, MelConfig
+from stylize_core.metrics.distribution import MIN_CLIPS, common_bandwidth, kernel_audio_distance
 from stylize_core.metrics.waveform import chroma_agreement, constant_q_chroma
-from training.experiment import Sample, evaluating
-from travelgan.realism import RealSongs
+from training.experiment import Sample, evaluating, sample_pair
 from travelgan.translator import Translator
 
 CHROMA_CLIPS = 10
-"""Chroma needs waveforms: so many clips, spread over all, are synthesized."""
+"""Number of clips that are synthesized for chroma."""
 CHROMA_ITERATIONS, SAMPLE_ITERATIONS = 4, 16
-"""Of Griffin-Lim. Chroma of 4 iterations and 10 updates ranks 66 translations as that of 16 and 100 does (Spearman
-0.98) and as that of the vocoder's output (0.96), in a quarter of the time."""
+"""Griffin-Lim iterations. Chroma of 4 iterations and 10 updates ranks 66 translations as that of 16 and 100 does
+(Spearman 0.98) and as that of the vocoder's output (0.96), in a quarter of the time."""
 UPDATES = 10
-"""Of Griffin-Lim's magnitudes."""
-
-Made = TypeVar("Made")
+"""Updates of Griffin-Lim's magnitudes."""
 
 
 @dataclass(frozen=True)
 class Translation:
-    """One validation clip and what was made of it; mels (n_mels, T), styles as indices."""
+    """A validation clip and its translation; mels (n_mels, T), styles as indices."""
 
     source: Tensor
     output: Tensor
@@ -43,46 +42,73 @@ class Translation:
 
 
 class Sounds:
-    """Mels as sound, through Griffin-Lim, which needs no vocoder; sources are the same at every validation, made once.
-
-    Args:
-        config: the front-end of the mels.
-    """
+    """Syntheses of mels by Griffin-Lim; those of sources, the same at every validation, are cached."""
 
     def __init__(self, config: MelConfig) -> None:
         self.config = config
-        self._wavs: dict[bytes, Tensor] = {}
-        self._chroma: dict[bytes, np.ndarray] = {}
+        self._cache: dict[tuple[str, bytes], Any] = {}
 
     def of(self, translation: Translation) -> tuple[Tensor, Tensor]:
-        """Source and output of a translation.
-
-        Shape: (samples,) each.
-        """
+        """Waveforms of source and output of a translation, (samples,) each."""
         griffin_lim = GriffinLim(self.config, SAMPLE_ITERATIONS, updates=UPDATES)
-        return _pair(translation, lambda mel: griffin_lim(mel[None])[0], self._wavs)
+        return self._pair("wav", translation, lambda mel: griffin_lim(mel[None])[0])
 
     def chroma(self, translation: Translation) -> float:
-        """Chroma cosine of output and source, of a quick synthesis."""
+        """Chroma cosine of output and source."""
         griffin_lim = GriffinLim(self.config, CHROMA_ITERATIONS, updates=UPDATES)
 
         def chroma_of(mel: Tensor) -> np.ndarray:
             return constant_q_chroma(griffin_lim(mel[None])[0].numpy(), self.config.sample_rate)
 
-        source, output = _pair(translation, chroma_of, self._chroma)
+        source, output = self._pair("chroma", translation, chroma_of)
         return chroma_agreement(output, source)
 
+    def _pair(self, kind: str, translation: Translation, make: Callable[[Tensor], Any]) -> tuple[Any, Any]:
+        """The results of `make` for source and output; those of sources are cached."""
+        key = kind, hashlib.sha256(translation.source.numpy().tobytes()).digest()
+        if key not in self._cache:
+            self._cache[key] = make(translation.source)
+        return self._cache[key], make(translation.output)
 
-def _pair(translation: Translation, make: Callable[[Tensor], Made], sources: dict[bytes, Made]) -> tuple[Made, Made]:
-    """What is made of source and output; that of sources is kept."""
-    key = hashlib.sha256(translation.source.numpy().tobytes()).digest()
-    if key not in sources:
-        sources[key] = make(translation.source)
-    return sources[key], make(translation.output)
+
+class RealSongs:
+    """Embeddings of real songs of each style, to compare translations with.
+
+    Args:
+        classifier: trained independently of the translator; its embeddings are used.
+        mels: (n_mels, T) log10 of real songs.
+        styles: index of the style of each; styles with fewer than two distinct songs are left out.
+    """
+
+    def __init__(self, classifier: GenreClassifier, mels: Sequence[Tensor], styles: Sequence[int]) -> None:
+        self.classifier = classifier
+        distinct = {style: np.unique(vectors, axis=0) for style, vectors in self._embed(mels, styles).items()}
+        self.embeddings = {style: vectors for style, vectors in distinct.items() if len(vectors) >= MIN_CLIPS}
+        self.bandwidth = common_bandwidth(self.embeddings.values())
+
+    def distance(self, mels: Sequence[Tensor], styles: Sequence[int]) -> float | None:
+        """Kernel audio distance of mels from the real songs of their styles, mean over the styles.
+
+        Returns:
+            about 0 for real songs, up to 200; None where no style has two mels and two real songs.
+        """
+        distances = [
+            kernel_audio_distance(vectors, self.embeddings[style], self.bandwidth)
+            for style, vectors in self._embed(mels, styles).items()
+            if style in self.embeddings and len(vectors) >= MIN_CLIPS
+        ]
+        return statistics.fmean(distances) if distances else None
+
+    @torch.no_grad()
+    def _embed(self, mels: Sequence[Tensor], styles: Sequence[int]) -> Mapping[int, np.ndarray]:
+        found: dict[int, list[np.ndarray]] = {}
+        for mel, style in zip(mels, styles, strict=True):
+            found.setdefault(style, []).append(self.classifier.embed(mel[None])[0].float().numpy())
+        return {style: np.stack(vectors) for style, vectors in sorted(found.items())}
 
 
 def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int = 8) -> list[Translation]:
-    """Translate every clip of a validation batch to its target style, named."""
+    """Translate every clip of a validation batch to its named target style."""
     device = next(translator.parameters()).device
     outputs = []
     for start in range(0, len(batch["source"]), chunk):
@@ -103,10 +129,9 @@ def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int =
 
 
 def recognition_measures(translator: Translator, batch: dict[str, Tensor]) -> dict[str, float]:
-    """How the siamese network hears the styles of the clips themselves.
+    """Accuracy of the siamese network on the clips themselves, and the mean margin of the own style, in cosine.
 
-    `valid/recognised` is the part to whose own style no other named style is nearer; `valid/lead` is how much nearer
-    the own style is than the nearest other, in cosine, mean: it goes on rising where all are recognised.
+    `valid/recognised` is the accuracy; `valid/lead`, the margin, still rises where all clips are classified right.
     """
     device = next(translator.parameters()).device
     nearness = torch.stack([_nearness(translator, mel.to(device)) for mel in batch["source"]]).cpu()
@@ -117,12 +142,7 @@ def recognition_measures(translator: Translator, batch: dict[str, Tensor]) -> di
 
 
 def recognise(translator: Translator, mel: Tensor) -> str:
-    """The named style that a recording is nearest to.
-
-    Args:
-        translator: whose siamese network listens.
-        mel: (n_mels, T) log10.
-    """
+    """The named style nearest to a recording (n_mels, T), log10, by the siamese network."""
     return translator.styles[int(_nearness(translator, mel).argmax())]
 
 
@@ -139,27 +159,26 @@ def validation_measures(
     real_songs: RealSongs | None = None,
     sounds: Sounds | None = None,
 ) -> dict[str, float]:
-    """Named measures; `valid/score` is the target rate minus the source rate plus chroma, 2 at most.
+    """Named measures; `valid/score` is the target rate minus the source rate plus chroma, at most 2.
 
-    With known versions the share of the input's distance from them that is gone counts too, `valid/nearer`, and with
-    real songs that of its kernel distance from real songs of the target style, `valid/realism`; each adds 1 at most.
+    With ground truth, `valid/nearer` is the relative decrease of the distance from it; with real songs,
+    `valid/realism` is that of the kernel distance from real songs of the target style. Each adds at most 1.
 
     Args:
-        translator: whose front-end and siamese network are used.
+        translator: its front-end and siamese network are used.
         translations: of the validation clips; those to their own style count for identity alone.
-        classifier: an independent judge of genre; without one the nearest prototype of the siamese network counts,
-            which flatters the model.
-        real_songs: of the named styles.
-        sounds: of earlier validations of the same clips.
+        classifier: an independent classifier; without one the siamese network classifies, which favors the model.
+        real_songs: songs of the named styles.
+        sounds: cached syntheses of earlier validations.
     """
     moved = [t for t in translations if t.source_style != t.target_style]
     kept = [t for t in translations if t.source_style == t.target_style]
-    heard = _heard_styles(translator, torch.stack([t.output for t in moved]), classifier)
+    found = _classify(translator, torch.stack([t.output for t in moved]), classifier)
     target = torch.tensor([t.target_style for t in moved])
     source = torch.tensor([t.source_style for t in moved])
     measures = {
-        "valid/target_rate": float((heard == target).float().mean()),
-        "valid/source_rate": float((heard == source).float().mean()),
+        "valid/target_rate": float((found == target).float().mean()),
+        "valid/source_rate": float((found == source).float().mean()),
         "valid/chroma": _mean_chroma(moved, sounds or Sounds(translator.mel_config)),
         "valid/changed": _mean([(t.output - t.source).abs().mean() for t in moved]),
     }
@@ -180,7 +199,7 @@ def validation_measures(
 
 
 def _realism(moved: Sequence[Translation], real_songs: RealSongs) -> dict[str, float]:
-    """Distances of outputs and of inputs from real songs of the target styles, and the share that is gone."""
+    """Distances of outputs and of inputs from real songs of the target styles, and the relative decrease."""
     styles = [t.target_style for t in moved]
     distance = real_songs.distance([t.output for t in moved], styles)
     of_inputs = real_songs.distance([t.source for t in moved], styles)
@@ -190,18 +209,17 @@ def _realism(moved: Sequence[Translation], real_songs: RealSongs) -> dict[str, f
     return measures | ({"valid/realism": 1 - distance / of_inputs} if of_inputs > 0 else {})
 
 
-def _heard_styles(translator: Translator, mels: Tensor, classifier: GenreClassifier | None) -> Tensor:
+def _classify(translator: Translator, mels: Tensor, classifier: GenreClassifier | None) -> Tensor:
     device = next(translator.parameters()).device
     if classifier is None:
         with evaluating(translator):
-            embedding = translator.siamese(mels.to(device)).style.cpu()
+            embedding: Tensor = translator.siamese(mels.to(device)).style.cpu()
             return (embedding @ translator.siamese.style_prototypes().cpu().T).argmax(dim=1)
     with torch.no_grad():
         logits = classifier(mels)
-    # The classifier may know more genres than the translator has styles: compare by name.
-    places = {name: index for index, name in enumerate(translator.styles)}
-    names = [classifier.genres[index] for index in logits.argmax(dim=1).tolist()]
-    return torch.tensor([places.get(name, -1) for name in names])
+    # By name: the classifier may have more genres than the translator has styles.
+    indices = {name: index for index, name in enumerate(translator.styles)}
+    return torch.tensor([indices.get(classifier.genres[genre], -1) for genre in logits.argmax(dim=1).tolist()])
 
 
 def _mean_chroma(translations: Sequence[Translation], sounds: Sounds) -> float:
@@ -212,7 +230,7 @@ def _mean_chroma(translations: Sequence[Translation], sounds: Sounds) -> float:
 def validation_samples(
     translator: Translator, translations: Sequence[Translation], sounds: Sounds | None = None
 ) -> list[Sample]:
-    """Four translations as sound and as pictures."""
+    """Four translations as audio and pictures."""
     sounds = sounds or Sounds(translator.mel_config)
     rate = sounds.config.sample_rate
     samples = []
@@ -222,17 +240,14 @@ def validation_samples(
         mels = {f"{source} (input)": translation.source, f"to {target}": translation.output}
         if translation.pair is not None:
             mels[f"{target} (truth)"] = translation.pair
-        before, after = (wav.numpy() for wav in sounds.of(translation))
+        wavs = [wav.numpy() for wav in sounds.of(translation)]
         name = f"{index}-{_file_name(source)}"
-        first = {f"{source} (input)": translation.source.numpy()}
-        samples.append(Sample(f"{name}-input", before, rate, first, fixed=True))
-        pictures = {title: mel.numpy() for title, mel in mels.items()}
-        samples.append(Sample(f"{name}-to-{_file_name(target)}", after, rate, pictures))
+        samples += sample_pair(f"{name}-input", f"{name}-to-{_file_name(target)}", wavs, rate, mels)
     return samples
 
 
 def _file_name(style: str) -> str:
-    """A style as part of a file name that pages, W&B and every file system take."""
+    """A style as part of a file name that W&B and every file system accept."""
     return re.sub(r"[^\w.-]+", "_", style)
 
 
@@ -241,7 +256,7 @@ def _mean(values: Sequence[Tensor]) -> float:
 
 
 def _spread(items: Sequence[Translation], count: int) -> list[Translation]:
-    # Clips are listed with the styles in turn: a stride without a common divisor meets all styles, and no clip twice.
+    # The styles of clips alternate: a stride coprime to their number covers all styles, and no clip twice.
     count, stride = min(count, len(items)), max(1, len(items) // count)
     while math.gcd(stride, len(items)) > 1:
         stride += 1

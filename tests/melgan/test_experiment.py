@@ -21,7 +21,7 @@ from stylize_core.audio.reader import read_audio
 from stylize_core.config import build, merge_values, to_plain
 from stylize_core.errors import UserError
 from stylize_core.metrics.waveform import mel_l1, multi_resolution_stft_distance
-from training.loop import Trainer, make_accelerator
+from training.loop import Trainer
 
 
 def some_cosine(wav: Tensor, reference: Tensor, sample_rate: int) -> float:
@@ -38,15 +38,12 @@ Make = Callable[..., tuple[Trainer, VocoderExperiment]]
 
 
 @pytest.fixture
-def make(vocoder_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
+def make(vocoder_values: dict[str, Any], start_training: Callable[..., Any]) -> Make:
     def make(loop: dict[str, Any] | None = None, run: str = "run", **changes: Any) -> tuple[Trainer, VocoderExperiment]:
         values = merge_values(vocoder_values, changes | {"loop": loop or {}})
         if changes.get("adversary", {}) is None:
             values["adversary"] = None
-        config = build(VocoderTraining, values, "test")
-        experiment = VocoderExperiment(config)
-        accelerator = make_accelerator(config.loop, "cpu")
-        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+        return start_training(VocoderExperiment, values, run)
 
     return make
 

@@ -16,11 +16,11 @@ from torch.utils.data import default_collate
 from data.folder import Clip
 from data.mel_cache import MelCache
 from stylize_core.classifier import GenreClassifier
-from stylize_core.config import build, to_plain
+from stylize_core.config import build
 from stylize_core.errors import UserError
 from stylize_core.mel import MelConfig
 from training.genre_experiment import ClassifierExperiment, ClassifierTraining, evaluate, format_confusion, load_split
-from training.loop import Trainer, make_accelerator
+from training.loop import Trainer
 from training.style_augmentation import augment
 
 RATE = 22050
@@ -44,15 +44,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make(corpus: Path, tmp_path: Path, fresh_accelerate: None) -> Make:
+def make(corpus: Path, start_training: Callable[..., Any]) -> Make:
     def make(run: str = "run", **loop: Any) -> tuple[Trainer, ClassifierExperiment]:
         settings = {"steps": 2, "batch_size": 4, "workers": 0, "wandb": "off", "ema_decay": 0.0} | loop
         data = {"folder": str(corpus), "cache": str(corpus / "cache"), "min_frames": 20, "max_frames": 40}
         mel = {"n_fft": 512, "win_length": 512, "hop_length": 128, "n_mels": 16}
-        config = build(ClassifierTraining, {"loop": settings, "data": data, "mel": mel}, "test")
-        experiment = ClassifierExperiment(config)
-        accelerator = make_accelerator(config.loop, "cpu")
-        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+        return start_training(ClassifierExperiment, {"loop": settings, "data": data, "mel": mel}, run)
 
     return make
 

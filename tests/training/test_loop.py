@@ -21,7 +21,7 @@ from stylize_core.config import build, to_plain
 from stylize_core.errors import UserError
 from training import loop
 from training.checkpoint import list_checkpoints
-from training.loop import LoopConfig, Trainer, learning_rate_scale, make_accelerator
+from training.loop import LoopConfig, Trainer, make_accelerator
 
 
 def read_metrics(trainer: Trainer) -> list[dict[str, float]]:
@@ -34,11 +34,11 @@ def best(trainer: Trainer) -> dict[str, Any]:
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     config = LoopConfig(steps=1, warmup_steps=4, decay_steps=10, final_lr_scale=0.2)
-    scales = [learning_rate_scale(config, step) for step in (0, 1, 3, 4, 9, 14, 1000)]
+    scales = [config.learning_rate_scale(step) for step in (0, 1, 3, 4, 9, 14, 1000)]
     assert scales == pytest.approx([0.25, 0.5, 1.0, 1.0, 0.6, 0.2, 0.2])
-    quarter = learning_rate_scale(LoopConfig(steps=1, decay_steps=8, final_lr_scale=0.0), 2)
+    quarter = LoopConfig(steps=1, decay_steps=8, final_lr_scale=0.0).learning_rate_scale(2)
     assert quarter == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
-    assert learning_rate_scale(LoopConfig(steps=1), 10**6) == 1.0
+    assert LoopConfig(steps=1).learning_rate_scale(10**6) == 1.0
 
 
 def test_every_step_uses_its_rate(make_trainer: Any, line_experiment: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_what_cannot_be_measured_is_shown_without_measures(output: Sample) -> No
 
 def test_a_step_that_came_again_counts_once(tmp_path: Path) -> None:
     lines = [row(1), row(2, value=0.1), row(1, "other"), row(2, value=0.9)]
-    text = "\n".join(json.dumps(each.to_dict()) for each in lines)
+    text = "\n".join(json.dumps(asdict(each)) for each in lines)
     (tmp_path / "all.jsonl").write_text(text + '\n{"step": 3, "na')
     found = read_comparisons(tmp_path / "all.jsonl")
     assert [(each.step, each.name) for each in found] == [(1, "clip"), (1, "other"), (2, "clip")]

@@ -19,10 +19,10 @@ from torch.utils.data import default_collate
 from data.segments import UNLABELED
 from data.sources import list_split
 from stylize_core.classifier import GenreClassifier
-from stylize_core.config import build, merge_values, to_plain
+from stylize_core.config import build, merge_values
 from stylize_core.errors import UserError
 from stylize_core.mel import MelConfig
-from training.loop import Trainer, make_accelerator
+from training.loop import Trainer
 from travelgan import Translator
 from travelgan.experiment import TranslatorExperiment
 from travelgan.losses import content_distillation
@@ -42,21 +42,18 @@ pytestmark = pytest.mark.usefixtures("quick_validation")
 
 
 @pytest.fixture
-def make(translator_values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
+def make(translator_values: dict[str, Any], start_training: Callable[..., Any]) -> Make:
     def make(
         loop: dict[str, Any] | None = None, run: str = "run", **changes: Any
     ) -> tuple[Trainer, TranslatorExperiment]:
         values = merge_values(translator_values, changes | {"loop": loop or {}})
-        config = build(TranslatorTraining, values, "test")
-        experiment = TranslatorExperiment(config)
-        accelerator = make_accelerator(config.loop, "cpu")
-        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+        return start_training(TranslatorExperiment, values, run)
 
     return make
 
 
 def batch_of(experiment: TranslatorExperiment, size: int = 4) -> Batch:
-    return default_collate([experiment.dataset[0, index % len(experiment.segments)] for index in range(size)])
+    return default_collate([experiment.dataset[0, index % len(experiment.dataset)] for index in range(size)])
 
 
 def weights(module: nn.Module) -> list[Tensor]:
@@ -75,7 +72,7 @@ def no_update(name: str, loss: Tensor) -> Tensor:
 def test_each_step_moves_its_own_networks(make: Make) -> None:
     trainer, experiment = make()
     batch = batch_of(experiment)
-    before = weights(experiment.players.discriminator), weights(experiment.translator)
+    before = weights(experiment.networks.discriminator), weights(experiment.translator)
     seen: list[str] = []
 
     def update(name: str, loss: Tensor) -> Tensor:
@@ -83,16 +80,18 @@ def test_each_step_moves_its_own_networks(make: Make) -> None:
         seen.append(name)
         if name == "discriminator":
             assert moved(experiment.translator, before[1]) == 0
-            assert moved(experiment.players.discriminator, before[0]) > 0.8
-            before[0][:] = weights(experiment.players.discriminator)
+            assert moved(experiment.networks.discriminator, before[0]) > 0.8
+            before[0][:] = weights(experiment.networks.discriminator)
         return norm
 
     experiment.training_step(batch, 0, update)
     assert seen == ["discriminator", "generator"]
-    assert moved(experiment.players.discriminator, before[0]) == 0
-    assert moved(experiment.players.generator, before[1][-len(list(experiment.players.generator.parameters())) :]) > 0.9
+    assert moved(experiment.networks.discriminator, before[0]) == 0
+    assert (
+        moved(experiment.networks.generator, before[1][-len(list(experiment.networks.generator.parameters())) :]) > 0.9
+    )
     assert moved(experiment.translator, before[1]) > 0.9
-    everything = [*experiment.players.discriminator.parameters(), *experiment.translator.parameters()]
+    everything = [*experiment.networks.discriminator.parameters(), *experiment.translator.parameters()]
     assert all(p.grad is None and p.requires_grad for p in everything)
 
 
@@ -130,7 +129,7 @@ def test_mismatched_labels_counts_only_songs_of_other_styles(make: Make) -> None
     _, experiment = make()
     batch = batch_of(experiment)
     batch["target_style"] = batch["source_style"].clone()  # every source has the style that is claimed
-    losses = discriminator_step(experiment.players, experiment.method, batch, batch["source"], no_update)
+    losses = discriminator_step(experiment.networks, experiment.method, batch, batch["source"], no_update)
     assert losses["mismatched_label"].item() == 0.0
 
 
@@ -139,7 +138,7 @@ def test_mismatched_labels_leaves_out_songs_that_nobody_named(make: Make) -> Non
     _, experiment = make()
     batch = batch_of(experiment)
     batch["source_style"] = torch.full_like(batch["source_style"], UNLABELED)
-    losses = discriminator_step(experiment.players, experiment.method, batch, batch["source"], no_update)
+    losses = discriminator_step(experiment.networks, experiment.method, batch, batch["source"], no_update)
     assert losses["mismatched_label"].item() == 0.0
 
 
@@ -147,10 +146,10 @@ def test_the_own_style_of_a_song_that_nobody_named_is_its_embedding(make: Make) 
     _, experiment = make()
     batch = batch_of(experiment)
     batch["source_style"][1] = UNLABELED
-    own = own_styles(experiment.players, batch, 3)
-    prototypes = experiment.players.siamese.style_prototypes()
+    own = own_styles(experiment.networks, batch, 3)
+    prototypes = experiment.networks.siamese.style_prototypes()
     torch.testing.assert_close(own[[0, 2]], prototypes[batch["source_style"][[0, 2]]])
-    torch.testing.assert_close(own[1], experiment.players.siamese(batch["source"][1:2]).style[0])
+    torch.testing.assert_close(own[1], experiment.networks.siamese(batch["source"][1:2]).style[0])
 
 
 def test_trains_on_recordings_that_nobody_named(make: Make, tmp_path: Path, translator_values: dict[str, Any]) -> None:
@@ -184,19 +183,21 @@ def test_only_the_style_head_and_examples_hear_augmented_mels(make: Make) -> Non
     _, plain = make()
     _, experiment = make(augment_style=True, run="augmented")
     mel = batch_of(experiment)["source"]
-    view = experiment.players.style_view(mel, 3, 0)
-    assert torch.equal(view, experiment.players.style_view(mel, 3, 0))
-    assert not torch.equal(view, experiment.players.style_view(mel, 3, 1))
-    assert not torch.equal(view, experiment.players.style_view(mel, 4, 0))
-    assert torch.equal(plain.players.style_view(mel, 3, 0), mel)
+    view = experiment.networks.style_view(mel, 3, 0)
+    assert torch.equal(view, experiment.networks.style_view(mel, 3, 0))
+    assert not torch.equal(view, experiment.networks.style_view(mel, 3, 1))
+    assert not torch.equal(view, experiment.networks.style_view(mel, 4, 0))
+    assert torch.equal(plain.networks.style_view(mel, 3, 0), mel)
     heard: list[Tensor] = []
     batch = batch_of(experiment)
-    experiment.players.siamese.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0].detach()))
+    experiment.networks.siamese.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0].detach()))
     siamese_losses(
-        experiment.players, experiment.method, batch, batch["pair"], target_styles(experiment.players, batch, 0.5), 5
+        experiment.networks, experiment.method, batch, batch["pair"], target_styles(experiment.networks, batch, 0.5), 5
     )
     both = torch.cat([batch["source"], batch["target"]])
-    assert any(mel.shape == both.shape and torch.equal(mel, experiment.players.style_view(both, 5, 1)) for mel in heard)
+    assert any(
+        mel.shape == both.shape and torch.equal(mel, experiment.networks.style_view(both, 5, 1)) for mel in heard
+    )
     assert any(torch.equal(mel, batch["source"]) for mel in heard), "content is heard as it is"
 
 
@@ -204,9 +205,9 @@ def test_only_the_style_head_and_examples_hear_augmented_mels(make: Make) -> Non
 def test_styles_come_by_name_or_by_example(make: Make, share: float, by_example: int) -> None:
     _, experiment = make(method={"example_share": share})
     batch = batch_of(experiment)
-    style = target_styles(experiment.players, batch, share)
-    named = experiment.players.siamese.style_prototypes()[batch["target_style"]]
-    example = experiment.players.siamese(batch["reference"]).style
+    style = target_styles(experiment.networks, batch, share)
+    named = experiment.networks.siamese.style_prototypes()[batch["target_style"]]
+    example = experiment.networks.siamese(batch["reference"]).style
     torch.testing.assert_close(style, example if by_example else named)
     assert not torch.allclose(example, named, atol=1e-2)
 
@@ -227,9 +228,9 @@ def test_the_style_cosine_teaches_the_generator_not_the_siamese_network(make: Ma
 def test_the_generator_learns_from_the_discriminator_through_it(make: Make) -> None:
     only = dict.fromkeys(("travel", "margin", "style", "style_cosine", "identity", "paired"), 0.0)
     trainer, experiment = make(method={"weights": only, "adversary": {"feature_matching": 0.0}})
-    before = weights(experiment.players.generator)
+    before = weights(experiment.networks.generator)
     trainer.step(batch_of(experiment))
-    assert moved(experiment.players.generator, before) > 0.9
+    assert moved(experiment.networks.generator, before) > 0.9
 
 
 def test_identity_is_about_the_first_of_the_batch_and_their_own_style(make: Make) -> None:
@@ -240,7 +241,7 @@ def test_identity_is_about_the_first_of_the_batch_and_their_own_style(make: Make
     experiment.training_step(batch, 0, no_update)
     mel, style = asked[0]
     assert torch.equal(mel, torch.cat([batch["source"], batch["source"][:2]]))
-    own = experiment.players.siamese.style_prototypes()[batch["source_style"][:2]]
+    own = experiment.networks.siamese.style_prototypes()[batch["source_style"][:2]]
     torch.testing.assert_close(style[4:], own)
 
 
@@ -258,8 +259,8 @@ def test_the_style_head_alone_learns_while_named_translations_stay(make: Make) -
 
     def look() -> list[Tensor]:
         with torch.no_grad():
-            named = experiment.players.siamese.style_prototypes()
-            return [named, experiment.translator(mel, named[:1]), experiment.players.siamese(mel).style]
+            named = experiment.networks.siamese.style_prototypes()
+            return [named, experiment.translator(mel, named[:1]), experiment.networks.siamese(mel).style]
 
     before = look()
     losses = [trainer.step(batch_of(experiment)) for _ in range(20)]
@@ -277,11 +278,11 @@ def test_the_style_head_alone_leaves_content_vectors_where_they_were(make: Make)
         trainer, experiment = make(run=run, method=method, loop={"warmup_steps": 0}, learning_rate=3e-3)
         songs = torch.stack([item["source"] for item in experiment.validation])
         with torch.no_grad():
-            before = experiment.players.siamese(songs).content
+            before = experiment.networks.siamese(songs).content
         for _ in range(20):
             trainer.step(batch_of(experiment))
         with torch.no_grad():
-            return content_distillation(experiment.players.siamese(songs).content, before).item()
+            return content_distillation(experiment.networks.siamese(songs).content, before).item()
 
     assert drift("held", 1.0) < 0.5 * drift("free", 0.0)
 
@@ -292,25 +293,25 @@ def test_the_style_head_alone_holds_content_to_the_network_it_starts_from(make: 
     trainer, experiment = make(run="on", method=STYLE_HEAD, init_from=str(tmp_path / "start"), loop={"warmup_steps": 0})
     songs = torch.stack([item["source"] for item in experiment.validation])
     trainer.step(batch_of(experiment))
-    assert experiment.players.teacher is not None
+    assert experiment.networks.teacher is not None
     with torch.no_grad():
-        assert torch.equal(experiment.players.teacher(songs).content, start.siamese(songs).content)
-        assert not torch.equal(experiment.players.teacher(songs).style, experiment.players.siamese(songs).style)
+        assert torch.equal(experiment.networks.teacher(songs).content, start.siamese(songs).content)
+        assert not torch.equal(experiment.networks.teacher(songs).style, experiment.networks.siamese(songs).style)
 
 
 def test_the_generator_alone_learns_while_style_and_content_vectors_stay(make: Make) -> None:
     trainer, experiment = make(method=GENERATOR, loop={"warmup_steps": 0})
-    players = experiment.players
-    before = [weights(players.siamese), weights(players.generator), weights(players.discriminator)]
+    networks = experiment.networks
+    before = [weights(networks.siamese), weights(networks.generator), weights(networks.discriminator)]
     batch = batch_of(experiment)
     losses = trainer.step(batch)
     trainer.step(batch)
-    assert moved(players.siamese, before[0]) == 0
-    assert moved(players.generator, before[1]) > 0.9 and moved(players.discriminator, before[2]) > 0.8
+    assert moved(networks.siamese, before[0]) == 0
+    assert moved(networks.generator, before[1]) > 0.9 and moved(networks.discriminator, before[2]) > 0.8
     assert {"travel", "style_cosine", "adversarial", "discriminator"} <= losses.keys()
     assert not {"margin", "style"} & losses.keys()
     with trainer.state.ema.swapped_in():
-        assert moved(players.siamese, before[0]) == 0 and moved(players.generator, before[1]) > 0.9
+        assert moved(networks.siamese, before[0]) == 0 and moved(networks.generator, before[1]) > 0.9
 
 
 def test_what_means_nothing_in_a_method_is_refused(make: Make) -> None:
@@ -387,9 +388,9 @@ def test_mixed_precision_trains(make: Make) -> None:
 
 def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Make) -> None:
     trainer, experiment = make(loop={"steps": 3})
-    experiment.players.discriminator.eval()
+    experiment.networks.discriminator.eval()
     measures = trainer.run()
-    assert experiment.translator.training and not experiment.players.discriminator.training
+    assert experiment.translator.training and not experiment.networks.discriminator.training
     rates = measures["valid/target_rate"] - measures["valid/source_rate"]
     expected = rates + 0.5 + measures["valid/nearer"] + measures["valid/recognised"]
     assert measures["valid/score"] == pytest.approx(expected)
@@ -419,14 +420,14 @@ def test_without_pairs_it_trains_as_on_gtzan(make: Make, translator_values: dict
 
 def test_pretraining_leaves_the_discriminator_alone(make: Make) -> None:
     trainer, experiment = make(method={"adversary": {"first_step": 1}})
-    before = weights(experiment.players.discriminator), weights(experiment.translator)
+    before = weights(experiment.networks.discriminator), weights(experiment.translator)
     losses = trainer.step(batch_of(experiment))
     assert not {"discriminator", "mismatched_label", "adversarial", "feature_matching"} & losses.keys()
-    assert moved(experiment.players.discriminator, before[0]) == 0
+    assert moved(experiment.networks.discriminator, before[0]) == 0
     assert moved(experiment.translator, before[1]) > 0.9
     losses = trainer.step(batch_of(experiment))
     assert {"discriminator", "mismatched_label", "adversarial", "feature_matching"} <= losses.keys()
-    assert moved(experiment.players.discriminator, before[0]) > 0.8
+    assert moved(experiment.networks.discriminator, before[0]) > 0.8
 
 
 def test_a_run_can_init_from_a_model(make: Make, tmp_path: Path, translator_values: dict[str, Any]) -> None:
@@ -450,7 +451,7 @@ def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[s
     data = translator_values["data"]
     for change, problem in (
         ({"styles": ["jazz", "reggae"]}, "has no style 'reggae'. It has jazz, metal; "),
-        ({"styles": ["metall"]}, "has no style 'metall'; did you mean metal"),
+        ({"styles": ["metall"]}, "has no style 'metall'; did you mean 'metal'"),
         ({"folder": str(tmp_path / "gone")}, "no such folder"),
         ({"classifier": str(tmp_path / "gone")}, "model folder not found"),
     ):

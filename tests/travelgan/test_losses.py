@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from stylize_core.mel import LogMel, MelConfig
 from travelgan import losses
@@ -123,32 +122,6 @@ def test_style_cosine_by_hand() -> None:
     style = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     target = torch.tensor([[0.6, 0.8], [0.0, -1.0]])
     assert losses.style_cosine(style, target).item() == pytest.approx((0.4 + 2.0) / 2)
-
-
-def test_identity_loss_by_hand() -> None:
-    assert losses.identity_loss(torch.tensor([[[1.0, -2.0]]]), torch.zeros(1, 1, 2)).item() == pytest.approx(1.5)
-
-
-def pair_batch() -> tuple[Tensor, Tensor]:
-    output = torch.tensor([[[1.0, 1.0]], [[5.0, 5.0]]], requires_grad=True)
-    target = torch.tensor([[[0.0, 3.0]], [[float("nan"), float("nan")]]])
-    return output, target
-
-
-def test_paired_loss_reads_only_pairs() -> None:
-    output, target = pair_batch()
-    loss = losses.paired_loss(output, target, torch.tensor([True, False]))
-    assert loss.item() == pytest.approx(1.5)
-    loss.backward()
-    torch.testing.assert_close(output.grad, torch.tensor([[[0.5, -0.5]], [[0.0, 0.0]]]))
-
-
-def test_paired_loss_without_any_pair_is_zero_and_can_be_differentiated() -> None:
-    output, target = pair_batch()
-    loss = losses.paired_loss(output, target, torch.tensor([False, False]))
-    assert loss.item() == 0
-    loss.backward()
-    torch.testing.assert_close(output.grad, torch.zeros(2, 1, 2))
 
 
 def mel_of_chord(*frequencies: float, frames: int = 40) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylize_core.metrics.distribution import kernel_audio_distance
-from travelgan.realism import RealSongs
+from travelgan.validation import RealSongs
 
 
 class Ear:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stylize_core.mel import MelConfig
-from training.gan import feature_matching, hinge_discriminator, hinge_generator
+from training.gan import feature_matching, hinge_discriminator, hinge_generator, masked_l1
 from travelgan import GeneratorConfig, SiameseConfig, Translator, TranslatorConfig
 from travelgan import losses as L
 from travelgan.config import DiscriminatorConfig
@@ -30,8 +30,8 @@ def generator_losses(translator: Translator, discriminator: Discriminator, mel: 
             L.siamese_margin(before.content, 10.0),
             L.contrastive_style(before.style, source, prototypes, 1.0),
             L.style_cosine(after.style, prototypes[target]),
-            L.identity_loss(translator.generator(mel, prototypes[source]), mel),
-            L.paired_loss(output, mel.flip(0), has_pair),
+            masked_l1(translator.generator(mel, prototypes[source]), mel),
+            masked_l1(output, mel.flip(0), has_pair),
         ]
     )
 
@@ -84,7 +84,7 @@ def test_a_pair_is_learnt(generator_config: GeneratorConfig, siamese_config: Sia
     values = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = L.paired_loss(translator.generator(song + shift, style), song - shift, torch.ones(8, dtype=torch.bool))
+        loss = masked_l1(translator.generator(song + shift, style), song - shift, torch.ones(8, dtype=torch.bool))
         loss.backward()
         optimizer.step()
         values.append(loss.item())

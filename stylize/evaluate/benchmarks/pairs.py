@@ -61,7 +61,7 @@ def rendered_pairs(
     return pairs[:count]
 
 
-def unlabelled_pairs(
+def unlabeled_pairs(
     split: str,
     root: Path,
     files: Sequence[Path],

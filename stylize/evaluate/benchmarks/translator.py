@@ -17,7 +17,7 @@ from data.folder import Clip, index_folder
 from data.sources import list_split
 from stylize.evaluate.benchmarks.bench import Bench, Measurements, Row, Split, measure_accuracy, read_reference
 from stylize.evaluate.benchmarks.leaks import SEEN_SPLITS
-from stylize.evaluate.benchmarks.pairs import REAL_SPLIT, rendered_pairs, unlabelled_pairs
+from stylize.evaluate.benchmarks.pairs import REAL_SPLIT, rendered_pairs, unlabeled_pairs
 from stylize.evaluate.benchmarks.settings import SIZES, Settings, check_leaks, check_settings
 from stylize.evaluate.benchmarks.summary import compare_with_baseline, summarize_split, summarize_sweep, sweep_systems
 from stylize.evaluate.benchmarks.translator_report import flat_summary, write_report
@@ -96,10 +96,10 @@ class Evaluation:
                 raise UserError(f"{settings.corpus} has no song of split {split} in two of {', '.join(self.styles)}")
         if settings.has_real_split:
             files = list_split(settings.recordings, "test")
-            chosen[REAL_SPLIT] = self._unlabelled(REAL_SPLIT, settings.recordings, files)
+            chosen[REAL_SPLIT] = self._unlabeled(REAL_SPLIT, settings.recordings, files)
         for folder in settings.folders:
             name = folder.resolve().name
-            chosen[name] = self._unlabelled(name, folder, list_audio(folder))
+            chosen[name] = self._unlabeled(name, folder, list_audio(folder))
         if not chosen:
             raise UserError(f"{settings.corpus} has none of the test splits; render one with `scripts.prepare corpus`")
         return chosen
@@ -111,7 +111,7 @@ class Evaluation:
         readable = {excerpt.path for excerpt in each_readable(sorted(wanted), self.excerpts.load)}
         return [pair for pair in pairs if of_pair[pair.name] <= readable]
 
-    def _unlabelled(self, split: str, root: Path, files: Sequence[Path]) -> list[Pair]:
+    def _unlabeled(self, split: str, root: Path, files: Sequence[Path]) -> list[Pair]:
         usable = self.excerpts.audible(files)
         if not usable:
             raise UserError(f"{root} has no recording that is audible in its middle, among {len(files)} to test with")
@@ -119,7 +119,7 @@ class Evaluation:
         def predict(path: Path) -> str:
             return self.classifier.predict(self.excerpts.load(path)).genre
 
-        return unlabelled_pairs(
+        return unlabeled_pairs(
             split, root, usable, predict, self.clips, self.styles, self.settings.sizes.real_pairs, self.settings.seed
         )
 

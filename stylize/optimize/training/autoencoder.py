@@ -1,86 +1,67 @@
-"""How the autoencoder is trained: damaged mels in, clean mels out, by their L1 distance in log10 units.
+"""Training of the autoencoder: denoising (Vincent et al., ICML 2008, section 2) of mels with noise and masked columns.
 
-Denoising makes features of what belongs together instead of copies of single values (Vincent et al., ICML 2008,
-section 2): noise in every band, and stretches of hidden columns that only their neighborhood can tell.
+The loss is the L1 distance in log10 units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from data.segments import AudioSegments, read_clips
 from data.sources import list_splits, validation_files
 from stylize.optimize.autoencoder import KIND, Autoencoder, AutoencoderConfig
 from stylize_core.layers import MEL_CENTER
-from stylize_core.mel import GriffinLim, LogMel, MelConfig
+from stylize_core.mel import GriffinLim, LogMel
 from stylize_core.model_folder import load_init
-from training.experiment import Experiment, Sample, Update, evaluating
-from training.loop_config import LoopConfig
+from training.experiment import Experiment, Sample, Update, evaluating, sample_pair
+from training.loop_config import AudioData, TrainingConfig, check_at_least
 
 TYPICAL_SEGMENTS = 64
-"""Training segments to which the first weights are adapted and whose mean mel is a floor of the validation."""
+"""Training segments that initialize the weights, and whose mean mel is a floor of the validation."""
 
 
-@dataclass(frozen=True)
-class AutoencoderData:
-    """What the autoencoder learns from.
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderData(AudioData):
+    """Data of the autoencoder.
 
     Args:
-        folders: genre trees, prepared recordings or any folders with audio at the mel's sample rate.
-        split_seed: of the split by hash, see :func:`data.sources.list_split`.
-        segment_frames: length of a training segment, mel frames.
-        gain_db: random gain of a segment, at most this, decibels.
+        folders, split_seed, segment_frames, gain_db, validation_clips, validation_frames: see
+            :class:`training.loop_config.AudioData`.
         noise: largest standard deviation of the noise on an input, log10 units; each segment draws its own from 0 on.
-        hidden: share of an input's columns that are hidden, on average.
-        hidden_frames: length of a hidden stretch, mel frames.
-        validation_clips: number of fixed clips, of songs that are not trained on.
-        validation_frames: their length, mel frames.
+        hidden: mean share of an input's columns that are masked.
+        hidden_frames: length of a masked span, mel frames.
     """
 
-    folders: tuple[str, ...]
-    split_seed: int = 0
     segment_frames: int = 160
-    gain_db: float = 6.0
     noise: float = 0.3
     hidden: float = 0.15
     hidden_frames: int = 4
     validation_clips: int = 24
-    validation_frames: int = 344
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(1, hidden_frames=self.hidden_frames)
         if self.noise < 0 or not 0 <= self.hidden < 1:
             raise ValueError(f"noise must be at least 0 and hidden within [0, 1), got {self.noise} and {self.hidden}")
-        for name in ("segment_frames", "hidden_frames", "validation_clips", "validation_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
-@dataclass(frozen=True)
-class AutoencoderTraining:
-    """The whole configuration of an autoencoder run.
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderTraining(TrainingConfig):
+    """The configuration of an autoencoder run.
 
     Args:
-        loop: steps, batch, precision.
+        loop, mel, learning_rate, init_from: see :class:`training.loop_config.TrainingConfig`.
         data: folders, segments, damage.
         network: the layers.
-        mel: the front-end.
-        learning_rate: of Adam.
-        init_from: model folder with the initial weights, to fine-tune.
     """
 
-    loop: LoopConfig
     data: AutoencoderData
     network: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    mel: MelConfig = field(default_factory=MelConfig)
     learning_rate: float = 3e-4
-    init_from: str | None = None
 
     def __post_init__(self) -> None:
         frames = max(self.network.frames_per_code, 1 + self.mel.context // self.mel.hop_length)
@@ -90,16 +71,14 @@ class AutoencoderTraining:
 
 
 class AutoencoderExperiment(Experiment):
-    """Trains an :class:`Autoencoder`; see :class:`training.experiment.Experiment`.
-
-    Args:
-        config: the run.
+    """Trains an :class:`Autoencoder`.
 
     Raises:
         UserError: a folder is missing or has no audio of a split.
     """
 
     config_class = AutoencoderTraining
+    dataset: AudioSegments
     averaged = ("autoencoder",)
     best_measure = "valid/mel_l1"
 
@@ -108,10 +87,10 @@ class AutoencoderExperiment(Experiment):
         self.config = config
         self.autoencoder = Autoencoder(config.network, config.mel)
         self.log_mel = LogMel(config.mel)
-        # The front-end is among the modules only to be moved to the device with them; it has nothing to save.
+        # The front-end has no state; as a module it moves to the device.
         self.modules: dict[str, nn.Module] = {"autoencoder": self.autoencoder, "log_mel": self.log_mel}
         self.optimizers = {"autoencoder": torch.optim.Adam(self.autoencoder.parameters(), lr=config.learning_rate)}
-        self.segments = AudioSegments(
+        self.dataset = AudioSegments(
             list_splits(config.data.folders, "train", config.data.split_seed),
             sample_rate=config.mel.sample_rate,
             segment_samples=config.data.segment_frames * config.mel.hop_length,
@@ -131,14 +110,10 @@ class AutoencoderExperiment(Experiment):
 
     def _typical_mels(self) -> Tensor:
         """Mels of evenly spread training segments, (B, n_mels, T)."""
-        count = min(TYPICAL_SEGMENTS, len(self.segments))
-        wavs = [self.segments[0, index * len(self.segments) // count] for index in range(count)]
-        return self.log_mel(torch.stack(wavs))
-
-    @property
-    def dataset(self) -> Dataset[Any]:
-        """Waveform segments."""
-        return self.segments
+        count = min(TYPICAL_SEGMENTS, len(self.dataset))
+        wavs = [self.dataset[0, index * len(self.dataset) // count] for index in range(count)]
+        mels: Tensor = self.log_mel(torch.stack(wavs))
+        return mels
 
     def training_step(self, batch: Tensor, step: int, update: Update) -> dict[str, Tensor]:
         """Reconstruct the clean mels of a batch of waveforms from damaged ones."""
@@ -148,27 +123,20 @@ class AutoencoderExperiment(Experiment):
         return {"mel_l1": loss.detach(), "gradient_norm": norm}
 
     def damage(self, mel: Tensor) -> Tensor:
-        """Noise in every band, and stretches of columns replaced by a value that no music has for a whole column.
-
-        Shape: (B, n_mels, T) -> the same.
-        """
+        """Add noise, and replace spans of columns by a constant. Shape: (B, n_mels, T) -> the same."""
         data, (batch, _, frames) = self.config.data, mel.shape
         level = data.noise * torch.rand(batch, 1, 1, device=mel.device)
         noisy = (mel + level * torch.randn_like(mel)).clamp(min=self.config.mel.log_floor)
         if data.hidden == 0:
             return noisy
-        # A column is seen where none of the stretches that could cover it has begun.
+        # A column is visible where no span that could cover it begins.
         seen_share = (1 - data.hidden) ** (1 / data.hidden_frames)
         begins = torch.rand(batch, 1, frames + data.hidden_frames - 1, device=mel.device) >= seen_share
         hidden = nn.functional.max_pool1d(begins.float(), data.hidden_frames, stride=1) > 0
         return noisy.masked_fill(hidden, MEL_CENTER)
 
     def validate(self) -> dict[str, float]:
-        """Mel L1 of fixed, undamaged clips, in log10 units, beside two floors.
-
-        `valid/mel_l1_of_mean` is that of the training data's mean column, `valid/mel_l1_of_own_mean` that of each
-        clip's own mean column, which knows the clip but nothing of time.
-        """
+        """Mel L1 of undamaged clips, and two floors: of the training data's mean column, and of each clip's own."""
         device = next(self.autoencoder.parameters()).device
         with evaluating(self.autoencoder):
             self.reconstructed = [self.autoencoder(mel[None].to(device))[0].float().cpu() for mel in self.validation]
@@ -186,16 +154,9 @@ class AutoencoderExperiment(Experiment):
         for index, (mel, made) in enumerate(zip(self.validation[:4], self.reconstructed[:4], strict=True)):
             made = made.clamp(min=self.config.mel.log_floor)
             wavs = griffin_lim(torch.stack([mel, made])).numpy()
-            pictures = {"original": mel.numpy(), "reconstructed": made.numpy()}
-            samples.append(
-                Sample(f"clip-{index}-original", wavs[0], rate, {"original": pictures["original"]}, fixed=True)
-            )
-            samples.append(Sample(f"clip-{index}", wavs[1], rate, pictures))
+            mels = {"original": mel, "reconstructed": made}
+            samples += sample_pair(f"clip-{index}-original", f"clip-{index}", wavs, rate, mels)
         return samples
-
-    def export(self, folder: Path, training: dict[str, Any]) -> None:
-        """Write the autoencoder's model folder."""
-        self.autoencoder.save_pretrained(folder, training)
 
 
 def _l1(mel: Tensor, reference: Tensor) -> float:

@@ -18,9 +18,9 @@ from scripts.train import train
 from stylize.optimize.autoencoder import Autoencoder
 from stylize.optimize.training.autoencoder import AutoencoderExperiment, AutoencoderTraining
 from stylize_core.audio.reader import read_audio
-from stylize_core.config import build, to_plain
+from stylize_core.config import build
 from stylize_core.errors import UserError
-from training.loop import Trainer, make_accelerator
+from training.loop import Trainer
 
 Make = Callable[..., tuple[Trainer, AutoencoderExperiment]]
 
@@ -41,22 +41,19 @@ def values(tone_corpus: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make(values: dict[str, Any], tmp_path: Path, fresh_accelerate: None) -> Make:
+def make(values: dict[str, Any], start_training: Callable[..., Any]) -> Make:
     def make(run: str = "run", **changes: dict[str, Any] | float | str) -> tuple[Trainer, AutoencoderExperiment]:
         merged = {
             name: values.get(name, {}) | change if isinstance(change, dict) else change
             for name, change in changes.items()
         }
-        config = build(AutoencoderTraining, values | merged, "test")
-        experiment = AutoencoderExperiment(config)
-        accelerator = make_accelerator(config.loop, "cpu")
-        return Trainer(experiment, config.loop, tmp_path / run, accelerator, to_plain(config)), experiment
+        return start_training(AutoencoderExperiment, values | merged, run)
 
     return make
 
 
 def batch_of(experiment: AutoencoderExperiment, size: int = 4) -> Tensor:
-    return default_collate([experiment.segments[0, index % len(experiment.segments)] for index in range(size)])
+    return default_collate([experiment.dataset[0, index % len(experiment.dataset)] for index in range(size)])
 
 
 def test_the_loss_is_the_distance_from_the_clean_mel(make: Make) -> None:
@@ -108,7 +105,7 @@ def test_without_damage_the_mel_is_left_alone(make: Make) -> None:
 
 def test_training_starts_from_layers_adapted_to_the_data(make: Make) -> None:
     _, experiment = make()
-    mels = experiment.log_mel(torch.stack([experiment.segments[0, i] for i in range(len(experiment.segments))]))
+    mels = experiment.log_mel(torch.stack([experiment.dataset[0, i] for i in range(len(experiment.dataset))]))
     first = experiment.autoencoder.encoder[0]((mels + 2) / 3)
     torch.testing.assert_close(first.std(dim=(0, 2)), torch.ones(12), atol=1e-3, rtol=0)
     assert (experiment.autoencoder(mels).mean(dim=(0, 2)) - mels.mean(dim=(0, 2))).abs().max() < 0.5
@@ -128,12 +125,12 @@ def test_validation_is_the_l1_on_unseen_songs_beside_the_floors(make: Make, tone
     measures = trainer.run(max_minutes=0)
     files = list_split(tone_corpus, "valid")
     chosen = [files[0], files[2]]  # of four, spread
-    assert not {path.name for path in chosen} & {info.path.name for info in experiment.segments.infos}
+    assert not {path.name for path in chosen} & {info.path.name for info in experiment.dataset.infos}
     mels = torch.stack(
         [experiment.log_mel(torch.from_numpy(read_audio(path)[0][:, : 172 * 128]))[0] for path in chosen]
     )
     best = Autoencoder.from_pretrained(trainer.run_folder / "best")
-    segments = [experiment.segments[0, index] for index in range(len(experiment.segments))]
+    segments = [experiment.dataset[0, index] for index in range(len(experiment.dataset))]
     mean = torch.stack([experiment.log_mel(wav[None])[0] for wav in segments]).mean(dim=(0, 2))[None, :, None]
     assert measures == {
         "valid/mel_l1": pytest.approx((best(mels) - mels).abs().mean().item(), rel=1e-2),

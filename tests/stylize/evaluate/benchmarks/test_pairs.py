@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from data.folder import Clip
-from stylize.evaluate.benchmarks.pairs import load_pair, ordered_pairs, rendered_pairs, unlabelled_pairs
+from stylize.evaluate.benchmarks.pairs import load_pair, ordered_pairs, rendered_pairs, unlabeled_pairs
 from stylize.evaluate.excerpts import Excerpts
 from stylize.evaluate.systems import Pair
 from stylize_core.errors import UserError
@@ -83,14 +83,14 @@ def test_recordings_go_to_styles_that_are_not_heard_in_them() -> None:
     def heard(path: Path) -> str:
         return "rock" if path.parts[1] == "x" else "metal"
 
-    pairs = unlabelled_pairs("mine", Path("all"), files, heard, CORPUS, STYLES, 30)
+    pairs = unlabeled_pairs("mine", Path("all"), files, heard, CORPUS, STYLES, 30)
     assert len({pair.name for pair in pairs}) == 30
     assert max(Counter(pair.target for pair in pairs).values()) <= 4
     assert all(pair.source_style == heard(pair.source) != pair.target for pair in pairs)
     assert len({pair.source for pair in pairs[:12]}) == 12
     assert all(pair.truth is None and pair.style and pair.target in pair.style.name for pair in pairs)
-    assert pairs == unlabelled_pairs("mine", Path("all"), files[::-1], heard, CORPUS, STYLES, 30)
-    every = unlabelled_pairs("mine", Path("all"), files[:1], heard, [], STYLES, 30)
+    assert pairs == unlabeled_pairs("mine", Path("all"), files[::-1], heard, CORPUS, STYLES, 30)
+    every = unlabeled_pairs("mine", Path("all"), files[:1], heard, [], STYLES, 30)
     assert sorted(pair.target for pair in every) == sorted(set(STYLES) - {"rock"})
     assert all(pair.style is None and pair.example is None for pair in every)
 
