@@ -9,11 +9,7 @@ from stylize_core.errors import UserError
 
 
 def check_output_folder(output: Path, force: bool = False, mark: str | None = None) -> None:
-    """Refuse a place that a folder cannot be written to.
-
-    Raises:
-        UserError: a file or a link, no such parent, not writable; not empty without `force` or the file `mark`.
-    """
+    """Refuse a place that a folder cannot be written to."""
     parent = output.absolute().parent
     if output.is_symlink() or (output.exists() and not output.is_dir()):
         raise UserError(f"{output} is no folder; give a new one with -o")

@@ -35,9 +35,6 @@ def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> Mo
     Args:
         translator: model folder, None for the bundled one.
         vocoder: model folder, None for the bundled one.
-
-    Raises:
-        UserError: no such model, another kind, mel front-ends that differ.
     """
     from stylize_core.model_folder import read_model_config
 
@@ -49,11 +46,7 @@ def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> Mo
 
 
 def read_styles(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
-    """The styles that a translator's configuration names.
-
-    Raises:
-        UserError: it names none.
-    """
+    """The styles that a translator's configuration names."""
     model = config["model"]
     styles = model.get("styles") if isinstance(model, dict) else None
     if not isinstance(styles, list) or not styles or not all(isinstance(style, str) for style in styles):
@@ -84,11 +77,7 @@ def _read_mel(config: Mapping[str, Any], folder: Path) -> MelConfig:
 
 
 def check_same_mel(translator: MelConfig, vocoder: MelConfig) -> None:
-    """Refuse a vocoder that understands other mels than the translator makes.
-
-    Raises:
-        UserError: both values of each field that differs are named.
-    """
+    """Refuse a vocoder that understands other mels than the translator makes."""
     difference = translator.describe_difference(vocoder)
     if difference:
         raise UserError(
@@ -98,21 +87,13 @@ def check_same_mel(translator: MelConfig, vocoder: MelConfig) -> None:
 
 
 def check_device_name(name: str) -> None:
-    """Refuse what is no device, without loading PyTorch.
-
-    Raises:
-        UserError: not auto, cpu, mps, cuda or cuda:N.
-    """
+    """Refuse what is no device, without loading PyTorch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise UserError(f"got device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first of cuda, mps and cpu that is there.
-
-    Raises:
-        UserError: the device is not there.
-    """
+    """The device of that name; `auto` is the first of cuda, mps and cpu that is there."""
     import torch
 
     check_device_name(name)

@@ -46,6 +46,7 @@ def option(
     choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
     shown: str | bool = True,
+    complete: Callable[[typer.Context, str], list[str]] | None = None,
 ) -> Any:
     """A field of a dataclass that is an option.
 
@@ -57,13 +58,10 @@ def option(
         choices: all that a string can be.
         flags: on the command line, the long one last; by default the name of the field with dashes.
         shown: how the help shows the default.
+        complete: values for shell completion.
     """
     metadata = {"help": help, "group": group, "check": check, "choices": choices, "flags": flags, "shown": shown}
-    return (
-        dataclasses.field(metadata=metadata)
-        if default is MISSING
-        else dataclasses.field(default=default, metadata=metadata)
-    )
+    return dataclasses.field(default=default, metadata=metadata | {"complete": complete})
 
 
 def fields_of(options: Any) -> list[dataclasses.Field[Any]]:
@@ -83,11 +81,7 @@ def flag(name: str, options: Any) -> str:
 
 
 def check_options(options: Any) -> None:
-    """Refuse a value that its field does not allow.
-
-    Raises:
-        UserError: what was got and what is expected.
-    """
+    """Refuse a value that its field does not allow."""
     for field in fields_of(options):
         value, check, choices = getattr(options, field.name), field.metadata["check"], field.metadata["choices"]
         if value is not None and choices:
@@ -105,9 +99,6 @@ def check_choice(what: str, value: str, known: tuple[str, ...], others: str = ""
         value: the name.
         known: what it can be.
         others: what else it could have been, for the message: `, or an existing file`.
-
-    Raises:
-        UserError: the known names are listed.
     """
     if value not in known:
         close = difflib.get_close_matches(value.lower(), known, n=1)
@@ -160,7 +151,13 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, options: type, required
         info: Any = typer.Argument(metavar=field.name.upper(), help=text)
     else:
         flags = meta["flags"] or (flag(field.name, options),)
-        info = typer.Option(*flags, help=text, rich_help_panel=meta["group"], show_default=meta["shown"])
+        info = typer.Option(
+            *flags,
+            help=text,
+            rich_help_panel=meta["group"],
+            show_default=meta["shown"],
+            autocompletion=meta["complete"],
+        )
     if default is MISSING:
         default = inspect.Parameter.empty if required else None
     hint = hint | None if default is None else hint

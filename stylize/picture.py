@@ -15,11 +15,7 @@ _ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 def check_picture(path: Path, force: bool, kind: str = "PNG") -> None:
-    """Refuse a place that a picture, or a file of another kind, cannot be written to.
-
-    Raises:
-        UserError: another suffix, exists without force, no such folder, not writable.
-    """
+    """Refuse a place that a picture, or a file of another kind, cannot be written to."""
     if path.suffix.lower() != f".{kind.lower()}":
         raise UserError(f"{path} does not end in .{kind.lower()}; it is written as a {kind} file")
     if not path.parent.is_dir():

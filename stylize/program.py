@@ -185,12 +185,7 @@ def _steady_output() -> Iterator[None]:
 
 
 class _SteadyStream:
-    """A text stream that goes nowhere once its reader is gone.
-
-    Args:
-        stream: where to write.
-        name: what to call it when it fails for another reason, such as a full disk; None where that does not matter.
-    """
+    """A text stream that goes nowhere once its reader is gone."""
 
     def __init__(self, stream: TextIO, name: str | None = None) -> None:
         self._stream, self._name = stream, name

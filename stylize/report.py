@@ -17,7 +17,7 @@ from stylize_core.names import printable
 
 if TYPE_CHECKING:
     from stylize.pipeline import Result
-    from stylize.request import Job, Order
+    from stylize.request import Job, Request
     from stylize_core.audio.reader import AudioInfo
 
 LEAST_SHARE = 0.05
@@ -65,14 +65,14 @@ class Reporter:
     """Says on stdout what became of each song, as text or as a JSON object a line, and errors on stderr.
 
     Args:
-        order: what was asked for.
+        request: what was asked for.
         quiet: say nothing but errors.
         verbose: say more, on stderr.
         as_json: JSON on stdout, also of songs that failed.
     """
 
-    def __init__(self, order: Order, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-        self._order = order
+    def __init__(self, request: Request, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+        self._request = request
         self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
 
     def detail(self, text: str) -> None:
@@ -90,7 +90,7 @@ class Reporter:
     def finished(self, job: Job, result: Result) -> None:
         """A song was written; the record holds all that the result does."""
         values = {name: _plain(value) for name, value in dataclasses.asdict(result).items() if name != "path"}
-        about = {"style": values.pop("styles"), "like": _plain(self._order.like)}
+        about = {"style": values.pop("styles"), "like": _plain(self._request.like)}
         self._say(describe_result(result), job, about | values)
 
     def skipped(self, job: Job) -> None:
@@ -122,11 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def describe_model(folder: Path) -> str:
-    """What a model folder says about itself, one line each.
-
-    Raises:
-        UserError: not a model folder, weights missing or corrupted.
-    """
+    """What a model folder says about itself, one line each."""
     from stylize_core.model_folder import WEIGHTS_NAME, read_model_config
 
     config = read_model_config(folder)

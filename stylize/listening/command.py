@@ -15,7 +15,6 @@ from stylize.local_server import LOCAL, HostOption, PortOption, bind, names_of, 
 from stylize.mixture import parse_list
 from stylize.models import peek_styles
 from stylize.options import with_options
-from stylize_core.errors import UserError
 
 DEFAULT_COMMAND = "run"
 DEFAULT_SYSTEMS = f"{TRANSLATOR},{COPY_CONTENT}"
@@ -132,24 +131,4 @@ def webmushra(
     from stylize.listening.webmushra import export_trial
 
     print(export_trial(Trial.read(trial), trial, output))
-    return 0
-
-
-@listen_app.command()
-def load(
-    trial: TrialArgument,
-    listeners: Annotated[int, typer.Option(min=1, max=500, help="At once.")] = 50,
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Of the run.")] = 20.0,
-    pause: Annotated[float, typer.Option(min=0.0, help="Mean time between two answers of a listener.")] = 0.5,
-) -> int:
-    """Let many listeners answer at once; how long an answer takes, and whether any is lost.
-
-    The trial's own answers are not touched.
-    """
-    from stylize.listening.load import run_load
-
-    result = run_load(trial, listeners, seconds, pause)
-    print(result.describe())
-    if result.lost or result.failed:
-        raise UserError(f"{result.lost} answers were lost, {result.failed} requests failed")
     return 0

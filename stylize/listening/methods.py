@@ -111,11 +111,7 @@ def question_of(method: str, name: str, has_style: bool = True) -> Question:
 
 
 def check_questions(method: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The questions that are asked, those of the method where none are given.
-
-    Raises:
-        UserError: an unknown method or question, or one that the method cannot ask.
-    """
+    """The questions that are asked, those of the method where none are given."""
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}; expected {', '.join(METHODS)}")
     allowed = tuple(QUESTIONS) if method == PAIRED else DEFAULT_QUESTIONS[method]

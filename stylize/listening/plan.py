@@ -90,7 +90,7 @@ class BuildOptions:
     loudness: float = option(TARGET_LOUDNESS, "Of every sound, LUFS.", check=between(-60, -10))
     fade_seconds: float = option(0.02, "At both ends, seconds.", check=between(0, 1), flags=("--fade",))
     sample_rate: int | None = option(
-        None, "Of the files, Hz; default: the songs'.", check=between(SAMPLE_RATES[0], 96000)
+        None, "Of the files, Hz; default: the songs'.", check=between(SAMPLE_RATES.start, 96000)
     )
     model: Path | None = option(None, "Translator folder; default: the bundled one.")
     vocoder: Path | None = option(None, "Vocoder folder; default: the bundled one.")

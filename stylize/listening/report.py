@@ -34,11 +34,7 @@ def print_results(
     webmushra: Sequence[Path] = (),
     force: bool = False,
 ) -> Results:
-    """Read the answers to a trial, print what they say, and write it into a folder where one is given.
-
-    Raises:
-        UserError: nothing to read, a folder that holds something already.
-    """
+    """Read the answers to a trial, print what they say, and write it into a folder where one is given."""
     if unit not in UNITS:
         raise UserError(f"got --unit {unit}; expected {' or '.join(UNITS)}")
     if output is not None:

@@ -133,9 +133,6 @@ def compare_systems(ratings: Sequence[Rating], unit: str = LISTENER) -> list[Dif
         unit: `listener` pairs the mean of each listener over the songs that were rated for both systems, which asks
             whether other listeners would hear the same; `rating` pairs single ratings, which takes ratings of one
             listener for independent ones and finds more.
-
-    Raises:
-        UserError: another unit.
     """
     _check_unit(unit)
     results = []
@@ -176,9 +173,6 @@ def compare_pairs(
         unit: `listener` gives each listener one vote, for what most of the listener's choices were for; `rating` takes
             choices of one listener for independent ones, and finds a difference where a few have a firm taste.
         systems: in the order in which they are to stand; others follow by name.
-
-    Raises:
-        UserError: another unit.
     """
     _check_unit(unit)
     place = {name: index for index, name in enumerate(systems)}

@@ -93,11 +93,7 @@ def describe_stop(result: OptimizeResult, options: OptimizeOptions) -> str:
 
 
 def print_layers(options: OptimizeOptions, network: str) -> int:
-    """One line for each layer of a network, for spectrograms of the representation.
-
-    Raises:
-        UserError: an unknown network, or one that does not fit.
-    """
+    """One line for each layer of a network, for spectrograms of the representation."""
     check_network_name(network)
     layout = options.layout or ("2d" if network == "vgg19" else "frequency")
     check_network(network, options.representation, layout, options.weights, options.model)

@@ -29,11 +29,7 @@ PATTERNS = {
 
 
 def network_shape(layout: str, shape: Shape) -> tuple[int, int]:
-    """Dimensions (1 or 2) and input channels of a network that reads spectrograms or pictures of this shape.
-
-    Raises:
-        UserError: an unknown layout.
-    """
+    """Dimensions (1 or 2) and input channels of a network that reads spectrograms or pictures of this shape."""
     check_choice("layout", layout, LAYOUTS)
     planes, rows, columns = shape
     if layout == "2d":
@@ -48,9 +44,6 @@ def make_layout(layout: str, shape: Shape) -> Layout:
         layout: `frequency`, `time` or `2d`, see :data:`PATTERNS`.
         shape: of what it takes; the columns count for `time` alone, where a style must have as many of them as the
             content (:func:`fit_columns`).
-
-    Raises:
-        UserError: an unknown layout. The function raises a ValueError for another shape.
     """
     check_choice("layout", layout, LAYOUTS)
     wanted = shape if layout == "time" else shape[:2]

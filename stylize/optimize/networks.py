@@ -99,11 +99,7 @@ class FeatureNetwork(nn.Module):
         return found
 
     def check_layers(self, layers: Collection[str]) -> None:
-        """Refuse layers that the network does not have.
-
-        Raises:
-            UserError: the known layers are listed.
-        """
+        """Refuse layers that the network does not have."""
         for name in layers:
             if name not in self.layer_names:
                 raise UserError(f"unknown layer {name!r}; this network has: {', '.join(self.layer_names)}")

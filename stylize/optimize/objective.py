@@ -78,9 +78,6 @@ def measure_style(
         style: (planes, rows, columns).
         layers: weight of each layer.
         histogram: keep the histograms too; they are as large as the features themselves.
-
-    Raises:
-        UserError: weights of layers that are no weights, a layer that the network does not have.
     """
     _check_layers(layers)
     with torch.no_grad():

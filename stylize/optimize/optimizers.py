@@ -119,14 +119,7 @@ def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_s
 
 @dataclass(frozen=True)
 class _Pair:
-    """A change of `x` and the change of the gradient it made.
-
-    Args:
-        step: of `x`.
-        change: of the gradient.
-        product: of the two.
-        min_product: from which on it is told apart from rounding.
-    """
+    """A change of `x` and the change of the gradient it made."""
 
     step: Tensor
     change: Tensor

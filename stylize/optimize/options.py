@@ -49,9 +49,6 @@ class OptimizeOptions:
     Args:
         content: a recording or a picture (PNG, JPEG), whose content and length the result has.
         style: another of the same kind.
-
-    Raises:
-        UserError: a value that its option cannot have, or two that do not go together.
     """
 
     content: Path = option(MISSING, "A recording or a picture.")

@@ -118,14 +118,7 @@ class Representation(ABC):
 
 
 class _ShortTimeRepresentation(Representation):
-    """What rests on a short-time Fourier transform.
-
-    Args:
-        config: window and hop; for the mel spectrogram also the mel bands.
-        margin: samples that the first and the last frame see beyond the signal.
-        device: where spectrograms are computed.
-        griffin_lim: the inverse's iterations.
-    """
+    """What rests on a short-time Fourier transform."""
 
     def __init__(
         self, config: MelConfig, margin: int, device: torch.device | str, griffin_lim: GriffinLimConfig
@@ -187,9 +180,6 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
         vocoder: the inverse; None for Griffin-Lim on magnitudes estimated from the mel bands.
         device: where spectrograms are computed.
         griffin_lim: the inverse's iterations, where it is Griffin-Lim.
-
-    Raises:
-        UserError: the vocoder understands other mels.
     """
 
     def __init__(
@@ -316,9 +306,6 @@ def make_representation(
         inverse: `vocoder` or `griffin-lim`; `auto` is the vocoder for mel and Griffin-Lim for the others.
         vocoder: a model folder in place of the bundled vocoder.
         device: where spectrograms are computed.
-
-    Raises:
-        UserError: an unknown name, an inverse that does not fit, an unusable vocoder.
     """
     check_representation(name, inverse, vocoder)
     if name == "stft":

@@ -262,7 +262,8 @@ class _SoundRun:
 
     def _blocks(self, transfer: Transfer) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Of each block, what is final of the waveform, (channels, samples), and the mean over the channels of what is
-        final of the spectrograms of content and result, (rows, columns)."""
+        final of the spectrograms of content and result, (rows, columns).
+        """
         grid, count = self._grid, self._grid.count
         decoders = [BlockDecoder(self._representation, self._samples) for _ in range(self._channels)]
         joiners = [BlockJoiner(grid) for _ in range(self._channels)]

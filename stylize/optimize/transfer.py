@@ -80,9 +80,6 @@ def load_network(
         random: fields of :class:`RandomNetworkConfig` that differ from its defaults.
         weights: weight file of VGG-19.
         model: folder of the translator (for `siamese`) or autoencoder in place of the bundled one.
-
-    Raises:
-        UserError: an unknown name, a network that does not fit, missing or foreign weights.
     """
     name, folder = name_or_folder, model
     if name not in NETWORKS:
@@ -134,9 +131,6 @@ def choose_network(options: OptimizeOptions, shape: Shape, device: torch.device,
         shape: of the content.
         device: where the network is used.
         is_picture: the content is a picture.
-
-    Raises:
-        UserError: a network that cannot be had or does not fit, unknown layers.
     """
     name, reason = options.network, ""
     if name is None:
@@ -170,11 +164,7 @@ def _load(options: OptimizeOptions, name: str, shape: Shape, layout: str, repres
 
 
 def describe_network_layers(options: OptimizeOptions, network: str, layout: str) -> list[str]:
-    """One line for each layer of a network, for spectrograms of the representation that are a second long.
-
-    Raises:
-        UserError: a network that cannot be had or does not fit.
-    """
+    """One line for each layer of a network, for spectrograms of the representation that are a second long."""
     inverse = "griffin-lim"  # the vocoder is not needed and would have to be loaded
     representation = make_representation(options.representation, inverse=inverse, device="cpu")
     shape = (1, representation.rows, representation.frames(representation.sample_rate))
@@ -190,9 +180,6 @@ def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: 
         name: of the recording, for the message.
         shape: of its spectrogram.
         seconds: its length.
-
-    Raises:
-        UserError: the length that is needed is named.
     """
     layers = {**chosen.content_layers, **chosen.style_layers}
     deepest = max(layers, key=chosen.network.receptive_field)
@@ -213,9 +200,6 @@ def make_init(options: OptimizeOptions, content: Tensor, file: Tensor | None, se
         content: (planes, rows, columns); its shape, type and device are those of the init.
         file: what was read from the init file, where there is one.
         seed: of the noise, which may lie beyond the bounds that it will be projected onto.
-
-    Raises:
-        UserError: the file has another shape than the content.
     """
     if options.init_file is not None:
         assert file is not None

@@ -41,9 +41,6 @@ class VGG19Features(FeatureNetwork):
 
     Shape:
         x (B, 3, rows, columns) or (B, 1, rows, columns), in [0, 1] -> features by layer. One plane is repeated.
-
-    Raises:
-        UserError: weights that are missing, misshapen or not finite.
     """
 
     mean: Tensor
@@ -89,9 +86,6 @@ def load_vgg19(weights: Path | None = None) -> VGG19Features:
     Args:
         weights: a state dict, `.safetensors` or what `torch.save` writes (tensors only: code in it is not run); None
             for torchvision's file in the cache of torch hub.
-
-    Raises:
-        UserError: there is no such file, it holds other things than tensors, or other tensors.
     """
     if weights is None:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from starlette.exceptions import HTTPException
 
+from stylize.progress import Clock, Course, Pace
 from stylize.web.limits import Limits
-from stylize.web.pace import Clock, Course, Pace
 from stylize.web.requests import StyleRequest, new_id
 from stylize.web.songs import PLAYABLE_NAME
 from stylize_core.audio.reader import AudioInfo

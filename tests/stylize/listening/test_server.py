@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from studies.listening_load import Client, run_load, running_server
 from stylize.cli import main
-from stylize.listening.load import Client, run_load, running_server
 from stylize.listening.store import read_answers
 from stylize.listening.trial import Trial
 
