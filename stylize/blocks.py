@@ -51,23 +51,14 @@ def read_excerpt(read: ReadSamples, first: int, count: int | None) -> ReadSample
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """How a song is cut.
+    """How a song is cut."""
 
-    Args:
-        hop_length: samples per mel frame.
-        mel_context: samples that the mel needs on either side of a window.
-        frame_multiple: starts and lengths of windows are multiples of it, frames.
-        context_frames: frames computed and dropped on either side of a block.
-        block_frames: frames of a block.
-        minimum_frames: what a shorter song is padded to with zeros, so that every layer has what it reflects.
-    """
-
-    hop_length: int
-    mel_context: int
-    frame_multiple: int
-    context_frames: int
-    block_frames: int
-    minimum_frames: int
+    hop_length: int  # samples per mel frame
+    mel_context: int  # samples that the mel needs on either side of a window
+    frame_multiple: int  # starts and lengths of windows are multiples of it, frames
+    context_frames: int  # frames computed and dropped on either side of a block
+    block_frames: int  # frames of a block
+    minimum_frames: int  # what a shorter song is padded to with zeros, so that every layer has what it reflects
 
     @classmethod
     def for_networks(
@@ -107,21 +98,13 @@ class BlockLayout:
 
 @dataclass(frozen=True)
 class Window:
-    """One block of a song with its surroundings.
+    """One block of a song with its surroundings."""
 
-    Args:
-        samples: (channels, (frames of the window) * hop_length + 2 * mel_context).
-        first_frame: where the window starts in the song, frames.
-        start: where the block starts in the song, frames.
-        stop: where the block ends in the song, frames.
-        song_samples: how many samples of the block are the song's own; the rest is padding at its end.
-    """
-
-    samples: np.ndarray
-    first_frame: int
-    start: int
-    stop: int
-    song_samples: int
+    samples: np.ndarray  # (channels, (frames of the window) * hop_length + 2 * mel_context)
+    first_frame: int  # where the window starts in the song, frames
+    start: int  # where the block starts in the song, frames
+    stop: int  # where the block ends in the song, frames
+    song_samples: int  # how many samples of the block are the song's own; the rest is padding at its end
 
 
 def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> Iterator[Window]:

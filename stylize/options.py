@@ -17,15 +17,10 @@ from stylize_core.errors import UserError
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must be.
+    """What a value must be."""
 
-    Args:
-        holds: whether a value is that.
-        expected: the same in words, for the message.
-    """
-
-    holds: Callable[[Any], bool]
-    expected: str
+    holds: Callable[[Any], bool]  # whether a value is that
+    expected: str  # the same in words, for the message
 
 
 POSITIVE = Check(lambda count: count >= 1, "a whole number of at least 1")

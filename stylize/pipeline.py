@@ -44,32 +44,20 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Block:
-    """A stylized stretch of a song.
+    """A stylized stretch of a song."""
 
-    Args:
-        wav: (channels, samples) at the models' rate; together the blocks are as long as the song.
-        mel_before: of the mono mix, (1, n_mels, frames), log10.
-        mel_after: the same, as the vocoder saw it.
-    """
-
-    wav: np.ndarray
-    mel_before: Tensor
-    mel_after: Tensor
+    wav: np.ndarray  # (channels, samples) at the models' rate; together the blocks are as long as the song
+    mel_before: Tensor  # of the mono mix, (1, n_mels, frames), log10
+    mel_after: Tensor  # the same, as the vocoder saw it
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a song is to be made into.
+    """What a song is to be made into."""
 
-    Args:
-        vector: (style_size,).
-        weights: of the named styles in it.
-        by_example: whether it is that of a recording.
-    """
-
-    vector: Tensor
-    weights: Mapping[str, float]
-    by_example: bool = False
+    vector: Tensor  # (style_size,)
+    weights: Mapping[str, float]  # of the named styles in it
+    by_example: bool = False  # whether it is that of a recording
 
 
 @dataclass(frozen=True)

@@ -27,21 +27,13 @@ HIDDEN = (REFERENCE, LOW_ANCHOR, MID_ANCHOR)
 
 @dataclass(frozen=True)
 class Question:
-    """What a listener is asked.
+    """What a listener is asked."""
 
-    Args:
-        name: short, as in tables.
-        title: one line; `{style}` is the style of the song.
-        text: what it means, in a sentence.
-        labels: of the five equal parts of the scale, from its lower end; none for a choice between two.
-        needs: what is played beside: `original`, `style`.
-    """
-
-    name: str
-    title: str
-    text: str
-    labels: tuple[str, ...]
-    needs: tuple[str, ...]
+    name: str  # short, as in tables
+    title: str  # one line; `{style}` is the style of the song
+    text: str  # what it means, in a sentence
+    labels: tuple[str, ...]  # of the five equal parts of the scale, from its lower end; none for a choice between two
+    needs: tuple[str, ...]  # what is played beside: `original`, `style`
 
 
 QUESTIONS = {

@@ -21,85 +21,48 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Summary:
-    """How a system was rated.
+    """How a system was rated."""
 
-    Args:
-        question: what was asked.
-        system: name.
-        mean: of all ratings.
-        median: of all ratings.
-        low: lower end of the 95 % bootstrap interval of the mean; None where one listener alone rated.
-        high: its upper end.
-        listeners: who rated it.
-        songs: of which it was rated.
-        ratings: how many there are.
-    """
-
-    question: str
-    system: str
-    mean: float
-    median: float
-    low: float | None
-    high: float | None
-    listeners: int
-    songs: int
-    ratings: int
+    question: str  # what was asked
+    system: str  # name
+    mean: float  # of all ratings
+    median: float  # of all ratings
+    low: float | None  # lower end of the 95 % bootstrap interval of the mean; None where one listener alone rated
+    high: float | None  # its upper end
+    listeners: int  # who rated it
+    songs: int  # of which it was rated
+    ratings: int  # how many there are
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two systems compared.
+    """Two systems compared."""
 
-    Args:
-        question: what was asked.
-        first: a system.
-        second: another one.
-        difference: mean of first minus second, over the pairs.
-        pairs: how many there are.
-        p: of the Wilcoxon signed-rank test, two-sided.
-        adjusted: by Holm's method, over all pairs of systems of the question.
-    """
-
-    question: str
-    first: str
-    second: str
-    difference: float
-    pairs: int
-    p: float
-    adjusted: float
+    question: str  # what was asked
+    first: str  # a system
+    second: str  # another one
+    difference: float  # mean of first minus second, over the pairs
+    pairs: int  # how many there are
+    p: float  # of the Wilcoxon signed-rank test, two-sided
+    adjusted: float  # by Holm's method, over all pairs of systems of the question
 
 
 @dataclass(frozen=True)
 class PairedResult:
-    """How often one system was preferred to another.
+    """How often one system was preferred to another."""
 
-    Args:
-        question: what was asked.
-        first: a system.
-        second: another one.
-        wins: how often the first was chosen.
-        choices: how many there were.
-        low: lower end of Wilson's 95 % interval of the share; by listener it counts listeners, not choices.
-        high: its upper end.
-        votes_for: how many votes were for the first.
-        votes: by listener one for each who preferred either, by rating one for each choice.
-        p: of the two-sided binomial test of the votes against one half.
-        adjusted: by Holm's method, over all pairs of systems of the question.
-        listeners: who chose.
-    """
-
-    question: str
-    first: str
-    second: str
-    wins: int
-    choices: int
-    low: float
-    high: float
-    votes_for: int
-    votes: int
-    p: float
-    adjusted: float
-    listeners: int
+    question: str  # what was asked
+    first: str  # a system
+    second: str  # another one
+    wins: int  # how often the first was chosen
+    choices: int  # how many there were
+    low: float  # lower end of Wilson's 95 % interval of the share; by listener it counts listeners, not choices
+    high: float  # its upper end
+    votes_for: int  # how many votes were for the first
+    votes: int  # by listener one for each who preferred either, by rating one for each choice
+    p: float  # of the two-sided binomial test of the votes against one half
+    adjusted: float  # by Holm's method, over all pairs of systems of the question
+    listeners: int  # who chose
 
     @property
     def share(self) -> float:

@@ -32,17 +32,11 @@ DECODE_CONTEXT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """How a spectrogram is cut along its columns.
+    """How a spectrogram is cut along its columns."""
 
-    Args:
-        total: columns of the spectrogram.
-        length: columns of every block.
-        count: how many blocks there are.
-    """
-
-    total: int
-    length: int
-    count: int
+    total: int  # columns of the spectrogram
+    length: int  # columns of every block
+    count: int  # how many blocks there are
 
     @classmethod
     def for_total(cls, total: int, block: int, overlap: int) -> BlockGrid:

@@ -22,53 +22,32 @@ JOIN_SAMPLES = 2048
 
 @dataclass(frozen=True)
 class PhaseSpace:
-    """A complex time-frequency transform of signals of one length, and what its phases mean.
+    """A complex time-frequency transform of signals of one length, and what its phases mean."""
 
-    Args:
-        analyze: waveform (samples,) to complex spectrum (rows, frames).
-        synthesize: complex spectrum to waveform, near the inverse.
-        hop_length: samples between frames.
-        first_center: sample on which frame 0 is centered.
-        reach: samples on either side of its center that a frame sees.
-        frequencies: of the rows, cycles per sample.
-        neighbor_phase: by how much the phases of neighboring rows differ that see the same sinusoid, radians.
-    """
-
-    analyze: Callable[[Tensor], Tensor]
-    synthesize: Callable[[Tensor], Tensor]
-    hop_length: int
-    first_center: int
-    reach: int
-    frequencies: np.ndarray
-    neighbor_phase: float
+    analyze: Callable[[Tensor], Tensor]  # waveform (samples,) to complex spectrum (rows, frames)
+    synthesize: Callable[[Tensor], Tensor]  # complex spectrum to waveform, near the inverse
+    hop_length: int  # samples between frames
+    first_center: int  # sample on which frame 0 is centered
+    reach: int  # samples on either side of its center that a frame sees
+    frequencies: np.ndarray  # of the rows, cycles per sample
+    neighbor_phase: float  # by how much the phases of neighboring rows differ that see the same sinusoid, radians
 
 
 @dataclass(frozen=True)
 class KnownStart:
-    """Samples that are known.
+    """Samples that are known."""
 
-    Args:
-        wav: (samples,).
-        position: of the first of them in the waveform that is analyzed; what lies before it stays free.
-    """
-
-    wav: Tensor
-    position: int
+    wav: Tensor  # (samples,)
+    position: int  # of the first of them in the waveform that is analyzed; what lies before it stays free
 
 
 @dataclass(frozen=True)
 class GriffinLimConfig:
-    """How long and how boldly phases are sought.
+    """How long and how boldly phases are sought."""
 
-    Args:
-        iterations: analyses and syntheses.
-        momentum: how far each goes on in the direction of the one before.
-        seed: of the phases of the first frame.
-    """
-
-    iterations: int = 60
-    momentum: float = 0.99
-    seed: int = 0
+    iterations: int = 60  # analyses and syntheses
+    momentum: float = 0.99  # how far each goes on in the direction of the one before
+    seed: int = 0  # of the phases of the first frame
 
 
 def recover_waveform(

@@ -101,17 +101,11 @@ def _as_array(image: Image.Image) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Panel:
-    """One part of a figure.
+    """One part of a figure."""
 
-    Args:
-        title: above it.
-        image: (rows, columns) of a spectrogram, low frequencies first, or (3, height, width) in [0, 1].
-        seconds: duration of a sound; None for pictures.
-    """
-
-    title: str
-    image: np.ndarray
-    seconds: float | None = None
+    title: str  # above it
+    image: np.ndarray  # (rows, columns) of a spectrogram, low frequencies first, or (3, height, width) in [0, 1]
+    seconds: float | None = None  # duration of a sound; None for pictures
 
 
 def save_panels(path: Path, panels: list[Panel]) -> None:

@@ -37,20 +37,13 @@ class Point:
     """A spectrogram or picture and what is known of it.
 
     Losses may be of any size, so the optimizers work in units in which the init's gradient has a root mean square of 1.
-
-    Args:
-        x: (planes, rows, columns).
-        height: the loss in these units.
-        gradient: of the loss in these units, in the shape of `x`.
-        total: the loss itself.
-        terms: of the loss.
     """
 
-    x: Tensor
-    height: float
-    gradient: Tensor
-    total: float
-    terms: dict[str, Tensor]
+    x: Tensor  # (planes, rows, columns)
+    height: float  # the loss in these units
+    gradient: Tensor  # of the loss in these units, in the shape of `x`
+    total: float  # the loss itself
+    terms: dict[str, Tensor]  # of the loss
 
 
 Evaluate = Callable[[Tensor], Point]

@@ -29,17 +29,11 @@ STYLE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Recording:
-    """A sound file that was decoded once, to be sure of it.
+    """A sound file that was decoded once, to be sure of it."""
 
-    Args:
-        info: its header, with the samples really there.
-        one_signal: whether all channels hold the same samples.
-        peak: largest magnitude within the first `STYLE_SECONDS`.
-    """
-
-    info: AudioInfo
-    one_signal: bool
-    peak: float
+    info: AudioInfo  # its header, with the samples really there
+    one_signal: bool  # whether all channels hold the same samples
+    peak: float  # largest magnitude within the first `STYLE_SECONDS`
 
 
 @dataclass(frozen=True)

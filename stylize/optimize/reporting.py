@@ -40,21 +40,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Step:
-    """Where an optimization stands.
+    """Where an optimization stands."""
 
-    Args:
-        iteration: 0 is the init.
-        evaluations: of the objective up to here.
-        seconds: since the beginning.
-        total: the loss.
-        terms: of the loss, see :class:`stylize.optimize.objective.LossReport`.
-    """
-
-    iteration: int
-    evaluations: int
-    seconds: float
-    total: float
-    terms: dict[str, float]
+    iteration: int  # 0 is the init
+    evaluations: int  # of the objective up to here
+    seconds: float  # since the beginning
+    total: float  # the loss
+    terms: dict[str, float]  # of the loss, see :class:`stylize.optimize.objective.LossReport`
 
     def describe(self) -> str:
         """The total and every term; those of single layers are in the history."""

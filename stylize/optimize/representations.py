@@ -319,15 +319,10 @@ def make_representation(
 
 @dataclass(frozen=True)
 class UnitScale:
-    """Scales to [0, 1] and back, so that different representations ask for the same steps and weights.
+    """Scales to [0, 1] and back, so that different representations ask for the same steps and weights."""
 
-    Args:
-        low: the value that becomes 0.
-        high: the value that becomes 1.
-    """
-
-    low: float
-    high: float
+    low: float  # the value that becomes 0
+    high: float  # the value that becomes 1
 
     @classmethod
     def spanning(cls, *spectrograms: Tensor) -> UnitScale:
