@@ -29,13 +29,7 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def read_excerpt(read: ReadSamples, first: int, count: int | None) -> ReadSamples:
-    """Read a part of a song as if it were all.
-
-    Args:
-        read: gives the song's samples in order.
-        first: samples before the part.
-        count: samples of the part; None for all that follow.
-    """
+    """Read `count` samples of a song after its first `first` ones (None: all) as if they were the song."""
     left = math.inf if count is None else count
 
     def read_part(samples: int) -> np.ndarray:
@@ -75,8 +69,8 @@ class BlockLayout:
 
         Args:
             network_contexts: frames that each network sees on either side, and never reflects more.
-            block_frames: the wanted length of a block, rounded up to a multiple.
-            further_context: frames that what follows them sees on either side, without reflecting any.
+            block_frames: minimum length of a block, rounded up to a multiple.
+            further_context: frames that the stages after them see on either side, without reflecting any.
         """
         if block_frames < 1:
             raise ValueError(f"block_frames must be at least 1, got {block_frames}")
@@ -108,13 +102,7 @@ class Window:
 
 
 def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> Iterator[Window]:
-    """Cut a song into windows, holding one window of samples at a time.
-
-    Args:
-        read: gives the song's samples in order.
-        channels: of the song.
-        layout: how to cut it.
-    """
+    """Cut a song of `channels` channels into windows, holding one window of samples at a time."""
     hop, context = layout.hop_length, layout.mel_context
     held = _HeldSamples(read, channels)
     start = 0

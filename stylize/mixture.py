@@ -13,17 +13,12 @@ _EXAMPLE = "write jazz, jazz,metal or jazz:7,metal:3"
 
 
 def parse_styles(text: str, known: Collection[str] = ()) -> dict[str, float]:
-    """Read a style or a mixture.
+    """Read a style or a mixture, such as `jazz`, `jazz,metal` or `jazz:7,metal:3`.
 
-    A known style is found whatever stands in its name, and in capitals or not. What stands in quotation marks is one
-    name.
-
-    Args:
-        text: as written; parts without weights are equal, weights have any sum.
-        known: styles that there are.
+    Known names may contain any characters and match regardless of case; a quoted text is one name.
 
     Returns:
-        a weight for each style; they add up to exactly 1. A name that is not known is returned as it is.
+        a weight for each style, which add up to exactly 1; unknown names are returned as they are.
     """
     given: dict[str, float | None] = {}
     rest = unicodedata.normalize("NFC", text)
@@ -48,7 +43,7 @@ def parse_styles(text: str, known: Collection[str] = ()) -> dict[str, float]:
 
 
 def parse_list(text: str, known: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of several styles that are meant one by one, as `parse_styles` reads them; empty without any."""
+    """The names of several separate styles, as :func:`parse_styles` reads them; empty without any."""
     weights = parse_styles(text, known) if text.strip() else {}
     if len(set(weights.values())) > 1:
         raise UserError(f"got --to {text!r} with weights; each of these styles is made by itself, so leave them out")

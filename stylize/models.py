@@ -30,12 +30,7 @@ class ModelPair:
 
 
 def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> ModelPair:
-    """Read what two model folders say about themselves, and refuse a pair that does not fit.
-
-    Args:
-        translator: model folder, None for the bundled one.
-        vocoder: model folder, None for the bundled one.
-    """
+    """Configurations and styles of two model folders, by default the bundled ones, whose mel front-ends must agree."""
     from stylize_core.model_folder import read_model_config
 
     translator, vocoder = translator or BUNDLED_TRANSLATOR, vocoder or BUNDLED_VOCODER
@@ -55,11 +50,7 @@ def read_styles(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def peek_styles(folder: Path | None = None) -> tuple[str, ...]:
-    """The styles of a translator, without PyTorch; none where the folder is unusable, which :func:`read_pair` explains.
-
-    Args:
-        folder: model folder, None for the bundled one.
-    """
+    """The styles of a translator, without PyTorch; none for an unusable folder, see :func:`read_pair`."""
     folder = folder or BUNDLED_TRANSLATOR
     try:
         return read_styles(read_json(folder / "config.json"), folder)

@@ -65,18 +65,13 @@ def fields_of(options: Any) -> list[dataclasses.Field[Any]]:
 
 
 def flag(name: str, options: Any) -> str:
-    """How a field is given on the command line.
-
-    Args:
-        name: of the field.
-        options: the dataclass or one of its instances.
-    """
+    """The command-line flag of a field of a dataclass or of one of its instances."""
     flags = {field.name: field.metadata["flags"] for field in fields_of(options)}[name]
     return flags[-1] if flags else "--" + name.replace("_", "-")
 
 
 def check_options(options: Any) -> None:
-    """Refuse a value that its field does not allow."""
+    """Refuse values that their fields do not allow."""
     for field in fields_of(options):
         value, check, choices = getattr(options, field.name), field.metadata["check"], field.metadata["choices"]
         if value is not None and choices:
@@ -90,10 +85,10 @@ def check_choice(what: str, value: str, known: tuple[str, ...], others: str = ""
     """Refuse a name that is not among the known ones.
 
     Args:
-        what: is named, for the message.
+        what: kind of name, for the message.
         value: the name.
-        known: what it can be.
-        others: what else it could have been, for the message: `, or an existing file`.
+        known: the valid names.
+        others: further possibilities, for the message: `, or an existing file`.
     """
     if value not in known:
         close = difflib.get_close_matches(value.lower(), known, n=1)

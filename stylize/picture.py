@@ -15,7 +15,7 @@ _ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 def check_picture(path: Path, force: bool, kind: str = "PNG") -> None:
-    """Refuse a place that a picture, or a file of another kind, cannot be written to."""
+    """Refuse a path that a picture, or a file of another kind, cannot be written to."""
     if path.suffix.lower() != f".{kind.lower()}":
         raise UserError(f"{path} does not end in .{kind.lower()}; it is written as a {kind} file")
     if not path.parent.is_dir():
@@ -29,11 +29,7 @@ def check_picture(path: Path, force: bool, kind: str = "PNG") -> None:
 
 
 class MelHistory:
-    """A mel spectrogram of bounded width: neighbouring columns are averaged as the song grows.
-
-    Args:
-        most_columns: the width never exceeds it; even.
-    """
+    """A mel spectrogram of at most `most_columns` columns: neighboring columns are averaged as the song grows."""
 
     def __init__(self, most_columns: int = 2000) -> None:
         self._most = most_columns + most_columns % 2
@@ -74,11 +70,7 @@ def _average_columns(mel: np.ndarray, count: int) -> np.ndarray:
 
 
 def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:
-    """Where round frequencies stand on an axis of mel bands, and what they are called.
-
-    Args:
-        frequencies: of the bands, Hz, rising.
-    """
+    """Positions and labels of round frequencies on an axis of mel bands, whose `frequencies` are in Hz."""
     places = np.arange(len(frequencies)) + 0.5  # the middle of each band
     return [
         (float(np.interp(hertz, frequencies, places)), f"{hertz / 1000:g} kHz" if hertz >= 1000 else f"{hertz} Hz")
@@ -90,12 +82,12 @@ def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:
 def save_picture(
     path: Path, before: np.ndarray, after: np.ndarray, *, frequencies: np.ndarray, seconds: float, title: str
 ) -> None:
-    """Draw two log-mel spectrograms of a song above each other.
+    """Draw the log-mel spectrograms of a song and of its result, (n_mels, columns), above each other, as a PNG file.
 
     Args:
-        path: of the PNG file; written under a temporary name first.
-        before: (n_mels, columns), log10 magnitudes.
-        after: the same of the result.
+        path: of the PNG file.
+        before: log10 magnitudes of the song.
+        after: of the result.
         frequencies: of the bands, Hz.
         seconds: duration of the song.
         title: of the lower picture, the style.

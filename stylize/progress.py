@@ -75,14 +75,9 @@ class Course:
 
 
 class SongProgress(Progress):
-    """Shows how far a song is, on stderr, and disappears at its end; moves by the clock where no report comes.
+    """Progress bar of a song on stderr, which disappears at its end and advances by the clock between reports.
 
-    Args:
-        name: of the song.
-        seconds: its duration.
-        pace: what songs before it took; learns what this one does.
-        hidden: show nothing.
-        clock: seconds that only ever grow.
+    `pace` predicts the duration of the work, and learns from it.
     """
 
     def __init__(

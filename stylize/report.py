@@ -62,13 +62,13 @@ def describe_notes(result: Result) -> list[str]:
 
 
 class Reporter:
-    """Says on stdout what became of each song, as text or as a JSON object a line, and errors on stderr.
+    """Reports each song on stdout, as text or as a line of JSON, and errors on stderr.
 
     Args:
-        request: what was asked for.
-        quiet: say nothing but errors.
-        verbose: say more, on stderr.
-        as_json: JSON on stdout, also of songs that failed.
+        request: the request.
+        quiet: print errors only.
+        verbose: print details, on stderr.
+        as_json: JSON on stdout, also for songs that failed.
     """
 
     def __init__(self, request: Request, *, quiet: bool, verbose: bool, as_json: bool) -> None:

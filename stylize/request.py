@@ -95,7 +95,7 @@ class Request:
         return re.sub(r"[/\\\x00-\x1f]", "_", label)
 
     def excerpt(self, info: AudioInfo) -> tuple[int, int]:
-        """First sample of the wanted part of a song, and number of samples."""
+        """First sample and number of samples of the requested part of a song."""
         first = round(self.offset * info.sample_rate)
         if first >= info.frames:
             raise UserError(f"got --offset {self.offset:g}, but {info.path} ends after {info.seconds:.1f} s")
@@ -118,9 +118,7 @@ class Job:
 def target_loudness(choice: str, song: float | None) -> float | None:
     """The integrated loudness of an output, LUFS; None to leave its level as it is.
 
-    Args:
-        choice: `song`, `off`, or a number.
-        song: loudness of the song, LUFS; None for silence.
+    `choice` is `song`, `off`, or a number; `song` is the loudness of the song, None for silence.
     """
     if choice in ("song", "off"):
         return song if choice == "song" else None
@@ -135,12 +133,12 @@ def target_loudness(choice: str, song: float | None) -> float | None:
 
 
 def plan_jobs(request: Request, known: Collection[str] = (), more: Sequence[Path] = ()) -> list[Job]:
-    """Check an request as far as that goes without decoding audio, and decide which song goes where.
+    """Check a request without decoding audio, and pair every song with its output.
 
     Args:
-        request: what is wanted.
-        known: styles that the model has; without them names are not checked.
-        more: songs and folders beside the request's own source.
+        request: the request.
+        known: styles of the model; without them names are not checked.
+        more: songs and folders in addition to the source.
     """
     _check_values(request)
     if known:

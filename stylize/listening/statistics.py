@@ -91,11 +91,8 @@ def summarize(ratings: Sequence[Rating]) -> list[Summary]:
 def compare_systems(ratings: Sequence[Rating], unit: str = LISTENER) -> list[Difference]:
     """Every two systems, for each question, by Wilcoxon's signed-rank test with Holm's correction.
 
-    Args:
-        ratings: of all listeners that count.
-        unit: `listener` pairs the mean of each listener over the songs that were rated for both systems, which asks
-            whether other listeners would hear the same; `rating` pairs single ratings, which takes ratings of one
-            listener for independent ones and finds more.
+    `unit` `listener` pairs the mean of each listener over the songs rated for both systems, which tests whether other
+    listeners would agree; `rating` pairs single ratings as if ratings of one listener were independent, and finds more.
     """
     _check_unit(unit)
     results = []
@@ -131,11 +128,8 @@ def compare_pairs(
 ) -> list[PairedResult]:
     """Every two systems that were compared directly, by the binomial test with Holm's correction.
 
-    Args:
-        preferences: of all listeners.
-        unit: `listener` gives each listener one vote, for what most of the listener's choices were for; `rating` takes
-            choices of one listener for independent ones, and finds a difference where a few have a firm taste.
-        systems: in the order in which they are to stand; others follow by name.
+    `unit` `listener` gives each listener one vote, by the majority of the choices; `rating` treats choices of one
+    listener as independent. Results are in the order of `systems`; others follow by name.
     """
     _check_unit(unit)
     place = {name: index for index, name in enumerate(systems)}

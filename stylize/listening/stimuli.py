@@ -25,12 +25,7 @@ _STOP_BAND_DB = 60.0
 
 
 def measure_loudness(wav: np.ndarray, sample_rate: int) -> float | None:
-    """Integrated loudness, LUFS (ITU-R BS.1770-4); None for silence.
-
-    Args:
-        wav: (channels, samples).
-        sample_rate: Hz.
-    """
+    """Integrated loudness, LUFS (ITU-R BS.1770-4), of a sound (channels, samples); None for silence."""
     meter = LoudnessMeter(sample_rate, len(wav))
     meter.push(wav)
     return meter.integrated

@@ -14,17 +14,15 @@ goes on from those samples, which makes the phases agree; see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stylize.blocks import ReadSamples
 from stylize.optimize.representations import Representation
-
-ReadSamples = Callable[[int], np.ndarray]
-"""`read(n)` gives the next samples, (channels, <= n); none at the end of the recording."""
 
 DECODE_CONTEXT_SECONDS = 2.0
 """What a window is decoded beyond what is kept of it, on either side: the receptive field of the bundled vocoder."""
@@ -40,16 +38,9 @@ class BlockGrid:
 
     @classmethod
     def for_total(cls, total: int, block: int, overlap: int) -> BlockGrid:
-        """The fewest blocks, all equally long.
+        """The fewest equally long blocks of at most `block` columns that share at least `overlap` columns.
 
-        Args:
-            total: columns of the spectrogram.
-            block: columns that a block has at most.
-            overlap: columns that neighbors share at least; a quarter of a block at most, so that no three blocks
-                share a column.
-
-        Raises:
-            ValueError: numbers out of these ranges.
+        `overlap` is at most a quarter of `block`, so that no three blocks share a column.
         """
         if total < 1 or not 0 < overlap <= block / 4:
             raise ValueError(f"got total {total}, block {block}, overlap {overlap}; expected 0 < overlap <= block / 4")
@@ -74,14 +65,9 @@ class BlockGrid:
 def iterate_blocks(
     read: ReadSamples, channels: int, samples: int, representation: Representation, grid: BlockGrid
 ) -> Iterator[list[Tensor]]:
-    """The spectrograms of a recording's blocks, one for each channel, equal to those parts of the whole.
+    """The spectrograms of a recording's blocks, one for each channel, equal to those parts of the full spectrogram.
 
-    Args:
-        read: gives the recording's samples in order; what it lacks at the end is silence.
-        channels: that `read` gives.
-        samples: length of the recording.
-        representation: makes the spectrograms.
-        grid: of its columns.
+    Samples that `read` lacks at the end are silence.
     """
     hop = representation.hop_length
     context = -(-representation.context_samples // hop)
@@ -109,11 +95,7 @@ def _fill(held: np.ndarray, read: ReadSamples, wanted: int) -> np.ndarray:
 
 
 class BlockJoiner:
-    """Cross-fades blocks where they overlap.
-
-    Args:
-        grid: of the blocks.
-    """
+    """Cross-fades blocks where they overlap."""
 
     def __init__(self, grid: BlockGrid) -> None:
         self._grid = grid
@@ -122,11 +104,7 @@ class BlockJoiner:
         """What the last block shares with the next one, as it was optimized there."""
 
     def push(self, x: Tensor) -> Tensor:
-        """Take the next block and give the columns that are final.
-
-        Shape:
-            (planes, rows, length of a block) -> (planes, rows, columns); in all as many as the grid has.
-        """
+        """Take a block, (planes, rows, length of a block); give the columns that are final, (planes, rows, columns)."""
         grid, block = self._grid, self._block
         if x.shape[-1] != grid.length or block >= grid.count:
             raise ValueError(f"got {x.shape[-1]} columns for block {block} of {grid}")
@@ -146,15 +124,11 @@ class BlockJoiner:
 class BlockDecoder:
     """Turns the columns of a spectrogram into the samples of a recording as they come.
 
-    Columns are decoded in windows. Beside what it gives, a window has a stretch that it keeps back, for the next window
-    to begin with, and a stretch that is only there so that the one before it is right::
+    Columns are decoded in windows. Beside its output, a window has a stretch that it keeps back, with which the next
+    window starts, and a stretch of context that is dropped::
 
-        window 1   |===================~~~~~.....|               = given   ~ kept back   . dropped
+        window 1   |===================~~~~~.....|               = output   ~ kept back   . dropped
         window 2                       |~~~~~===============~~~~~.....|
-
-    Args:
-        representation: has the inverse.
-        samples: length of the recording.
     """
 
     def __init__(self, representation: Representation, samples: int) -> None:
@@ -165,15 +139,7 @@ class BlockDecoder:
         self._kept: Tensor | None = None  # samples from there on that the last window kept back
 
     def push(self, columns: Tensor, last: bool) -> np.ndarray:
-        """Take columns and give the samples that are final; none while too few columns are there.
-
-        Args:
-            columns: the next ones, values of at least 0.
-            last: whether the spectrogram ends with them.
-
-        Shape:
-            (1, rows, columns) -> (samples,).
-        """
+        """Take columns, (1, rows, columns), of at least 0; give the samples that are final, (samples,), if any."""
         held = columns if self._held is None else torch.cat([self._held, columns], dim=-1)
         self._held, hop = held, self._representation.hop_length
         if last:

@@ -68,13 +68,10 @@ def optimize(
         objective: the loss. Steps are measured by its attribute `spread`, 1 where it has none.
         init: (planes, rows, columns), of the type and on the device to work in; projected onto the bounds first.
         options: the optimizer, iterations, learning rates and tolerance.
-        bounds: lowest and highest value, None for no bound; nothing beyond them is ever evaluated.
+        bounds: lowest and highest value, None for no bound; values beyond them are never evaluated.
         on_step: called with the init and after every iteration.
-        stop: asked before every evaluation whether to end.
+        stop: called before every evaluation; True ends the optimization.
         max_evaluations: of the objective; None for no limit.
-
-    Raises:
-        ValueError: bounds of which the lower is not below the upper.
     """
     low, high = bounds
     if low is not None and high is not None and not low < high:

@@ -61,13 +61,13 @@ def recover_waveform(
 
     Args:
         magnitude: at least 0.
-        space: the transform that the magnitudes are of.
+        space: the transform of the magnitudes.
         config: iterations, momentum, seed.
         known: the beginning, where it is known.
-        phase: to start from; None for :func:`first_phases`.
+        phase: initial phases; None for :func:`first_phases`.
 
     Shape:
-        magnitude, phase (rows, frames) -> (samples,), what `space.synthesize` gives.
+        magnitude, phase (rows, frames) -> (samples,).
     """
     spectrum = torch.polar(magnitude, first_phases(magnitude, space, config.seed, known) if phase is None else phase)
     previous = torch.zeros_like(spectrum)
@@ -83,11 +83,7 @@ def recover_waveform(
 
 
 def first_phases(magnitude: Tensor, space: PhaseSpace, seed: int, known: KnownStart | None = None) -> Tensor:
-    """Phases to start from: of the known frames, and from there on those of sinusoids through the peaks.
-
-    Shape:
-        magnitude (rows, frames) -> (rows, frames), radians.
-    """
+    """Initial phases: of the known frames, then of sinusoids through the peaks; (rows, frames), radians."""
     rows, frames = magnitude.shape
     generator = torch.Generator().manual_seed(seed)
     last = 2 * math.pi * torch.rand(rows, generator=generator).double().numpy()
@@ -123,11 +119,7 @@ def _advance(level: np.ndarray, last: np.ndarray, space: PhaseSpace) -> np.ndarr
 
 
 def join(known: Tensor, wav: Tensor) -> Tensor:
-    """A waveform that begins with known samples, the last of which fade into it.
-
-    Shape:
-        known (any,), wav (samples,) -> (samples,).
-    """
+    """A waveform, (samples,), that begins with known samples, the last of which fade into it."""
     length = min(len(known), len(wav))
     if not length:
         return wav

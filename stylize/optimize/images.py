@@ -26,14 +26,9 @@ def check_readable_image(path: Path) -> None:
 
 
 def read_image(path: Path, max_side: int) -> np.ndarray:
-    """Read a picture, upright, in three colors; transparency is laid on white.
+    """Read a picture, upright, with transparency on white, reduced to at most `max_side` pixels on its longest side.
 
-    Args:
-        path: PNG or JPEG.
-        max_side: pixels of the longest side; a larger picture is made smaller.
-
-    Returns:
-        (3, height, width), float32 in [0, 1].
+    Shape: (3, height, width), float32 in [0, 1].
     """
     image = _open(path)
     scale = max_side / max(image.size)
@@ -109,12 +104,7 @@ class Panel:
 
 
 def save_panels(path: Path, panels: list[Panel]) -> None:
-    """Draw spectrograms above each other, on one color scale, or pictures side by side.
-
-    Args:
-        path: of the PNG file.
-        panels: all of one kind.
-    """
+    """Draw spectrograms above each other, on one color scale, or pictures side by side, as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

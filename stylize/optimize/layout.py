@@ -41,9 +41,9 @@ def make_layout(layout: str, shape: Shape) -> Layout:
     """The function that makes a batch of one for a network; gradients pass through it.
 
     Args:
-        layout: `frequency`, `time` or `2d`, see :data:`PATTERNS`.
-        shape: of what it takes; the columns count for `time` alone, where a style must have as many of them as the
-            content (:func:`fit_columns`).
+        layout: a key of :data:`PATTERNS`.
+        shape: of its input; columns count for `time` alone, where a style must have as many as the content
+            (:func:`fit_columns`).
     """
     check_choice("layout", layout, LAYOUTS)
     wanted = shape if layout == "time" else shape[:2]
@@ -57,14 +57,7 @@ def make_layout(layout: str, shape: Shape) -> Layout:
 
 
 def fit_columns(style: Tensor, columns: int) -> Tensor:
-    """A style with as many columns as the content: the first ones, or continued by reflection to and fro.
-
-    Shape:
-        (planes, rows, any) -> (planes, rows, columns).
-
-    Raises:
-        ValueError: no columns at all.
-    """
+    """A style, (planes, rows, any), cut to a number of columns, or continued to it by reflection to and fro."""
     if style.ndim != 3 or style.shape[2] < 1 or columns < 1:
         raise ValueError(f"got the shape {tuple(style.shape)} to fit {columns} columns, expected columns")
     missing = columns - style.shape[2]

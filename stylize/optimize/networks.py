@@ -71,12 +71,7 @@ class FeatureNetwork(nn.Module):
         return x
 
     def forward(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Outputs of the wanted layers, in the network's order; computes no further than the deepest of them.
-
-        Raises:
-            UserError: an unknown layer, or input too small for the deepest layer.
-            ValueError: an input of another shape than the network reads.
-        """
+        """Outputs of the given layers, in the network's order; computes no further than the deepest of them."""
         self.check_layers(layers)
         if not self.reads(x):
             positions = "positions" if self.dimensions == 1 else "rows, columns"

@@ -70,15 +70,7 @@ class StyleTarget:
 def measure_style(
     network: FeatureNetwork, layout: Layout, style: Tensor, layers: Mapping[str, float], histogram: bool
 ) -> StyleTarget:
-    """Take the style from a spectrogram or picture.
-
-    Args:
-        network: whose features make the style.
-        layout: what the network is given of it.
-        style: (planes, rows, columns).
-        layers: weight of each layer.
-        histogram: keep the histograms too; they are as large as the features themselves.
-    """
+    """Gram matrices, and with `histogram` sorted features, of a style, (planes, rows, columns)."""
     _check_layers(layers)
     with torch.no_grad():
         features = network(layout(style), layers)
@@ -144,23 +136,16 @@ class Objective:
                     self._references = self._measure_references(content, features)
 
     def set_reference(self, init: Tensor) -> None:
-        """Measure the init whose losses stand in for the content's; does nothing where a content is given.
+        """Measure the init, (planes, rows, columns), whose losses stand in for the content's where none is given.
 
-        Without this call, the first whose loss is asked for is taken as the init.
-
-        Args:
-            init: (planes, rows, columns).
+        Without this call, the first input is taken as the init.
         """
         if self._references is None:
             with torch.no_grad():
                 self._references = self._measure_references(init, self._features(init))
 
     def __call__(self, x: Tensor) -> LossReport:
-        """The loss of `x`, (planes, rows, columns).
-
-        Raises:
-            ValueError: its features do not have the shape of the content's.
-        """
+        """The loss of `x`, (planes, rows, columns)."""
         self.set_reference(x.detach())
         features = self._features(x)
         terms: dict[str, Tensor] = {}

@@ -56,7 +56,7 @@ class Plan:
 
 
 def plan_optimization(options: OptimizeOptions) -> Plan:
-    """Check options as far as that goes without a network: first names, then files, each read once."""
+    """Check options without loading a network: first names, then files, each read once."""
     is_picture = _find_kind(options)
     _check_names(options)
     options = _fill_in(options, is_picture)

@@ -77,11 +77,7 @@ def _part_done(place: Place, step: Step, iterations: int) -> float:
 
 
 class LineReporter(Reporter):
-    """A line at every tenth.
-
-    Args:
-        iterations: for each block and channel.
-    """
+    """A line at every tenth."""
 
     def __init__(self, iterations: int) -> None:
         self._iterations, self._tenths = iterations, 0
@@ -101,12 +97,7 @@ class LineReporter(Reporter):
 
 
 class BarReporter(Reporter):
-    """A bar, which disappears at the end.
-
-    Args:
-        iterations: for each block and channel.
-        console: the terminal.
-    """
+    """A bar, which disappears at the end."""
 
     def __init__(self, iterations: int, console: Console) -> None:
         self._iterations, self._console = iterations, console

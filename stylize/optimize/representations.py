@@ -60,13 +60,10 @@ class Representation(ABC):
 
     @torch.no_grad()
     def encode(self, wav: Tensor) -> Tensor:
-        """The spectrogram of a signal; what it lacks to a whole frame is silence.
+        """The spectrogram of a signal, padded with silence to full frames.
 
         Shape:
             (samples,) in [-1, 1], one sample or more -> (1, rows, frames(samples)), on :attr:`device`.
-
-        Raises:
-            ValueError: not 1-D, or empty.
         """
         if wav.ndim != 1 or not len(wav):
             raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
@@ -76,25 +73,15 @@ class Representation(ABC):
     def decode(self, spectrogram: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         """The signal of a spectrogram; the same arguments give the same signal.
 
-        Blocks are joined so: each keeps back its last samples, as many as the overlap, and gives them to the next as
-        `start_wav`; the next begins with them and fades into its own signal over their last samples. What
-        is written is therefore without a seam::
-
-            block 1   |=================~~~~~|          = written   ~ kept back: start_wav of block 2
-            block 2                     |~~~~~=================~~~~~|
-
         Args:
             spectrogram: values below 0 count as 0.
             length: samples to give, at most frames * hop_length.
-            start_wav: how the signal is known to begin. Griffin-Lim goes on from its phases; the vocoder makes its own
-                phases, and its signal is only faded.
-            first_frame: number of the first frame in its recording; the vocoder's oscillators run on from there.
+            start_wav: known beginning of the signal. Griffin-Lim continues its phases; the vocoder makes its own phases,
+                and its signal is only faded in.
+            first_frame: number of the first frame in its recording; the vocoder's oscillators continue from there.
 
         Shape:
             (1, rows, frames) -> (length,), on the CPU.
-
-        Raises:
-            ValueError: another shape, or too few frames for the length.
         """
         if spectrogram.ndim != 3 or spectrogram.shape[:2] != (1, self.rows):
             raise ValueError(f"expected a spectrogram (1, {self.rows}, frames), got {tuple(spectrogram.shape)}")
@@ -154,10 +141,6 @@ class LogMagnitude(_ShortTimeRepresentation):
     """log(1 + |short-time Fourier transform|), natural, Hann windows of 2048 samples, hop 512; frames are centered.
 
     Beyond its ends the signal is zero, as in librosa. The inverse is Griffin-Lim.
-
-    Args:
-        device: where spectrograms are computed.
-        griffin_lim: the inverse's iterations.
     """
 
     def __init__(self, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None) -> None:
@@ -176,10 +159,7 @@ class LogMagnitude(_ShortTimeRepresentation):
 class LogMelSpectrogram(_ShortTimeRepresentation):
     """The project's log10 mel spectrogram above its floor; 1 is 20 dB.
 
-    Args:
-        vocoder: the inverse; None for Griffin-Lim on magnitudes estimated from the mel bands.
-        device: where spectrograms are computed.
-        griffin_lim: the inverse's iterations, where it is Griffin-Lim.
+    Without a vocoder the inverse is Griffin-Lim on magnitudes estimated from the mel bands.
     """
 
     def __init__(
@@ -305,7 +285,7 @@ def make_representation(
         name: `mel`, `stft` or `cqt`.
         inverse: `vocoder` or `griffin-lim`; `auto` is the vocoder for mel and Griffin-Lim for the others.
         vocoder: a model folder in place of the bundled vocoder.
-        device: where spectrograms are computed.
+        device: of the spectrograms.
     """
     check_representation(name, inverse, vocoder)
     if name == "stft":

@@ -75,14 +75,14 @@ class OptimizeResult:
 def stylize_by_optimization(options: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
     """Check options, optimize and write the result.
 
-    Ctrl-C during the optimization ends it; what it came to is written, and the result says so.
+    Ctrl-C during the optimization ends it; the result so far is written.
 
     Args:
-        options: see there.
-        reporter: hears of every iteration.
+        options: all options of a run.
+        reporter: called at every iteration.
 
     Raises:
-        UserError: anything about them that cannot be done; nothing is written then.
+        UserError: options or files that cannot be used; nothing is written then.
         KeyboardInterrupt: Ctrl-C before the first iteration, or a second time; nothing is written then.
     """
     return run_plan(plan_optimization(options), reporter or Reporter())

@@ -124,13 +124,9 @@ def _load_named(
 
 
 def choose_network(options: OptimizeOptions, shape: Shape, device: torch.device, is_picture: bool) -> ChosenNetwork:
-    """Load the network that is asked for; a picture without one takes vgg19 where its weights are, or random.
+    """Load the network of the options; for a picture by default vgg19 where its weights are cached, else random.
 
-    Args:
-        options: filled in by :func:`stylize.optimize.plan.plan_optimization`.
-        shape: of the content.
-        device: where the network is used.
-        is_picture: the content is a picture.
+    `options` are those of :func:`stylize.optimize.plan.plan_optimization`, `shape` is the content's.
     """
     name, reason = options.network, ""
     if name is None:
@@ -164,7 +160,7 @@ def _load(options: OptimizeOptions, name: str, shape: Shape, layout: str, repres
 
 
 def describe_network_layers(options: OptimizeOptions, network: str, layout: str) -> list[str]:
-    """One line for each layer of a network, for spectrograms of the representation that are a second long."""
+    """One line for each layer of a network, for spectrograms of a second."""
     inverse = "griffin-lim"  # the vocoder is not needed and would have to be loaded
     representation = make_representation(options.representation, inverse=inverse, device="cpu")
     shape = (1, representation.rows, representation.frames(representation.sample_rate))
@@ -172,14 +168,9 @@ def describe_network_layers(options: OptimizeOptions, network: str, layout: str)
 
 
 def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: Shape, seconds: float) -> None:
-    """Refuse a recording that is shorter than what one value of the deepest layer sees.
+    """Refuse a recording that is shorter than the receptive field of the deepest layer.
 
-    Args:
-        chosen: the network.
-        layout: what its positions are; with `time`, these are frequencies, of which there are always as many.
-        name: of the recording, for the message.
-        shape: of its spectrogram.
-        seconds: its length.
+    With the layout `time` positions are frequencies, whose number is fixed.
     """
     layers = {**chosen.content_layers, **chosen.style_layers}
     deepest = max(layers, key=chosen.network.receptive_field)
@@ -193,13 +184,9 @@ def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: 
 
 
 def make_init(options: OptimizeOptions, content: Tensor, file: Tensor | None, seed: int) -> Tensor:
-    """What the optimization starts from; the same seed gives the same, whatever the device.
+    """The initial spectrogram or picture, like `content`; the same seed gives the same, whatever the device.
 
-    Args:
-        options: say what it is made of.
-        content: (planes, rows, columns); its shape, type and device are those of the init.
-        file: what was read from the init file, where there is one.
-        seed: of the noise, which may lie beyond the bounds that it will be projected onto.
+    `file` is the content of the init file, where there is one. Noise may exceed the bounds, onto which it is projected.
     """
     if options.init_file is not None:
         assert file is not None
@@ -284,12 +271,12 @@ class Transfer:
         seed: int,
         on_step: Callable[[Step], None],
     ) -> Outcome:
-        """Optimize one spectrogram or picture.
+        """Optimize one spectrogram or picture, (planes, rows, columns).
 
         Args:
-            content: (planes, rows, columns).
-            init_file: what was read from a file to start from, of the same shape.
-            head: columns with which an init of noise begins, so that a block goes on where the last one ended.
+            content: of this block.
+            init_file: initial value read from a file, of the same shape.
+            head: first columns of an init of noise, with which a block continues the one before it.
             seed: of the noise.
             on_step: called at every iteration.
         """

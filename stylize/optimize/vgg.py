@@ -81,11 +81,9 @@ class VGG19Features(FeatureNetwork):
 
 
 def load_vgg19(weights: Path | None = None) -> VGG19Features:
-    """Read a weight file.
+    """Read a weight file: a state dict, `.safetensors` or written by `torch.save` (tensors only: no code in it is run).
 
-    Args:
-        weights: a state dict, `.safetensors` or what `torch.save` writes (tensors only: code in it is not run); None
-            for torchvision's file in the cache of torch hub.
+    By default it is torchvision's file in the cache of torch hub.
     """
     if weights is None:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE
