@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stylize_core.atomic import atomic_write
+from stylize.evaluate.figures import save_figure
 from stylize_core.errors import UserError
 from stylize_core.names import readable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 _ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
@@ -79,6 +84,20 @@ def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:
     ]
 
 
+def draw_spectrogram(axes: Axes, image: np.ndarray, seconds: float, low: float, high: float) -> AxesImage:
+    """Draw a spectrogram, (rows, columns), low frequencies first, with colors from `low` to `high`."""
+    return axes.imshow(
+        image,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="magma",
+        vmin=low,
+        vmax=high,
+        extent=(0.0, seconds, 0, image.shape[0]),
+    )
+
+
 def save_picture(
     path: Path, before: np.ndarray, after: np.ndarray, *, frequencies: np.ndarray, seconds: float, title: str
 ) -> None:
@@ -92,29 +111,17 @@ def save_picture(
         seconds: duration of the song.
         title: of the lower picture, the style.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     ticks = hertz_ticks(frequencies)
     low, high = np.percentile(before, 2), max(before.max(), after.max())
     for axis, mel, name in zip(axes, (before, after), ("before", f"after: {title}"), strict=True):
-        image = axis.imshow(
-            mel,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            cmap="magma",
-            vmin=low,
-            vmax=max(high, low + 1e-3),
-            extent=(0.0, seconds, 0, mel.shape[0]),
-        )
+        image = draw_spectrogram(axis, mel, seconds, low, max(high, low + 1e-3))
         axis.set_title(readable(name), parse_math=False)
         axis.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
         axis.set_ylabel("frequency")
         figure.colorbar(image, ax=axis, label="log10 magnitude")
     axes[-1].set_xlabel("seconds")
-    with atomic_write(path) as stream:
-        canvas.print_png(stream)
+    save_figure(figure, path)

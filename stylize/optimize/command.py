@@ -84,7 +84,7 @@ def describe_stop(result: OptimizeResult, options: OptimizeOptions) -> str:
     """Where a run stopped, and what the file holds."""
     place, rows = result.stopped_at, result.history.rows
     assert place is not None
-    own = [row for row in rows if (row.block, row.channel) == (place.block, place.channel)]
+    own = [row for row in rows if row.place == place]
     text = f"stopped at iteration {own[-1].step.iteration if own else 0} of {options.iterations}{place.describe()}"
     text += f"; {result.path} holds the result so far"
     if result.unchanged_after is not None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
@@ -105,25 +105,21 @@ class _StopError(Exception):
         self.reason = reason
 
 
+@dataclass
 class _Run:
     """Evaluates, keeps the best, and writes the history."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        init: Tensor,
-        options: OptimizeOptions,
-        on_step: Callable[[Step], None] | None,
-        stop: Callable[[], bool],
-        max_evaluations: int | None,
-    ) -> None:
-        self.objective, self.options, self.on_step, self.stop = objective, options, on_step, stop
-        self.max_evaluations = max_evaluations
-        self.best, self.best_total = init, math.inf
-        self.history: list[Step] = []
-        self.evaluations = 0
-        self.scale = 1.0
-        self.began = time.monotonic()
+    objective: Objective
+    best: Tensor
+    options: OptimizeOptions
+    on_step: Callable[[Step], None] | None
+    stop: Callable[[], bool]
+    max_evaluations: int | None
+    best_total: float = math.inf
+    history: list[Step] = field(default_factory=list)
+    evaluations: int = 0
+    scale: float = 1.0
+    began: float = field(default_factory=time.monotonic)
 
     def evaluate(self, x: Tensor) -> Point:
         """The loss and its gradient; stops when asked to, at the limit, and where they are not finite."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stylize.evaluate.figures import save_figure
+from stylize.picture import draw_spectrogram
 from stylize_core.atomic import atomic_write
 from stylize_core.errors import UserError
 from stylize_core.names import readable
@@ -105,13 +107,11 @@ class Panel:
 
 def save_panels(path: Path, panels: list[Panel]) -> None:
     """Draw spectrograms above each other, on one color scale, or pictures side by side, as a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     is_sound = panels[0].seconds is not None
     size = (12, 3.2 * len(panels)) if is_sound else (4.5 * len(panels), 4.8)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     highest = max(float(panel.image.max()) for panel in panels)
     grid = figure.subplots(*((len(panels), 1) if is_sound else (1, len(panels))), squeeze=False)
     for axis, panel in zip(grid.flat, panels, strict=True):
@@ -120,18 +120,8 @@ def save_panels(path: Path, panels: list[Panel]) -> None:
             axis.imshow(np.clip(panel.image, 0, 1).transpose(1, 2, 0))
             axis.set_axis_off()
             continue
-        image = axis.imshow(
-            panel.image,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            cmap="magma",
-            vmin=0.0,
-            vmax=max(highest, 1e-3),
-            extent=(0.0, panel.seconds, 0, panel.image.shape[0]),
-        )
+        image = draw_spectrogram(axis, panel.image, panel.seconds, 0.0, max(highest, 1e-3))
         axis.set_ylabel("frequency bin")
         axis.set_xlabel("seconds")
         figure.colorbar(image, ax=axis, label="value")
-    with atomic_write(path) as stream:
-        canvas.print_png(stream)
+    save_figure(figure, path)

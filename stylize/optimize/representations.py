@@ -76,7 +76,7 @@ class Representation(ABC):
         Args:
             spectrogram: values below 0 count as 0.
             length: samples to give, at most frames * hop_length.
-            start_wav: known beginning of the signal. Griffin-Lim continues its phases; the vocoder makes its own phases,
+            start_wav: known beginning of the signal. Griffin-Lim continues its phases; the vocoder makes its own,
                 and its signal is only faded in.
             first_frame: number of the first frame in its recording; the vocoder's oscillators continue from there.
 

@@ -388,7 +388,6 @@ def test_a_crowd_loses_nothing(trial_folder: Path) -> None:
         (("results", "TRIAL", "--unit", "song"), "got --unit song"),
         (("TRIAL", "--results", "--unit", "song"), "got --unit song"),
         (("webmushra", "nowhere", "-o", "x"), "nowhere is no trial"),
-        (("load", "nowhere"), "nowhere is no trial"),
     ],
 )
 def test_a_server_that_cannot_start_says_so_in_one_line(
@@ -405,5 +404,5 @@ def test_the_group_lists_its_commands(arguments: tuple[str, ...], capsys: pytest
     assert main(["listen", *arguments]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    for command in ("build", "run", "results", "webmushra", "load"):
+    for command in ("build", "run", "results", "webmushra"):
         assert f" {command} " in printed.out
