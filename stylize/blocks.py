@@ -104,7 +104,7 @@ class Window:
 def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> Iterator[Window]:
     """Cut a song of `channels` channels into windows, holding one window of samples at a time."""
     hop, context = layout.hop_length, layout.mel_context
-    held = _HeldSamples(read, channels)
+    held = HeldSamples(read, channels)
     start = 0
     total_frames: int | None = None
     while total_frames is None or start < total_frames:
@@ -128,7 +128,7 @@ def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> It
         held.drop_before((start - layout.context_frames) * hop - context)
 
 
-class _HeldSamples:
+class HeldSamples:
     """The samples of a song around the present position; read forwards, dropped when done with."""
 
     def __init__(self, read: ReadSamples, channels: int) -> None:

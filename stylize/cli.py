@@ -19,7 +19,7 @@ from stylize.listening.command import listen_app
 from stylize.mixture import check_known
 from stylize.models import check_device_name, peek_styles, read_pair
 from stylize.optimize.command import optimize_command
-from stylize.options import with_options
+from stylize.options import DeviceOption, ModelOption, ThreadsOption, VocoderOption, with_options
 from stylize.program import DISTRIBUTION, FAILED, HELP_OPTIONS, invoke, print_error, run_program
 from stylize.progress import Pace, SongProgress
 from stylize.report import Reporter, describe_model
@@ -63,9 +63,7 @@ class DefaultCommandGroup(TyperGroup):
 
 app = typer.Typer(cls=DefaultCommandGroup, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS)
 
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.")]
-VocoderOption = Annotated[Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.")]
-RUN, TALK = "Models and machine", "What is printed"
+TALK = "What is printed"
 
 
 def _print_version(wanted: bool) -> None:
@@ -91,16 +89,10 @@ def group(
 def stylize_songs(
     options: dict[str, Any],
     songs: Annotated[list[Path], typer.Argument(metavar="SONG", help="Audio files, or folders of them.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Translator folder; default: the bundled one.", rich_help_panel=RUN)
-    ] = None,
-    vocoder: Annotated[
-        Path | None, typer.Option(help="Vocoder folder; default: the bundled one.", rich_help_panel=RUN)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN)] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=RUN)
-    ] = None,
+    model: ModelOption = None,
+    vocoder: VocoderOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors.", rich_help_panel=TALK)] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Models, device and formats, on stderr.", rich_help_panel=TALK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,3 +101,9 @@ def find_device(name: str) -> torch.device:
     if not available[device.type] or missing:
         raise UserError(f"device {name} is not available on this machine; use --device auto")
     return device
+
+
+def hash_weights(folder: Path) -> str:
+    """SHA-256 of the weights in a model folder, which identifies a model that was moved."""
+    weights = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()

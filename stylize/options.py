@@ -8,6 +8,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,19 @@ class Check:
     holds: Callable[[Any], bool]  # whether a value is that
     expected: str  # the same in words, for the message
 
+
+MACHINE = "Models and machine"
+"""Group of the options below."""
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.", rich_help_panel=MACHINE)
+]
+VocoderOption = Annotated[
+    Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.", rich_help_panel=MACHINE)
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=MACHINE)
+]
 
 POSITIVE = Check(lambda count: count >= 1, "a whole number of at least 1")
 WEIGHT = Check(lambda weight: 0 <= weight < float("inf"), "a number of at least 0")

@@ -21,7 +21,7 @@ from stylize.listening.plan import (
     plan_build,
 )
 from stylize.listening.stimuli import ANCHORS, Level, fade_ends, low_pass, match_loudness, measure_loudness
-from stylize.listening.systems import SystemRenderer, quiet_audio_writer
+from stylize.listening.systems import SystemRenderer
 from stylize.listening.trial import (
     AUDIO_FOLDER,
     ORIGINAL,
@@ -52,7 +52,6 @@ def build_trial(options: BuildOptions, progress: Progress = lambda text: None) -
         import torch
 
         torch.set_num_threads(options.threads)
-    quiet_audio_writer()
     with atomic_folder(options.output) as unfinished:
         trial = _Builder(plan, unfinished, progress).build()
         check_output(options)  # again: it may have been taken, or got answers, in the meantime

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from stylize.evaluate.report import check_folder, format_csv, table, write_json, write_text
-from stylize.listening.ratings import Preference, Rating, Screened
 from stylize.listening.results import Results, read_results
-from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
+from stylize.listening.statistics import (
+    LEVEL,
+    LISTENER,
+    UNITS,
+    Difference,
+    PairedResult,
+    Preference,
+    Rating,
+    Screened,
+    Summary,
+)
 from stylize.listening.trial import Trial
 from stylize_core.errors import UserError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stylize.folders import check_output_folder
 from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
-from stylize.listening.ratings import Rating
+from stylize.listening.statistics import Rating
 from stylize.listening.trial import REFERENCE_EXAMPLE, Screen, Trial, audio_file
 from stylize_core.atomic import atomic_folder
 from stylize_core.errors import UserError

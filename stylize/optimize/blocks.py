@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylize.blocks import ReadSamples
+from stylize.blocks import HeldSamples, ReadSamples
 from stylize.optimize.representations import Representation
 
 DECODE_CONTEXT_SECONDS = 2.0
@@ -71,27 +71,16 @@ def iterate_blocks(
     """
     hop = representation.hop_length
     context = -(-representation.context_samples // hop)
-    held = np.zeros((channels, 0), np.float32)
-    origin = 0
+    held = HeldSamples(read, channels)
     for block in range(grid.count):
         first = max(0, grid.start(block) - context)
         stop = samples if block == grid.count - 1 else min(samples, (grid.stop(block) + context) * hop)
-        held, origin = held[:, first * hop - origin :], first * hop
-        held = _fill(held, read, stop - origin)
+        held.drop_before(first * hop)
+        if not held.fill(stop):
+            held.pad_end(stop)
         left = grid.start(block) - first
-        encoded = [representation.encode(torch.from_numpy(np.ascontiguousarray(wav))) for wav in held]
-        yield [x[..., left : left + grid.length] for x in encoded]
-
-
-def _fill(held: np.ndarray, read: ReadSamples, wanted: int) -> np.ndarray:
-    pieces, have = [held], held.shape[1]
-    while have < wanted:
-        piece = read(wanted - have)
-        if piece.shape[1] == 0:
-            piece = np.zeros((len(held), wanted - have), np.float32)
-        pieces.append(piece)
-        have += piece.shape[1]
-    return np.concatenate(pieces, axis=1)
+        wavs = np.ascontiguousarray(held.cut(first * hop, stop))
+        yield [representation.encode(torch.from_numpy(wav))[..., left : left + grid.length] for wav in wavs]
 
 
 class BlockJoiner:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from stylize.optimize.layout import Layout
 from stylize.optimize.losses import (
     bound_penalty,
     content_loss,
@@ -26,6 +25,7 @@ from stylize.optimize.losses import (
     style_loss,
     total_variation,
 )
+from stylize.optimize.networks import Layout
 from stylize.optimize.options import OptimizeOptions
 from stylize_core.errors import UserError
 

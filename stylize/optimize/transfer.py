@@ -13,13 +13,17 @@ from torch import Tensor
 from stylize.models import BUNDLED_TRANSLATOR
 from stylize.optimize.autoencoder import BUNDLED_AUTOENCODER, Autoencoder, autoencoder_features
 from stylize.optimize.engine import CONVERGED, FINISHED, INTERRUPTED, Outcome, optimize
-from stylize.optimize.layout import Layout, Shape, fit_columns, make_layout, network_shape
 from stylize.optimize.networks import (
     RANDOM_KIND,
     FeatureNetwork,
+    Layout,
     RandomNetwork,
     RandomNetworkConfig,
+    Shape,
     describe_layers,
+    fit_columns,
+    make_layout,
+    network_shape,
     siamese_features,
 )
 from stylize.optimize.objective import Objective, StyleTarget, measure_style
