@@ -67,10 +67,8 @@ class BlockLayout:
     ) -> BlockLayout:
         """The layout for networks that run one after the other.
 
-        Args:
-            network_contexts: frames that each network sees on either side, and never reflects more.
-            block_frames: minimum length of a block, rounded up to a multiple.
-            further_context: frames that the stages after them see on either side, without reflecting any.
+        Each of them sees, and reflects at most, `network_contexts` frames on either side; the stages after them see
+        `further_context` more, without reflecting any. `block_frames` is rounded up to a multiple.
         """
         if block_frames < 1:
             raise ValueError(f"block_frames must be at least 1, got {block_frames}")

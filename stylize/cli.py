@@ -55,7 +55,7 @@ class DefaultCommandGroup(TyperGroup):
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """The commands, and the options of the default one."""
         with self._default_context(ctx) as default:
-            return super().shell_complete(ctx, incomplete) + default.command.shell_complete(default, incomplete)
+            return [*super().shell_complete(ctx, incomplete), *default.command.shell_complete(default, incomplete)]
 
     def _default_context(self, ctx: Any) -> Any:
         return self.commands[DEFAULT_COMMAND].make_context(DEFAULT_COMMAND, [], parent=ctx, resilient_parsing=True)

@@ -71,7 +71,8 @@ class MelHistory:
 
 
 def _average_columns(mel: np.ndarray, count: int) -> np.ndarray:
-    return mel.reshape(mel.shape[0], -1, count).mean(axis=2)
+    averaged: np.ndarray = mel.reshape(mel.shape[0], -1, count).mean(axis=2)
+    return averaged
 
 
 def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:

@@ -209,9 +209,7 @@ class Stylizer:
     ) -> Result:
         """Check a song, stylize it and write the result.
 
-        Args:
-            progress: called with the seconds done.
-            others: as in :class:`stylize.request.Request`; one song, no folder.
+        `progress` is called with the seconds done; the other options are those of :class:`stylize.request.Request`.
 
         Raises:
             UserError: anything about these that cannot be done; nothing is written then.

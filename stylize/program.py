@@ -176,8 +176,8 @@ def _steady_output() -> Iterator[None]:
     for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout = sys.stdout and _SteadyStream(sys.stdout, "the output")  # type: ignore[assignment]
-    sys.stderr = sys.stderr and _SteadyStream(sys.stderr)  # type: ignore[assignment]
+    sys.stdout = sys.stdout and _SteadyStream(sys.stdout, "the output")
+    sys.stderr = sys.stderr and _SteadyStream(sys.stderr)
     try:
         yield
     finally:

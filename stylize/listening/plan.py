@@ -342,7 +342,7 @@ def _style_recording(options: BuildOptions, song: Path, style: str) -> Path:
 
 
 def _external_file(folder: Path, song: Path, style: str) -> Path:
-    """The sound of another system for a song: SONG.STYLE.* or SONG.*"""
+    """The sound of another system for a song: SONG.STYLE.* or SONG.* in its folder."""
     wanted = ([f"{song.stem}.{style}", f"{song.stem} to {style}"] if style else []) + [song.stem]
     files = {path.stem: path for path in reversed(list_audio(folder))}
     for name in wanted:

@@ -55,7 +55,8 @@ def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
     taps, beta = kaiserord(_STOP_BAND_DB, _TRANSITION_HZ / (sample_rate / 2))
     taps |= 1  # odd, so that the delay is whole samples
     kernel = firwin(taps, edge + _TRANSITION_HZ / 2, window=("kaiser", beta), fs=sample_rate)
-    return oaconvolve(wav, kernel[None], mode="same", axes=1).astype(np.float32)
+    filtered: np.ndarray = oaconvolve(wav, kernel[None], mode="same", axes=1)
+    return filtered.astype(np.float32)
 
 
 def check_anchor_rate(sample_rate: int, edge: float = max(ANCHORS.values())) -> None:

@@ -203,4 +203,5 @@ def _through_griffin_lim(wav: np.ndarray, sample_rate: int, config: MelConfig) -
     padded = np.ascontiguousarray(np.pad(samples, ((0, 0), (0, padding))), dtype=np.float32)
     with torch.inference_mode():
         rebuilt = GriffinLim(config, GRIFFIN_LIM_ITERATIONS)(LogMel(config)(torch.from_numpy(padded))).numpy()
-    return soxr.resample(rebuilt[:, : samples.shape[1]].T, config.sample_rate, sample_rate).T
+    wav = soxr.resample(rebuilt[:, : samples.shape[1]].T, config.sample_rate, sample_rate)
+    return np.asarray(wav).T

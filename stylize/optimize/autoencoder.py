@@ -170,7 +170,7 @@ class Autoencoder(nn.Module):
 
 def _standardize(layer: nn.Module, x: Tensor) -> Tensor:
     """Scale and shift a convolution so that each channel has mean 0 and variance 1 on `x`; returns its new output."""
-    made = layer(x)
+    made: Tensor = layer(x)
     mean, std = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
     layer.get_parameter("convolution.weight").div_(std[:, None, None])
     bias = layer.get_parameter("convolution.bias")

@@ -115,7 +115,8 @@ def _advance(level: np.ndarray, last: np.ndarray, space: PhaseSpace) -> np.ndarr
     exact = peaks + 0.5 * (below - above) / (below - 2 * top + above)
     turned = last[peaks] + turn * np.interp(exact, rows, space.frequencies)
     nearest = np.searchsorted((peaks[1:] + peaks[:-1]) // 2, rows)
-    return (turned[nearest] + space.neighbor_phase * np.abs(rows - peaks[nearest])) % (2 * math.pi)
+    phases: np.ndarray = turned[nearest] + space.neighbor_phase * np.abs(rows - peaks[nearest])
+    return phases % (2 * math.pi)
 
 
 def join(known: Tensor, wav: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def _open(path: Path) -> Image.Image:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a picture in it")
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise UserError("pictures need the package pillow; install it: pip install pillow") from None
     try:
@@ -77,7 +77,7 @@ def _open(path: Path) -> Image.Image:
             image.load()
             return _in_three_colors(ImageOps.exif_transpose(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "no PNG or JPEG file" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UserError(f"{path} cannot be read as a picture ({reason}); save it again as PNG or JPEG") from None
 
 

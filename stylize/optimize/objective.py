@@ -166,7 +166,8 @@ class Objective:
 
     def _features(self, x: Tensor) -> dict[str, Tensor]:
         wanted = {layer for layers in self._layers.values() for layer in layers}
-        return self.network(self.layout(x), wanted)
+        features: dict[str, Tensor] = self.network(self.layout(x), wanted)
+        return features
 
     def _layer_loss(self, term: str, layer: str, features: Tensor) -> Tensor:
         """One layer's share of a term, not yet relative."""

@@ -183,7 +183,7 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
 
     def _encode(self, wav: Tensor) -> Tensor:
         missing = self.frames(len(wav)) * self.hop_length - len(wav)
-        mel = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
+        mel: Tensor = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
         return (mel - self._config.log_floor).clamp(min=0.0)
 
     def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
@@ -192,7 +192,7 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
             return self._recover(self._estimate.magnitudes(log_mel)[0], length, known)
         missing = max(0, 4 - spectrogram.shape[1])
         log_mel = torch.nn.functional.pad(log_mel, (0, missing), value=self._config.log_floor)
-        wav = self._vocoder(log_mel, first_frame)[0, 0]
+        wav: Tensor = self._vocoder(log_mel, first_frame)[0, 0]
         silent = find_silent_frames(log_mel, self._config)
         if silent.any():
             wav = wav * silence_gain(silent, self._config)[0]
@@ -235,7 +235,7 @@ class ConstantQ(Representation):
             n_bins=self.rows, fmin=self._settings["fmin"], bins_per_octave=self._settings["bins_per_octave"]
         )
         lengths, _ = librosa.filters.wavelet_lengths(freqs=self._frequencies, sr=self.sample_rate)
-        self._reach = math.ceil(max(lengths) / 2)
+        self._reach: int = math.ceil(max(lengths) / 2)
 
     @property
     def context_samples(self) -> int:

@@ -247,9 +247,7 @@ class _SoundRun:
         result.seconds, result.limited_db = info.seconds, mastering.limited_db
 
     def _blocks(self, transfer: Transfer) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Of each block, what is final of the waveform, (channels, samples), and the mean over the channels of what is
-        final of the spectrograms of content and result, (rows, columns).
-        """
+        """Finished waveform, (channels, samples), and mean spectrograms of content and result, (rows, columns)."""
         grid, count = self._grid, self._grid.count
         decoders = [BlockDecoder(self._representation, self._samples) for _ in range(self._channels)]
         joiners = [BlockJoiner(grid) for _ in range(self._channels)]

@@ -214,7 +214,8 @@ def _truncated_normal(uniform: Tensor, options: OptimizeOptions) -> Tensor:
     """Values of the truncated distribution by its inverse cumulative distribution function, in double precision."""
     lower, upper, mean, std = options.init_lower, options.init_upper, options.init_mean, options.init_std
     first, last = torch.special.ndtr((torch.tensor([lower, upper], dtype=torch.float64) - mean) / std)
-    return (mean + std * torch.special.ndtri(first + (last - first) * uniform)).clamp(lower, upper)
+    values: Tensor = mean + std * torch.special.ndtri(first + (last - first) * uniform)
+    return values.clamp(lower, upper)
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -54,7 +54,7 @@ class VGG19Features(FeatureNetwork):
             for place, width in enumerate(widths, start=1):
                 shapes = {"weight": (width, inputs, 3, 3), "bias": (width,)}
                 values = {name: _take(weights, f"{index}.{name}", shape, where) for name, shape in shapes.items()}
-                convolution = nn.utils.skip_init(nn.Conv2d, inputs, width, 3, padding=1)
+                convolution = nn.Conv2d(inputs, width, 3, padding=1, device="meta").to_empty(device="cpu")
                 convolution.load_state_dict(values)
                 chain[f"conv{stage}_{place}"] = convolution
                 chain[f"relu{stage}_{place}"] = nn.ReLU()
