@@ -127,10 +127,7 @@ def describe_model(folder: Path) -> str:
 
     config = read_model_config(folder)
     parameters, size = _count_weights(folder / WEIGHTS_NAME)
-    lines = [
-        f"{config['kind']} in {folder}",
-        f"weights: {parameters / 1e6:.2f} million values, {size / 1e6:.1f} MB",
-    ]
+    lines = [f"{config['kind']} in {folder}", f"weights: {parameters / 1e6:.2f} million values, {size / 1e6:.1f} MB"]
     for section in ("mel", "model", "training"):
         lines += [f"{section}.{line}" for line in _flatten(config.get(section, {}))]
     return "\n".join(lines)

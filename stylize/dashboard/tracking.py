@@ -153,8 +153,7 @@ def _comparisons(content: Content) -> dict[str, Any]:
     found: dict[str, Sequence[Any]] = {"differences": content.results.differences, "pairs": content.results.pairs}
     return {
         key: wandb.Table(
-            columns=[each.name for each in dataclasses.fields(rows[0])],
-            data=[dataclasses.astuple(row) for row in rows],
+            columns=[each.name for each in dataclasses.fields(rows[0])], data=[dataclasses.astuple(row) for row in rows]
         )
         for key, rows in found.items()
         if rows

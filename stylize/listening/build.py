@@ -11,15 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stylize.listening.methods import HIDDEN, MUSHRA, PAIRED, REFERENCE, pairs_of, question_of
-from stylize.listening.plan import (
-    MAX_SCREENS,
-    TRUTH_REFERENCE,
-    BuildOptions,
-    BuildPlan,
-    Item,
-    check_output,
-    plan_build,
-)
+from stylize.listening.plan import MAX_SCREENS, TRUTH_REFERENCE, BuildOptions, BuildPlan, Item, check_output, plan_build
 from stylize.listening.stimuli import ANCHORS, Level, fade_ends, low_pass, match_loudness, measure_loudness
 from stylize.listening.systems import SystemRenderer
 from stylize.listening.trial import (

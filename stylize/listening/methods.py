@@ -77,20 +77,10 @@ FIDELITY = Question(
     (),
 )
 """What MUSHRA asks: basic audio quality."""
-SAMENESS = Question(
-    "preference",
-    "Which one sounds better?",
-    "Think of all that you hear.",
-    (),
-    (),
-)
+SAMENESS = Question("preference", "Which one sounds better?", "Think of all that you hear.", (), ())
 """What a pair is asked for where there is no style."""
 
-DEFAULT_QUESTIONS = {
-    MULTIPLE_STIMULI: ("content", "style", "quality"),
-    MUSHRA: ("quality",),
-    PAIRED: ("preference",),
-}
+DEFAULT_QUESTIONS = {MULTIPLE_STIMULI: ("content", "style", "quality"), MUSHRA: ("quality",), PAIRED: ("preference",)}
 
 
 def question_of(method: str, name: str, has_style: bool = True) -> Question:

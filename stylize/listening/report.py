@@ -63,7 +63,7 @@ def format_results(results: Results) -> list[str]:
     trial = results.trial
     lines = [
         f"{trial.title}: {trial.method}, {len(trial.songs)} songs, {results.listeners} listeners, "
-        f"{len(results.ratings) + len(results.preferences)} answers that count",
+        f"{len(results.ratings) + len(results.preferences)} answers that count"
     ]
     lines += [f"left out: listener {entry.listener}, {entry.reason}" for entry in results.screened]
     for question in trial.questions:

@@ -83,11 +83,7 @@ def _configuration(trial: Trial, sounds: Path) -> dict[str, Any]:
 def _page(trial: Trial, screen: Screen, sounds: Path) -> dict[str, Any]:
     question, song = trial.question(screen), trial.song[screen.song]
     stimuli = {identity: str(sounds / f"{identity}.wav") for identity in screen.stimuli}
-    page = {
-        "id": screen.id,
-        "name": question.title.format(style=song.style),
-        "content": question.text,
-    }
+    page = {"id": screen.id, "name": question.title.format(style=song.style), "content": question.text}
     if trial.method == MUSHRA:
         examples = dict(screen.examples)
         shown = {identity: path for identity, path in stimuli.items() if trial.stimulus[identity].system != REFERENCE}

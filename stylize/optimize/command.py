@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 def optimize_command(
     values: dict[str, Any],
     list_layers: Annotated[
-        str | None,
-        typer.Option(help="Only list the layers of a network.", metavar="NETWORK", rich_help_panel=NETWORK),
+        str | None, typer.Option(help="Only list the layers of a network.", metavar="NETWORK", rich_help_panel=NETWORK)
     ] = None,
 ) -> int:
     """Give CONTENT the style of STYLE by optimization: minutes, but any style, without training.

@@ -24,14 +24,7 @@ from stylize.silence import find_silent_frames, silence_gain
 from stylize_core.errors import UserError
 from stylize_core.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
 
-__all__ = [
-    "ConstantQ",
-    "LogMagnitude",
-    "LogMelSpectrogram",
-    "Representation",
-    "UnitScale",
-    "make_representation",
-]
+__all__ = ["ConstantQ", "LogMagnitude", "LogMelSpectrogram", "Representation", "UnitScale", "make_representation"]
 
 
 class Representation(ABC):
@@ -216,10 +209,7 @@ class ConstantQ(Representation):
     rows = 192
 
     def __init__(
-        self,
-        scale: float = 10.0,
-        device: torch.device | str = "cpu",
-        griffin_lim: GriffinLimConfig | None = None,
+        self, scale: float = 10.0, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None
     ) -> None:
         import librosa  # takes a second, and the other representations do without
 
