@@ -1,4 +1,4 @@
-"""Options said once: the fields of a frozen dataclass carry what commands, messages and pages say about them."""
+"""Options defined once: fields of a frozen dataclass carry flags, checks and help texts."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Style:
-    """What a song is to be made into."""
+    """Target style of a song."""
 
     vector: Tensor  # (style_size,)
     weights: Mapping[str, float]  # of the named styles in it
@@ -62,13 +62,13 @@ class Style:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a song.
+    """Result of a song.
 
     Args:
         path: of the file written.
         seconds: its duration.
         elapsed: seconds of work.
-        styles: weight of each style that was asked for, or that was heard in the reference; they add up to 1.
+        styles: weight of each style that was asked for, or that was classified in the reference; they add up to 1.
         by_example: whether a reference gave the style.
         strength: as it was asked for.
         change_db: mean difference that the translator made to the mel spectrogram where the song sounds, dB.
@@ -173,7 +173,7 @@ class Stylizer:
 
     @torch.inference_mode()
     def style_like(self, reference: Path | str) -> ExampleStyle:
-        """The style of a recording, from its first two minutes, and the named styles heard in it.
+        """The style of a recording, from its first two minutes, and the named styles classified in it.
 
         Raises:
             UserError: unreadable or silent recording.
@@ -235,7 +235,7 @@ class Stylizer:
     def convert(
         self, info: AudioInfo, output: Path, style: Style, request: Request, progress: Progress | None = None
     ) -> Result:
-        """Stylize a song that :func:`stylize.request.inspect_song` found good.
+        """Stylize a song that :func:`stylize.request.inspect_song` has checked.
 
         Args:
             info: the song.

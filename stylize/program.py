@@ -30,7 +30,7 @@ _BURST_SECONDS = 1.0
 
 
 class EarlyStopError(Exception):
-    """Ctrl-C ended the work and what was made so far was kept; the message says where it stopped."""
+    """Ctrl-C ended the work and its partial result was kept; the message names the point."""
 
 
 class SignalInterrupt(KeyboardInterrupt):

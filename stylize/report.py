@@ -1,4 +1,4 @@
-"""What the command line says about a finished song and about a model folder."""
+"""Reports of the command line on finished songs and on model folders."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def describe_styles(weights: Mapping[str, float]) -> str:
 
 
 def describe_notes(result: Result) -> list[str]:
-    """What a user should know about a result, a line each."""
+    """Notes on a result for the user, one line each."""
     notes = []
     if result.by_example:
         unsure = max(result.styles.values()) < LEAST_CERTAINTY
@@ -76,7 +76,7 @@ class Reporter:
         self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
 
     def detail(self, text: str) -> None:
-        """What is seldom worth a line."""
+        """Print a detail with `--verbose`."""
         if self._verbose:
             print(text, file=sys.stderr, flush=True)
 
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def describe_model(folder: Path) -> str:
-    """What a model folder says about itself, one line each."""
+    """Description of a model folder, one line for each value."""
     from stylize_core.model_folder import WEIGHTS_NAME, read_model_config
 
     config = read_model_config(folder)

@@ -45,7 +45,7 @@ def _complete_style(ctx: typer.Context, incomplete: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Request:
-    """A song or a folder of songs to stylize, and every option of it; the help of each says what it is."""
+    """A song or a folder of songs to stylize, with all options, which their help describes."""
 
     source: Path
     output: Path | None = option(
@@ -103,7 +103,7 @@ class Request:
         return first, rest if self.duration is None else min(rest, max(1, round(self.duration * info.sample_rate)))
 
     def seconds(self, info: AudioInfo) -> float:
-        """Duration of the wanted part of a song."""
+        """Duration of the requested part of a song."""
         return self.excerpt(info)[1] / info.sample_rate
 
 

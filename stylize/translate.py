@@ -1,4 +1,4 @@
-"""The mel that a translator makes of a whole recording, block by block, without a vocoder."""
+"""The mel that a translator makes of an entire recording, block by block, without a vocoder."""
 
 from __future__ import annotations
 

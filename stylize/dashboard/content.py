@@ -57,7 +57,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What listeners said."""
+    """Ratings or choices of the listeners."""
 
     mean: float  # of the ratings; of paired comparisons how often the system was chosen, in percent
     low: float | None  # end of the 95 % interval; None where there is none
@@ -298,7 +298,7 @@ def wandb_runs_of(folder: Path) -> list[str]:
 
 
 def name_of(folder: Path) -> str:
-    """A folder's name, with that of the run for RUN/best; the path says more of a computer than of a model."""
+    """A folder's name, with that of the run for RUN/best; the rest of the path describes the machine."""
     return f"{folder.parent.name}/{folder.name}" if folder.name == "best" else folder.name
 
 

@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 
 def build_trial(options: BuildOptions, progress: Progress = lambda text: None) -> Trial:
-    """Check the options, render all sounds and write the trial; the folder appears whole or not at all."""
+    """Check the options, render all sounds and write the trial; the folder appears complete or not at all."""
     plan = plan_build(options)
     pairs = len(pairs_of([system.name for system in plan.systems])) if options.method == PAIRED else 1
     count = len(plan.items) * len(plan.questions) * pairs
@@ -153,6 +153,6 @@ class _Builder:
             roles = (REFERENCE_EXAMPLE,) if self.is_mushra else question.needs
             shown = tuple((role, examples[role]) for role in roles if role in examples)
             for group in groups:
-                # The manifest's order says nothing either: sorted by random ids.
+                # The order in the manifest must not reveal the systems either: sorted by random ids.
                 stimuli = tuple(sorted(rated[system] for system in group))
                 self.screens.append(Screen(secrets.token_hex(8), item.name, name, stimuli, shown))

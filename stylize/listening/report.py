@@ -43,7 +43,7 @@ def print_results(
     webmushra: Sequence[Path] = (),
     force: bool = False,
 ) -> Results:
-    """Read the answers to a trial, print what they say, and write it into a folder where one is given."""
+    """Evaluate the answers to a trial, print the tables, and write them to a folder if one is given."""
     if unit not in UNITS:
         raise UserError(f"got --unit {unit}; expected {' or '.join(UNITS)}")
     if output is not None:

@@ -1,4 +1,4 @@
-"""All that a trial's answers say, as data: for tables, plots and dashboards."""
+"""Results of a trial as data, for tables, plots and dashboards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from stylize.listening.trial import Trial
 
 @dataclass(frozen=True)
 class Results:
-    """What a listening test has found."""
+    """Results of a listening test."""
 
     trial: Trial
     ratings: tuple[Rating, ...]  # that count

@@ -53,7 +53,7 @@ def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
 
     check_anchor_rate(sample_rate, edge)
     taps, beta = kaiserord(_STOP_BAND_DB, _TRANSITION_HZ / (sample_rate / 2))
-    taps |= 1  # odd, so that the delay is whole samples
+    taps |= 1  # odd, so that the delay is a whole number of samples
     kernel = firwin(taps, edge + _TRANSITION_HZ / 2, window=("kaiser", beta), fs=sample_rate)
     filtered: np.ndarray = oaconvolve(wav, kernel[None], mode="same", axes=1)
     return filtered.astype(np.float32)

@@ -58,7 +58,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a listener said."""
+    """Answer of a listener."""
 
     listener: int  # number of the listener
     screen: str  # id of the screen

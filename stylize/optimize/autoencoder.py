@@ -150,7 +150,7 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(reflect_pad(mel, 0, -frames % self.config.frames_per_code)))[..., :frames]
 
     def save_pretrained(self, folder: str | Path, training: dict[str, Any], half: bool = True) -> None:
-        """Write a model folder; `training` says what made the weights."""
+        """Write a model folder; `training` records how the weights were trained."""
         config = {"mel": self.mel_config.to_dict(), "model": to_plain(self.config), "training": training}
         save_pretrained(folder, KIND, config, self.state_dict(), half=half)
 

@@ -1,4 +1,4 @@
-"""The command `stylize optimize`: its options, what it says at the end, exit codes."""
+"""The command `stylize optimize`: options, final report, exit codes."""
 
 from __future__ import annotations
 

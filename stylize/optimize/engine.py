@@ -36,7 +36,7 @@ Objective = Callable[[Tensor], LossReport]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """Result of an optimization.
 
     Args:
         result: the one with the lowest total among all that were evaluated; the init if none was.
@@ -143,7 +143,7 @@ class _Run:
         return point
 
     def follow(self, points: Iterator[Point]) -> str:
-        """Take so many points as there are iterations, and say why it ended."""
+        """Take one point per iteration; the reason for the end."""
         for point in islice(points, self.options.iterations + 1):
             self._record(point)
             if self._has_converged():

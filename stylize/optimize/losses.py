@@ -21,14 +21,11 @@ def gram_matrix(features: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat.shape[-1]
 
 
-def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared distance of features, position by position; arXiv 1508.06576, equation 1. Scalar."""
-    return _mean_squared_distance(features, target)
-
-
-def style_loss(gram: Tensor, target_gram: Tensor) -> Tensor:
-    """Mean squared distance of Gram matrices, (B, C, C); arXiv 1508.06576, equation 4. Scalar."""
-    return _mean_squared_distance(gram, target_gram)
+def squared_distance(value: Tensor, target: Tensor) -> Tensor:
+    """Mean squared distance of features (arXiv 1508.06576, equation 1) or of Gram matrices (equation 4); scalar."""
+    if value.shape != target.shape:
+        raise ValueError(f"expected equal shapes, got {tuple(value.shape)} and {tuple(target.shape)}")
+    return (value - target).square().mean()
 
 
 def total_variation(x: Tensor) -> Tensor:
@@ -78,12 +75,6 @@ def _positions_last(features: Tensor) -> Tensor:
     if features.ndim < 3 or features[0, 0].numel() == 0:
         raise ValueError(f"expected features of shape (B, C, positions, ...), got {tuple(features.shape)}")
     return features.flatten(2)
-
-
-def _mean_squared_distance(value: Tensor, target: Tensor) -> Tensor:
-    if value.shape != target.shape:
-        raise ValueError(f"expected equal shapes, got {tuple(value.shape)} and {tuple(target.shape)}")
-    return (value - target).square().mean()
 
 
 def _quantiles(ordered: Tensor, count: int) -> Tensor:

@@ -80,7 +80,7 @@ def fit_columns(style: Tensor, columns: int) -> Tensor:
 
 
 class FeatureNetwork(nn.Module):
-    """A frozen chain of named layers; one is computed only if it or a deeper one is wanted.
+    """A frozen chain of named layers; one is computed only if it or a deeper one is requested.
 
     Attributes:
         reads_plain_mel: it was trained on log-mel columns as they are, so that scaled ones are brought back before it
@@ -122,7 +122,7 @@ class FeatureNetwork(nn.Module):
         return x.ndim == self.dimensions + 2 and x.shape[1] == self.in_channels
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What is done to the input before the first layer: nothing, unless a network says otherwise."""
+        """Preprocess the input; the identity unless overridden."""
         return x
 
     def forward(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
@@ -290,7 +290,7 @@ class PositionNorm(nn.Module):
 
 
 class RandomNetwork(FeatureNetwork):
-    """Blocks of conv_i, batchnorm_i (if wanted), relu_i, pool_i (if wanted) with random weights.
+    """Blocks of conv_i, batchnorm_i (optional), relu_i, pool_i (optional) with random weights.
 
     One wide layer without any training is enough for textures of sound (Ulyanov and Lebedev, 2016).
     """

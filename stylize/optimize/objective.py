@@ -18,11 +18,10 @@ from torch import Tensor
 
 from stylize.optimize.losses import (
     bound_penalty,
-    content_loss,
     gram_matrix,
     histogram_loss,
     sort_channels,
-    style_loss,
+    squared_distance,
     total_variation,
 )
 from stylize.optimize.networks import Layout
@@ -172,9 +171,9 @@ class Objective:
     def _layer_loss(self, term: str, layer: str, features: Tensor) -> Tensor:
         """One layer's share of a term, not yet relative."""
         if term == "content":
-            return content_loss(features, self._content[layer])
+            return squared_distance(features, self._content[layer])
         if term == "style":
-            return style_loss(gram_matrix(features), self._grams[layer])
+            return squared_distance(gram_matrix(features), self._grams[layer])
         return histogram_loss(features, self._sorted[layer])
 
     def _relative(self, name: str, loss: Tensor) -> Tensor:

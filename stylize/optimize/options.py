@@ -44,7 +44,7 @@ SOUND, NETWORK, LOSS, INIT, OPTIMIZER, MORE = (
 
 @dataclass(frozen=True)
 class OptimizeOptions:
-    """All options of an optimization; the help of each says what it is.
+    """All options of an optimization, which their help describes.
 
     Args:
         content: a recording or a picture (PNG, JPEG), whose content and length the result has.

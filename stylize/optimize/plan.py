@@ -38,7 +38,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Plan:
-    """Options that were found good.
+    """Checked options.
 
     Args:
         options: with everything filled in that depends on the kind of input, but for the network of a picture.
@@ -182,7 +182,7 @@ def _plan_sound(options: OptimizeOptions, output: Path) -> Plan:
 
 
 def scan_recording(path: Path) -> Recording:
-    """Decode a whole file once; errors as :func:`stylize_core.audio.reader.scan_audio`."""
+    """Decode a file once; errors as :func:`stylize_core.audio.reader.scan_audio`."""
     with AudioReader(path) as reader:
         left = round(STYLE_SECONDS * reader.info.sample_rate)
         one_signal, peak = True, 0.0

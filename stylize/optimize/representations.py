@@ -110,7 +110,7 @@ class _ShortTimeRepresentation(Representation):
 
     @property
     def context_samples(self) -> int:
-        """Half a transform, and what is missing to a whole frame."""
+        """Half a transform, and the rest of a full frame."""
         return self._config.n_fft // 2 + self.hop_length
 
     def _recover(self, magnitude: Tensor, length: int, known: Tensor | None) -> Tensor:

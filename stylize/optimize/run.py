@@ -47,7 +47,7 @@ __all__ = ["OptimizeOptions", "OptimizeResult", "Place", "Reporter", "stylize_by
 
 @dataclass
 class OptimizeResult:
-    """What became of a run.
+    """Result of a run.
 
     Args:
         path: of the file written.
@@ -91,7 +91,7 @@ def stylize_by_optimization(options: OptimizeOptions, reporter: Reporter | None 
 
 
 def run_plan(plan: Plan, reporter: Reporter) -> OptimizeResult:
-    """Do what :func:`stylize.optimize.plan.plan_optimization` found good; errors as there."""
+    """Execute the plan of :func:`stylize.optimize.plan.plan_optimization`."""
     options = plan.options
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -112,7 +112,7 @@ def run_plan(plan: Plan, reporter: Reporter) -> OptimizeResult:
 
 
 class _Recorder:
-    """Keeps the result of a run up to date, and tells those who want to hear of it."""
+    """Keeps the result of a run up to date, and reports progress."""
 
     def __init__(self, plan: Plan, reporter: Reporter, stack: ExitStack) -> None:
         self.result = OptimizeResult(plan.output)
@@ -283,7 +283,7 @@ class _SoundRun:
         return made if self._scale is None else self._scale.undo(made).clamp(min=0.0)
 
     def _note_unchanged(self, block: int) -> None:
-        """After the block in which a run stopped: say from where on it is the content."""
+        """After the block in which a run stopped: record where the unchanged content begins."""
         at = self._recorder.result.stopped_at
         if at is not None and at.block == block + 1 and at.block < at.blocks:
             seconds_per_column = self._representation.hop_length / self._representation.sample_rate

@@ -34,7 +34,7 @@ def web_command(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> int:
-    """Open a page on which songs can be dropped or recorded, and heard in another style."""
+    """Open a page on which songs can be dropped or recorded, and played in another style."""
     check_device_name(device)
     limits = Limits(
         max_seconds=_finite("--max-seconds", max_seconds),

@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(kw_only=True)
 class Song(Entry):
-    """A song that was sent and found good."""
+    """A song that was uploaded and checked."""
 
     name: str
     info: AudioInfo  # with the number of samples really there
@@ -55,7 +55,7 @@ class Song(Entry):
 
 
 class State(StrEnum):
-    """What has become of a job."""
+    """State of a job."""
 
     WAITING = "waiting"
     WORKING = "working"
