@@ -76,7 +76,10 @@ class Request:
 
     filename: str | None = option(None, "File name such as {name}.{style}.{ext}; its extension is the format.", FILE)
     sample_rate: int | None = option(
-        None, "Hz; default: the song's.", FILE, check=Check(SAMPLE_RATES.__contains__, "4000 to 384000 Hz")
+        None,
+        "Hz; default: the song's.",
+        FILE,
+        check=Check(SAMPLE_RATES.__contains__, f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz"),
     )
     bits: str | None = option(None, f"Of wav and flac: {', '.join(PRECISIONS)}; default: the song's.", FILE)
     quality: float | None = option(None, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.", FILE)

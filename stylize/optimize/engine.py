@@ -39,7 +39,7 @@ class Outcome:
     """Result of an optimization.
 
     Args:
-        result: the one with the lowest total among all that were evaluated; the init if none was.
+        result: the point with the lowest total; the init if none was evaluated.
         history: the init and every iteration.
         stopped: `finished` (all iterations or evaluations used), `converged` (nothing falls any more, or less than the
             tolerance), `interrupted` (asked to stop), `not finite` (a loss or a gradient was not).
