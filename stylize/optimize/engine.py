@@ -36,18 +36,11 @@ Objective = Callable[[Tensor], LossReport]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of an optimization.
+    """Result of an optimization."""
 
-    Args:
-        result: the point with the lowest total; the init if none was evaluated.
-        history: the init and every iteration.
-        stopped: `finished` (all iterations or evaluations used), `converged` (nothing falls any more, or less than the
-            tolerance), `interrupted` (asked to stop), `not finite` (a loss or a gradient was not).
-    """
-
-    result: Tensor
-    history: list[Step]
-    stopped: str
+    result: Tensor  # the point with the lowest total; the init if none was evaluated
+    history: list[Step]  # the init and every iteration
+    stopped: str  # FINISHED, CONVERGED, INTERRUPTED or NOT_FINITE
 
 
 def optimize(

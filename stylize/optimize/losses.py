@@ -29,13 +29,9 @@ def squared_distance(value: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(x: Tensor) -> Tensor:
-    """Mean absolute difference of neighbors down the rows plus that along the columns.
+    """Mean absolute difference of neighbors along rows plus that along columns, (planes, rows, columns) -> scalar.
 
-    The anisotropic total variation of Rudin, Osher and Fatemi (1992), as a mean. A direction with a single row or
-    column adds nothing.
-
-    Shape:
-        (planes, rows, columns) -> scalar >= 0.
+    The anisotropic total variation of Rudin, Osher and Fatemi (1992). A direction of length 1 adds nothing.
     """
     parts = [x.diff(dim=dim).abs() for dim in (1, 2) if x.shape[dim] > 1]
     return torch.stack([part.mean() for part in parts]).sum() if parts else x.sum() * 0

@@ -55,10 +55,8 @@ def network_shape(layout: str, shape: Shape) -> tuple[int, int]:
 def make_layout(layout: str, shape: Shape) -> Layout:
     """The function that makes a batch of one for a network; gradients pass through it.
 
-    Args:
-        layout: a key of :data:`PATTERNS`.
-        shape: of its input; columns count for `time` alone, where a style must have as many as the content
-            (:func:`fit_columns`).
+    `layout` is a key of :data:`PATTERNS`. The columns of the input `shape` count for `time` alone, where a style must
+    have as many as the content (:func:`fit_columns`).
     """
     check_choice("layout", layout, LAYOUTS)
     wanted = shape if layout == "time" else shape[:2]
@@ -83,19 +81,17 @@ class FeatureNetwork(nn.Module):
     """A frozen chain of named layers; one is computed only if it or a deeper one is requested.
 
     Attributes:
-        reads_plain_mel: it was trained on log-mel columns as they are, so that scaled ones are brought back before it
-            sees them.
+        reads_plain_mel: trained on unscaled log-mel columns, so that scaling is undone for its input.
 
     Args:
         chain: the layers in order.
         dimensions: 1 or 2.
         in_channels: of the input.
-        content_layers: layers and weights for the content when the user names none.
-        style_layers: layers and weights for the style when the user names none.
+        content_layers: default layers and weights for the content.
+        style_layers: default layers and weights for the style.
 
     Shape:
-        x (B, in_channels, positions) or (B, in_channels, rows, columns) -> by layer (B, channels, ...), with fewer
-        positions where layers up to it have strides.
+        x (B, in_channels, positions) or (B, in_channels, rows, columns) -> by layer (B, channels, ...).
     """
 
     reads_plain_mel = False
@@ -332,12 +328,7 @@ class RandomNetwork(FeatureNetwork):
 
 
 class MelFeatures(FeatureNetwork):
-    """A network that this project has trained on mel columns; its layers relu_1, relu_2, ... follow convolutions.
-
-    Args:
-        chain: the layers in order.
-        blocks: number of convolutions.
-        mel_config: the front-end whose mels it understands.
+    """A network trained by this project on mel columns, with `blocks` convolutions.
 
     Shape:
         x (B, n_mels, T), log10 mel above the front-end's floor, so 0 is silence -> features by layer.

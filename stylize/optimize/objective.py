@@ -37,33 +37,20 @@ MIN_PART = 1e-8
 
 @dataclass
 class LossReport:
-    """The loss of one spectrogram or picture.
+    """The loss of one spectrogram or picture."""
 
-    Args:
-        total: sum of weight * term, with its gradient.
-        terms: without gradient: those of `content`, `style`, `histogram`, `total_variation` and `bound` that have a
-            weight, before it is applied; and each layer's, as `content/relu_2`, before the layer's weight is applied.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
+    total: Tensor  # sum of weight * term, with its gradient
+    terms: dict[str, Tensor]  # before their weights, without gradient; of layers as `content/relu_2`
 
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What is known of the style; computed once, however many blocks are optimized towards it.
+    """Statistics of a style, computed once for all blocks."""
 
-    Args:
-        grams: Gram matrix of each layer, (1, C, C).
-        sorted_features: values of each channel in ascending order by layer, (C, positions); empty without histograms.
-        layers: weight of each layer.
-        spread: standard deviation of the style's values.
-    """
-
-    grams: dict[str, Tensor]
-    sorted_features: dict[str, Tensor]
-    layers: Mapping[str, float]
-    spread: float = 0.0
+    grams: dict[str, Tensor]  # Gram matrix of each layer, (1, C, C)
+    sorted_features: dict[str, Tensor]  # by layer, (C, positions); empty without histograms
+    layers: Mapping[str, float]  # weight of each layer
+    spread: float = 0.0  # standard deviation of the style's values
 
 
 def measure_style(
@@ -83,24 +70,23 @@ class Objective:
 
     Unless `raw_weights`, the terms are relative. `content` is 1 as far from the content, in the features of each layer,
     as the content's own mean column is; `style` and `histogram` are 1 as far from the style as the content is;
-    `total_variation` is 1 where it is the content's. Without content, the loss of the init stands in for it. Weights
-    of layers are scaled to add up to 1. `bound` is always the mean squared excess itself.
+    `total_variation` is 1 where it is the content's. Without content, the loss of the init stands in for it. Weights of
+    layers are scaled to add up to 1. `bound` is always the mean squared excess itself.
 
     Args:
-        network: gives the features.
-        layout: what the network is given of it.
-        content: the content, (planes, rows, columns); None for texture synthesis.
-        style: what :func:`measure_style` took from the style; None to bring back the content.
+        network: computes the features.
+        layout: makes its input.
+        content: (planes, rows, columns); None for texture synthesis.
+        style: from :func:`measure_style`; None to reconstruct the content.
         content_layers: weight of each layer in the content term.
-        options: the weights of the terms, and whether they are raw: losses as they are, as in the literature.
-        bounds: what the bound penalty holds the values to; infinite for none.
+        options: the weights of the terms, relative or raw.
+        bounds: of the bound penalty; infinite for none.
 
     Attributes:
-        spread: standard deviation of the content's or the style's values, whichever is larger; 1 where both are
-            constant. The optimizers measure their steps by it.
+        spread: the larger standard deviation of content and style, 1 where both are constant; the unit of the
+            optimizers' steps.
 
     Raises:
-        UserError: weights of layers that are no weights, a layer that the network does not have.
         ValueError: nothing to minimize, or a style measured without the histograms that have a weight.
     """
 

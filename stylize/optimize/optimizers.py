@@ -58,11 +58,7 @@ def project(x: Tensor, bounds: Bounds) -> Tensor:
 def adam(evaluate: Evaluate, init: Tensor, bounds: Bounds, learning_rate: Callable[[int], float]) -> Iterator[Point]:
     """Adam (arXiv 1412.6980, algorithm 1, with its constants) with projection onto the bounds; without end.
 
-    Args:
-        evaluate: the loss and its gradient.
-        init: within the bounds.
-        bounds: of all values.
-        learning_rate: by iteration, from 0, in units of `x`.
+    `init` is within the bounds; `learning_rate` maps the iteration, from 0, to units of `x`.
     """
     x, mean, square = init, torch.zeros_like(init), torch.zeros_like(init)
     for iteration in count():
@@ -76,7 +72,7 @@ def adam(evaluate: Evaluate, init: Tensor, bounds: Bounds, learning_rate: Callab
 
 
 def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_step: float) -> Iterator[Point]:
-    """L-BFGS (Nocedal and Wright, section 7.2) with projection onto the bounds; ends where nothing falls any more.
+    """L-BFGS (Nocedal and Wright, section 7.2) with projection onto the bounds; ends at a minimum along the line.
 
     Values at a bound that would leave it are held, and the inverse Hessian of the free ones is estimated from the last
     changes (Bertsekas, "Projected Newton methods", SIAM Journal on Control and Optimization 20, 1982).
@@ -85,8 +81,8 @@ def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_s
         evaluate: the loss and its gradient.
         init: within the bounds.
         bounds: of all values.
-        memory: pairs of changes that are kept.
-        first_step: root mean square of the first change that is tried, in units of `x`.
+        memory: number of pairs of changes.
+        first_step: root mean square of the first change, in units of `x`.
     """
     pairs: deque[_Pair] = deque(maxlen=memory)
     point = evaluate(init)

@@ -38,20 +38,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Plan:
-    """Checked options.
-
-    Args:
-        options: with everything filled in that depends on the kind of input, but for the network of a picture.
-        output: the file to write.
-        is_picture: pictures, or else sounds.
-        content: the recording; None for pictures.
-        style: the same.
-    """
+    """Checked options, filled in with what depends on the kind of input, but for the network of a picture."""
 
     options: OptimizeOptions
     output: Path
     is_picture: bool
-    content: Recording | None = None
+    content: Recording | None = None  # None for pictures
     style: Recording | None = None
 
 

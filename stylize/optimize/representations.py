@@ -28,19 +28,12 @@ __all__ = ["ConstantQ", "LogMagnitude", "LogMelSpectrogram", "Representation", "
 
 
 class Representation(ABC):
-    """A way from sound to a spectrogram and back.
-
-    Attributes:
-        sample_rate: of the sound, Hz.
-        hop_length: samples between frames.
-        rows: frequency bins.
-        device: where spectrograms are computed.
-    """
+    """A transform of sound to a spectrogram and back."""
 
     sample_rate: int = 22050
     hop_length: int
     rows: int
-    device: torch.device
+    device: torch.device  # of the spectrograms
 
     @property
     @abstractmethod
@@ -197,12 +190,7 @@ class ConstantQ(Representation):
 
     24 bins in each of eight octaves from C1 (32.7 Hz). The highest bins see less than a millisecond, so the hop is as
     short as 128 samples: with 512 three quarters of the high frequencies would fall between the frames. The inverse is
-    Griffin-Lim by way of librosa's transforms, about as slow as the music.
-
-    Args:
-        scale: what magnitudes are multiplied by; at 10 a full tone has values from 4 to 6.5.
-        device: where spectrograms are given.
-        griffin_lim: the inverse's iterations.
+    Griffin-Lim with librosa's transforms, about as slow as the music. At scale 10 a full tone has values from 4 to 6.5.
     """
 
     hop_length = 128

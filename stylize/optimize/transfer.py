@@ -49,14 +49,7 @@ MAX_UNIFORM = 0.1
 
 @dataclass(frozen=True)
 class ChosenNetwork:
-    """A network and what is taken from it.
-
-    Args:
-        network: on the device of the spectrograms or pictures.
-        content_layers: those that make the content, and their weights; none where the content has no weight.
-        style_layers: the same for the style.
-        description: in one line.
-    """
+    """A network on its device, and the weights of the layers for content and style, empty for a weight of 0."""
 
     network: FeatureNetwork
     content_layers: dict[str, float]

@@ -31,13 +31,12 @@ ADVICE = "give torchvision's weights with --weights FILE; --network random works
 class VGG19Features(FeatureNetwork):
     """The convolutional part of VGG-19 (arXiv 1409.1556, table 1, column E): conv1_1, relu1_1, ..., pool5.
 
-    The layers that are used when none are named are those of Gatys et al. (arXiv 1508.06576): conv4_2 for the content,
-    the first of every stage for the style.
+    The default layers are those of Gatys et al. (arXiv 1508.06576): conv4_2 for the content, the first of every stage
+    for the style.
 
     Args:
-        state_dict: as torchvision names it, `features.0.weight` to `features.34.bias`, with or without the prefix;
-            the classifier's weights may be there and are not used.
-        where: what to call it in error messages.
+        state_dict: named as in torchvision, `features.0.weight` to `features.34.bias`, with or without the prefix.
+        where: its name in error messages.
 
     Shape:
         x (B, 3, rows, columns) or (B, 1, rows, columns), in [0, 1] -> features by layer. One plane is repeated.
