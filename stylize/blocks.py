@@ -29,13 +29,7 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def read_excerpt(read: ReadSamples, first: int, count: int | None) -> ReadSamples:
-    """Read a part of a song as if it were all.
-
-    Args:
-        read: gives the song's samples in order.
-        first: samples before the part.
-        count: samples of the part; None for all that follow.
-    """
+    """Read `count` samples of a song after its first `first` ones (None: all) as if they were the song."""
     left = math.inf if count is None else count
 
     def read_part(samples: int) -> np.ndarray:
@@ -51,23 +45,14 @@ def read_excerpt(read: ReadSamples, first: int, count: int | None) -> ReadSample
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """How a song is cut.
+    """How a song is cut."""
 
-    Args:
-        hop_length: samples per mel frame.
-        mel_context: samples that the mel needs on either side of a window.
-        frame_multiple: starts and lengths of windows are multiples of it, frames.
-        context_frames: frames computed and dropped on either side of a block.
-        block_frames: frames of a block.
-        minimum_frames: what a shorter song is padded to with zeros, so that every layer has what it reflects.
-    """
-
-    hop_length: int
-    mel_context: int
-    frame_multiple: int
-    context_frames: int
-    block_frames: int
-    minimum_frames: int
+    hop_length: int  # samples per mel frame
+    mel_context: int  # samples that the mel needs on either side of a window
+    frame_multiple: int  # starts and lengths of windows are multiples of it, frames
+    context_frames: int  # frames computed and dropped on either side of a block
+    block_frames: int  # frames of a block
+    minimum_frames: int  # what a shorter song is padded to with zeros, so that every layer has what it reflects
 
     @classmethod
     def for_networks(
@@ -82,10 +67,8 @@ class BlockLayout:
     ) -> BlockLayout:
         """The layout for networks that run one after the other.
 
-        Args:
-            network_contexts: frames that each network sees on either side, and never reflects more.
-            block_frames: the wanted length of a block, rounded up to a multiple.
-            further_context: frames that what follows them sees on either side, without reflecting any.
+        Each of them sees, and reflects at most, `network_contexts` frames on either side; the stages after them see
+        `further_context` more, without reflecting any. `block_frames` is rounded up to a multiple.
         """
         if block_frames < 1:
             raise ValueError(f"block_frames must be at least 1, got {block_frames}")
@@ -107,33 +90,19 @@ class BlockLayout:
 
 @dataclass(frozen=True)
 class Window:
-    """One block of a song with its surroundings.
+    """One block of a song with its surroundings."""
 
-    Args:
-        samples: (channels, (frames of the window) * hop_length + 2 * mel_context).
-        first_frame: where the window starts in the song, frames.
-        start: where the block starts in the song, frames.
-        stop: where the block ends in the song, frames.
-        song_samples: how many samples of the block are the song's own; the rest is padding at its end.
-    """
-
-    samples: np.ndarray
-    first_frame: int
-    start: int
-    stop: int
-    song_samples: int
+    samples: np.ndarray  # (channels, (frames of the window) * hop_length + 2 * mel_context)
+    first_frame: int  # where the window starts in the song, frames
+    start: int  # where the block starts in the song, frames
+    stop: int  # where the block ends in the song, frames
+    song_samples: int  # how many samples of the block are the song's own; the rest is padding at its end
 
 
 def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> Iterator[Window]:
-    """Cut a song into windows, holding one window of samples at a time.
-
-    Args:
-        read: gives the song's samples in order.
-        channels: of the song.
-        layout: how to cut it.
-    """
+    """Cut a song of `channels` channels into windows, holding one window of samples at a time."""
     hop, context = layout.hop_length, layout.mel_context
-    held = _HeldSamples(read, channels)
+    held = HeldSamples(read, channels)
     start = 0
     total_frames: int | None = None
     while total_frames is None or start < total_frames:
@@ -157,7 +126,7 @@ def iterate_windows(read: ReadSamples, channels: int, layout: BlockLayout) -> It
         held.drop_before((start - layout.context_frames) * hop - context)
 
 
-class _HeldSamples:
+class HeldSamples:
     """The samples of a song around the present position; read forwards, dropped when done with."""
 
     def __init__(self, read: ReadSamples, channels: int) -> None:

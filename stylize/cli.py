@@ -16,16 +16,16 @@ from typer.core import TyperGroup
 
 from stylize.evaluate.compare import compare_command
 from stylize.listening.command import listen_app
+from stylize.mixture import check_known
 from stylize.models import check_device_name, peek_styles, read_pair
 from stylize.optimize.command import optimize_command
+from stylize.options import DeviceOption, ModelOption, ThreadsOption, VocoderOption, with_options
 from stylize.program import DISTRIBUTION, FAILED, HELP_OPTIONS, invoke, print_error, run_program
-from stylize.progress import SongProgress
+from stylize.progress import Pace, SongProgress
 from stylize.report import Reporter, describe_model
-from stylize.request import Order, check_known, inspect_song, plan_jobs
+from stylize.request import Request, inspect_song, plan_jobs
 from stylize.web.command import web_command
-from stylize.web.pace import Pace
 from stylize_core.atomic import disk_errors
-from stylize_core.audio.formats import PRECISIONS
 from stylize_core.audio.reader import scan_audio
 from stylize_core.errors import UserError
 
@@ -55,7 +55,7 @@ class DefaultCommandGroup(TyperGroup):
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """The commands, and the options of the default one."""
         with self._default_context(ctx) as default:
-            return super().shell_complete(ctx, incomplete) + default.command.shell_complete(default, incomplete)
+            return [*super().shell_complete(ctx, incomplete), *default.command.shell_complete(default, incomplete)]
 
     def _default_context(self, ctx: Any) -> Any:
         return self.commands[DEFAULT_COMMAND].make_context(DEFAULT_COMMAND, [], parent=ctx, resilient_parsing=True)
@@ -63,13 +63,7 @@ class DefaultCommandGroup(TyperGroup):
 
 app = typer.Typer(cls=DefaultCommandGroup, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS)
 
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.")]
-VocoderOption = Annotated[Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.")]
-WHICH, FILE, RUN, TALK = "Which songs, which part", "Output files", "Models and machine", "What is printed"
-
-
-def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+TALK = "What is printed"
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,11 +73,6 @@ def _print_version(wanted: bool) -> None:
         except metadata.PackageNotFoundError:
             print("stylize, not installed")
         raise typer.Exit
-
-
-def _complete_style(ctx: typer.Context, incomplete: str) -> list[str]:
-    model = ctx.params.get("model")
-    return [style for style in peek_styles(model and Path(model)) if style.casefold().startswith(incomplete.casefold())]
 
 
 @app.callback()
@@ -96,48 +85,25 @@ def group(
 
 
 @app.command(DEFAULT_COMMAND)
+@with_options(Request)
 def stylize_songs(
+    options: dict[str, Any],
     songs: Annotated[list[Path], typer.Argument(metavar="SONG", help="Audio files, or folders of them.")],
-    to: Annotated[
-        str | None,
-        typer.Option(help="A style, or a mixture: jazz,metal or jazz:7,metal:3", autocompletion=_complete_style),
-    ] = None,
-    like: Annotated[Path | None, typer.Option(help="A recording in the wanted style.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A file, or a folder. Default: SONG.STYLE.wav, FOLDER.STYLE/")
-    ] = None,
-    strength: Annotated[float, typer.Option(help="From 0 (the song's own sound) to 1 (the style).")] = 1.0,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
-    skip_existing: Annotated[bool, _option(WHICH, "Leave out songs whose output exists.", "--skip-existing")] = False,
-    offset: Annotated[float, _option(WHICH, "Begin so many seconds into the song.")] = 0.0,
-    duration: Annotated[float | None, _option(WHICH, "Make so many seconds of it; default: all.")] = None,
-    filename: Annotated[
-        str | None, _option(FILE, "Name of each, such as {name}.{style}.{ext}; its ending is the format.")
-    ] = None,
-    sample_rate: Annotated[int | None, _option(FILE, "Hz; default: the song's.")] = None,
-    bits: Annotated[
-        str | None, _option(FILE, f"Of wav and flac: {', '.join(PRECISIONS)}; default: the song's.")
-    ] = None,
-    quality: Annotated[float | None, _option(FILE, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.")] = None,
-    loudness: Annotated[
-        str, _option(FILE, "song (as loud as the song), LUFS such as -14, or off (only peaks are limited, as always).")
-    ] = "song",
-    picture: Annotated[Path | None, _option(FILE, "PNG of the mel spectrogram before and after.")] = None,
-    model: Annotated[Path | None, _option(RUN, "Translator folder; default: the bundled one.")] = None,
-    vocoder: Annotated[Path | None, _option(RUN, "Vocoder folder; default: the bundled one.")] = None,
-    device: Annotated[str, _option(RUN, "auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, _option(RUN, "CPU threads; default: all cores.", min=1)] = None,
-    quiet: Annotated[bool, _option(TALK, "Only errors.", "-q", "--quiet")] = False,
-    verbose: Annotated[bool, _option(TALK, "Also models, device and formats, on stderr.", "-v", "--verbose")] = False,
-    as_json: Annotated[bool, _option(TALK, "A JSON object for each song, one a line.", "--json")] = False,
+    model: ModelOption = None,
+    vocoder: VocoderOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only errors.", rich_help_panel=TALK)] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Models, device and formats, on stderr.", rich_help_panel=TALK)
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON object for each song, one a line.", rich_help_panel=TALK)
+    ] = False,
 ) -> int:
     """Write songs, or each song of a folder, in another style."""
-    order = Order(
-        songs[0], output, to, like, strength, sample_rate, picture, force, loudness,
-        filename=filename, skip_existing=skip_existing, offset=offset, duration=duration, bits=bits, quality=quality,
-    )  # fmt: skip
     machine = Machine(model, vocoder, device, threads)
-    return _run(order, songs[1:], machine, quiet=quiet, verbose=verbose, as_json=as_json)
+    return _run(Request(songs[0], **options), songs[1:], machine, quiet=quiet, verbose=verbose, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -150,40 +116,40 @@ class Machine:
     threads: int | None
 
 
-def _run(order: Order, more: Sequence[Path], machine: Machine, *, quiet: bool, verbose: bool, as_json: bool) -> int:
+def _run(request: Request, more: Sequence[Path], machine: Machine, *, quiet: bool, verbose: bool, as_json: bool) -> int:
     """Check everything that is cheap, then load the models and make what can be made."""
     if quiet and verbose:
         raise UserError("got both --quiet and --verbose; give one of them")
     check_device_name(machine.device)
     known = peek_styles(machine.model)
-    jobs = plan_jobs(order, known, more)
-    reporter = Reporter(order, quiet=quiet, verbose=verbose, as_json=as_json)
+    jobs = plan_jobs(request, known, more)
+    reporter = Reporter(request, quiet=quiet, verbose=verbose, as_json=as_json)
     todo = []
     for job in jobs:
-        if order.skip_existing and job.output.exists():
+        if request.skip_existing and job.output.exists():
             reporter.skipped(job)
         else:
             todo.append(job)
     if not todo:
         return 0
     single = None
-    if not more and not order.source.is_dir():  # no model needs to be loaded for a song that is none
+    if not more and not request.source.is_dir():  # no model needs to be loaded for a song that is none
         try:
-            single = inspect_song(todo[0], order)
+            single = inspect_song(todo[0], request)
         except UserError as error:
             reporter.failed(todo[0], error)
             return FAILED
-    stylizer, style = _load(order, machine, reporter)
+    stylizer, style = _load(request, machine, reporter)
     failed, pace = 0, Pace()
     for number, job in enumerate(todo, 1):
         name = job.source.name if len(todo) == 1 else f"{number}/{len(todo)} {job.source.name}"
         try:
-            info = single or inspect_song(job, order)
+            info = single or inspect_song(job, request)
             reporter.begun(job, info)
             with disk_errors(job.output):
                 job.output.parent.mkdir(parents=True, exist_ok=True)
-            with SongProgress(name, order.seconds(info), pace, hidden=quiet) as bar:
-                result = stylizer.convert(info, job.output, style, order, bar.report)
+            with SongProgress(name, request.seconds(info), pace, hidden=quiet) as bar:
+                result = stylizer.convert(info, job.output, style, request, bar.report)
         except UserError as error:
             reporter.failed(job, error)
             failed += 1
@@ -194,12 +160,12 @@ def _run(order: Order, more: Sequence[Path], machine: Machine, *, quiet: bool, v
     return 0 if not failed else FAILED if failed == len(jobs) else PARTLY_FAILED
 
 
-def _load(order: Order, machine: Machine, reporter: Reporter) -> tuple[Stylizer, Style]:
-    """The models, and the style that an order asks for."""
-    if order.like is not None:
-        scan_audio(order.like)
+def _load(request: Request, machine: Machine, reporter: Reporter) -> tuple[Stylizer, Style]:
+    """The models, and the style that an request asks for."""
+    if request.like is not None:
+        scan_audio(request.like)
     pair = read_pair(machine.model, machine.vocoder)
-    check_known(order.weights(pair.styles), pair.styles)
+    check_known(request.weights(pair.styles), pair.styles)
 
     import torch
 
@@ -211,7 +177,7 @@ def _load(order: Order, machine: Machine, reporter: Reporter) -> tuple[Stylizer,
     reporter.detail(f"translator: {pair.translator}")
     reporter.detail(f"vocoder: {pair.vocoder}")
     reporter.detail(f"device: {stylizer.device}, {torch.get_num_threads()} CPU threads")
-    return stylizer, stylizer.style_for(order)
+    return stylizer, stylizer.style_for(request)
 
 
 app.command("optimize")(optimize_command)

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EmptyRequest:
-    """A request that says nothing but its address."""
+    """A request with an empty body."""
 
 
 def security_headers(*, media: bool = False, microphone: bool = False) -> dict[str, str]:

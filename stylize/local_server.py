@@ -27,11 +27,7 @@ PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 for any that 
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address, so that a port that is taken is found before anything else.
-
-    Raises:
-        UserError: no such address, no right to use it, or it is taken.
-    """
+    """A socket at an address, so that a port that is taken is found before anything else."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -13,20 +13,12 @@ _EXAMPLE = "write jazz, jazz,metal or jazz:7,metal:3"
 
 
 def parse_styles(text: str, known: Collection[str] = ()) -> dict[str, float]:
-    """Read a style or a mixture.
+    """Read a style or a mixture, such as `jazz`, `jazz,metal` or `jazz:7,metal:3`.
 
-    A known style is found whatever stands in its name, and in capitals or not. What stands in quotation marks is one
-    name.
-
-    Args:
-        text: as written; parts without weights are equal, weights have any sum.
-        known: styles that there are.
+    Known names may contain any characters and match regardless of case; a quoted text is one name.
 
     Returns:
-        a weight for each style; they add up to exactly 1. A name that is not known is returned as it is.
-
-    Raises:
-        UserError: no name, a style twice, weights for some only, weights that are no positive numbers.
+        a weight for each style, which add up to exactly 1; unknown names are returned as they are.
     """
     given: dict[str, float | None] = {}
     rest = unicodedata.normalize("NFC", text)
@@ -51,11 +43,7 @@ def parse_styles(text: str, known: Collection[str] = ()) -> dict[str, float]:
 
 
 def parse_list(text: str, known: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of several styles that are meant one by one, as `parse_styles` reads them; none where none is written.
-
-    Raises:
-        UserError: as `parse_styles`; weights.
-    """
+    """The names of several separate styles, as :func:`parse_styles` reads them; empty without any."""
     weights = parse_styles(text, known) if text.strip() else {}
     if len(set(weights.values())) > 1:
         raise UserError(f"got --to {text!r} with weights; each of these styles is made by itself, so leave them out")
@@ -63,11 +51,7 @@ def parse_list(text: str, known: Collection[str] = ()) -> tuple[str, ...]:
 
 
 def check_known(weights: Mapping[str, float], known: Collection[str]) -> None:
-    """Refuse styles that the model does not have.
-
-    Raises:
-        UserError: an unknown style; the known ones are listed.
-    """
+    """Refuse styles that the model does not have."""
     for name in weights:
         if name not in known:
             raise UserError(f"unknown style {name!r}{nearest(name, known) or ';'} this model knows: {', '.join(known)}")

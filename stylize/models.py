@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,15 +31,7 @@ class ModelPair:
 
 
 def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> ModelPair:
-    """Read what two model folders say about themselves, and refuse a pair that does not fit.
-
-    Args:
-        translator: model folder, None for the bundled one.
-        vocoder: model folder, None for the bundled one.
-
-    Raises:
-        UserError: no such model, another kind, mel front-ends that differ.
-    """
+    """Configurations and styles of two model folders, by default the bundled ones, whose mel front-ends must agree."""
     from stylize_core.model_folder import read_model_config
 
     translator, vocoder = translator or BUNDLED_TRANSLATOR, vocoder or BUNDLED_VOCODER
@@ -49,11 +42,7 @@ def read_pair(translator: Path | None = None, vocoder: Path | None = None) -> Mo
 
 
 def read_styles(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
-    """The styles that a translator's configuration names.
-
-    Raises:
-        UserError: it names none.
-    """
+    """The styles that a translator's configuration names."""
     model = config["model"]
     styles = model.get("styles") if isinstance(model, dict) else None
     if not isinstance(styles, list) or not styles or not all(isinstance(style, str) for style in styles):
@@ -62,11 +51,7 @@ def read_styles(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def peek_styles(folder: Path | None = None) -> tuple[str, ...]:
-    """The styles of a translator, without PyTorch; none where the folder is unusable, which :func:`read_pair` explains.
-
-    Args:
-        folder: model folder, None for the bundled one.
-    """
+    """The styles of a translator, without PyTorch; none for an unusable folder, see :func:`read_pair`."""
     folder = folder or BUNDLED_TRANSLATOR
     try:
         return read_styles(read_json(folder / "config.json"), folder)
@@ -84,11 +69,7 @@ def _read_mel(config: Mapping[str, Any], folder: Path) -> MelConfig:
 
 
 def check_same_mel(translator: MelConfig, vocoder: MelConfig) -> None:
-    """Refuse a vocoder that understands other mels than the translator makes.
-
-    Raises:
-        UserError: both values of each field that differs are named.
-    """
+    """Refuse a vocoder that understands other mels than the translator makes."""
     difference = translator.describe_difference(vocoder)
     if difference:
         raise UserError(
@@ -98,29 +79,17 @@ def check_same_mel(translator: MelConfig, vocoder: MelConfig) -> None:
 
 
 def check_device_name(name: str) -> None:
-    """Refuse what is no device, without loading PyTorch.
-
-    Raises:
-        UserError: not auto, cpu, mps, cuda or cuda:N.
-    """
+    """Refuse what is no device, without loading PyTorch."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise UserError(f"got device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first of cuda, mps and cpu that is there.
-
-    Raises:
-        UserError: the device is not there.
-    """
+    """The device of that name; `auto` is the first of cuda, mps and cpu that is there."""
     import torch
 
     check_device_name(name)
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
     device = torch.device(name)
@@ -128,3 +97,9 @@ def find_device(name: str) -> torch.device:
     if not available[device.type] or missing:
         raise UserError(f"device {name} is not available on this machine; use --device auto")
     return device
+
+
+def hash_weights(folder: Path) -> str:
+    """SHA-256 of the weights in a model folder, which identifies a model that was moved."""
+    weights = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()

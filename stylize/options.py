@@ -1,4 +1,4 @@
-"""Options said once: the fields of a frozen dataclass carry what commands, messages and pages say about them."""
+"""Options defined once: fields of a frozen dataclass carry flags, checks and help texts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,16 +18,24 @@ from stylize_core.errors import UserError
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must be.
+    """What a value must be."""
 
-    Args:
-        holds: whether a value is that.
-        expected: the same in words, for the message.
-    """
+    holds: Callable[[Any], bool]  # whether a value is that
+    expected: str  # the same in words, for the message
 
-    holds: Callable[[Any], bool]
-    expected: str
 
+MACHINE = "Models and machine"
+"""Group of the options below."""
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="Translator folder; default: the bundled one.", rich_help_panel=MACHINE)
+]
+VocoderOption = Annotated[
+    Path | None, typer.Option("--vocoder", help="Vocoder folder; default: the bundled one.", rich_help_panel=MACHINE)
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=MACHINE)
+]
 
 POSITIVE = Check(lambda count: count >= 1, "a whole number of at least 1")
 WEIGHT = Check(lambda weight: 0 <= weight < float("inf"), "a number of at least 0")
@@ -46,6 +55,7 @@ def option(
     choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
     shown: str | bool = True,
+    complete: Callable[[typer.Context, str], list[str]] | None = None,
 ) -> Any:
     """A field of a dataclass that is an option.
 
@@ -57,13 +67,10 @@ def option(
         choices: all that a string can be.
         flags: on the command line, the long one last; by default the name of the field with dashes.
         shown: how the help shows the default.
+        complete: values for shell completion.
     """
     metadata = {"help": help, "group": group, "check": check, "choices": choices, "flags": flags, "shown": shown}
-    return (
-        dataclasses.field(metadata=metadata)
-        if default is MISSING
-        else dataclasses.field(default=default, metadata=metadata)
-    )
+    return dataclasses.field(default=default, metadata=metadata | {"complete": complete})
 
 
 def fields_of(options: Any) -> list[dataclasses.Field[Any]]:
@@ -72,22 +79,13 @@ def fields_of(options: Any) -> list[dataclasses.Field[Any]]:
 
 
 def flag(name: str, options: Any) -> str:
-    """How a field is given on the command line.
-
-    Args:
-        name: of the field.
-        options: the dataclass or one of its instances.
-    """
+    """The command-line flag of a field of a dataclass or of one of its instances."""
     flags = {field.name: field.metadata["flags"] for field in fields_of(options)}[name]
     return flags[-1] if flags else "--" + name.replace("_", "-")
 
 
 def check_options(options: Any) -> None:
-    """Refuse a value that its field does not allow.
-
-    Raises:
-        UserError: what was got and what is expected.
-    """
+    """Refuse values that their fields do not allow."""
     for field in fields_of(options):
         value, check, choices = getattr(options, field.name), field.metadata["check"], field.metadata["choices"]
         if value is not None and choices:
@@ -101,13 +99,10 @@ def check_choice(what: str, value: str, known: tuple[str, ...], others: str = ""
     """Refuse a name that is not among the known ones.
 
     Args:
-        what: is named, for the message.
+        what: kind of name, for the message.
         value: the name.
-        known: what it can be.
-        others: what else it could have been, for the message: `, or an existing file`.
-
-    Raises:
-        UserError: the known names are listed.
+        known: the valid names.
+        others: further possibilities, for the message: `, or an existing file`.
     """
     if value not in known:
         close = difflib.get_close_matches(value.lower(), known, n=1)
@@ -160,7 +155,13 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, options: type, required
         info: Any = typer.Argument(metavar=field.name.upper(), help=text)
     else:
         flags = meta["flags"] or (flag(field.name, options),)
-        info = typer.Option(*flags, help=text, rich_help_panel=meta["group"], show_default=meta["shown"])
+        info = typer.Option(
+            *flags,
+            help=text,
+            rich_help_panel=meta["group"],
+            show_default=meta["shown"],
+            autocompletion=meta["complete"],
+        )
     if default is MISSING:
         default = inspect.Parameter.empty if required else None
     hint = hint | None if default is None else hint

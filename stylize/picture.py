@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stylize_core.atomic import atomic_write, check_output_file
+from stylize.evaluate.figures import save_figure
+from stylize_core.atomic import check_output_file
 from stylize_core.errors import UserError
 from stylize_core.names import readable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 _ROUND_FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 def check_picture(path: Path, force: bool, kind: str = "PNG") -> None:
-    """Refuse a place that a picture, or a file of another kind, cannot be written to.
-
-    Raises:
-        UserError: another suffix, exists without force, no such folder, not writable.
-    """
+    """Refuse a path that a picture, or a file of another kind, cannot be written to."""
     if path.suffix.lower() != f".{kind.lower()}":
         raise UserError(f"{path} does not end in .{kind.lower()}; it is written as a {kind} file")
     check_output_file(path, force)
 
 
 class MelHistory:
-    """A mel spectrogram of bounded width: neighbouring columns are averaged as the song grows.
-
-    Args:
-        most_columns: the width never exceeds it; even.
-    """
+    """A mel spectrogram of at most `most_columns` columns: neighboring columns are averaged as the song grows."""
 
     def __init__(self, most_columns: int = 2000) -> None:
         self._most = most_columns + most_columns % 2
@@ -66,15 +64,12 @@ class MelHistory:
 
 
 def _average_columns(mel: np.ndarray, count: int) -> np.ndarray:
-    return mel.reshape(mel.shape[0], -1, count).mean(axis=2)
+    averaged: np.ndarray = mel.reshape(mel.shape[0], -1, count).mean(axis=2)
+    return averaged
 
 
 def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:
-    """Where round frequencies stand on an axis of mel bands, and what they are called.
-
-    Args:
-        frequencies: of the bands, Hz, rising.
-    """
+    """Positions and labels of round frequencies on an axis of mel bands, whose `frequencies` are in Hz."""
     places = np.arange(len(frequencies)) + 0.5  # the middle of each band
     return [
         (float(np.interp(hertz, frequencies, places)), f"{hertz / 1000:g} kHz" if hertz >= 1000 else f"{hertz} Hz")
@@ -83,42 +78,44 @@ def hertz_ticks(frequencies: np.ndarray) -> list[tuple[float, str]]:
     ]
 
 
+def draw_spectrogram(axes: Axes, image: np.ndarray, seconds: float, low: float, high: float) -> AxesImage:
+    """Draw a spectrogram, (rows, columns), low frequencies first, with colors from `low` to `high`."""
+    return axes.imshow(
+        image,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="magma",
+        vmin=low,
+        vmax=high,
+        extent=(0.0, seconds, 0, image.shape[0]),
+    )
+
+
 def save_picture(
     path: Path, before: np.ndarray, after: np.ndarray, *, frequencies: np.ndarray, seconds: float, title: str
 ) -> None:
-    """Draw two log-mel spectrograms of a song above each other.
+    """Draw the log-mel spectrograms of a song and of its result, (n_mels, columns), above each other, as a PNG file.
 
     Args:
-        path: of the PNG file; written under a temporary name first.
-        before: (n_mels, columns), log10 magnitudes.
-        after: the same of the result.
+        path: of the PNG file.
+        before: log10 magnitudes of the song.
+        after: of the result.
         frequencies: of the bands, Hz.
         seconds: duration of the song.
         title: of the lower picture, the style.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     ticks = hertz_ticks(frequencies)
     low, high = np.percentile(before, 2), max(before.max(), after.max())
     for axis, mel, name in zip(axes, (before, after), ("before", f"after: {title}"), strict=True):
-        image = axis.imshow(
-            mel,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            cmap="magma",
-            vmin=low,
-            vmax=max(high, low + 1e-3),
-            extent=(0.0, seconds, 0, mel.shape[0]),
-        )
+        image = draw_spectrogram(axis, mel, seconds, low, max(high, low + 1e-3))
         axis.set_title(readable(name), parse_math=False)
         axis.set_yticks([place for place, _ in ticks], [name for _, name in ticks])
         axis.set_ylabel("frequency")
         figure.colorbar(image, ax=axis, label="log10 magnitude")
     axes[-1].set_xlabel("seconds")
-    with atomic_write(path) as stream:
-        canvas.print_png(stream)
+    save_figure(figure, path)

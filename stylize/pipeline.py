@@ -13,9 +13,10 @@ from torch import Tensor
 
 from melgan import Vocoder
 from stylize.blocks import BlockLayout, ReadSamples, Window, iterate_windows, read_excerpt
+from stylize.mixture import check_known, parse_styles
 from stylize.models import ModelPair, check_same_mel, find_device, read_pair
 from stylize.picture import MelHistory, save_picture
-from stylize.request import Order, check_known, inspect_song, parse_styles, plan_jobs, target_loudness
+from stylize.request import Request, inspect_song, plan_jobs, target_loudness
 from stylize.silence import find_silent_frames, ramp_frames, silence_gain
 from stylize.stereo import StereoField, with_factors
 from stylize_core.audio.loudness import LoudnessMeter, Mastering
@@ -43,43 +44,31 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Block:
-    """A stylized stretch of a song.
+    """A stylized stretch of a song."""
 
-    Args:
-        wav: (channels, samples) at the models' rate; together the blocks are as long as the song.
-        mel_before: of the mono mix, (1, n_mels, frames), log10.
-        mel_after: the same, as the vocoder saw it.
-    """
-
-    wav: np.ndarray
-    mel_before: Tensor
-    mel_after: Tensor
+    wav: np.ndarray  # (channels, samples) at the models' rate; together the blocks are as long as the song
+    mel_before: Tensor  # of the mono mix, (1, n_mels, frames), log10
+    mel_after: Tensor  # the same, as the vocoder saw it
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a song is to be made into.
+    """Target style of a song."""
 
-    Args:
-        vector: (style_size,).
-        weights: of the named styles in it.
-        by_example: whether it is that of a recording.
-    """
-
-    vector: Tensor
-    weights: Mapping[str, float]
-    by_example: bool = False
+    vector: Tensor  # (style_size,)
+    weights: Mapping[str, float]  # of the named styles in it
+    by_example: bool = False  # whether it is that of a recording
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a song.
+    """Result of a song.
 
     Args:
         path: of the file written.
         seconds: its duration.
         elapsed: seconds of work.
-        styles: weight of each style that was asked for, or that was heard in the reference; they add up to 1.
+        styles: weight of each style that was asked for, or that was classified in the reference; they add up to 1.
         by_example: whether a reference gave the style.
         strength: as it was asked for.
         change_db: mean difference that the translator made to the mel spectrogram where the song sounds, dB.
@@ -184,7 +173,7 @@ class Stylizer:
 
     @torch.inference_mode()
     def style_like(self, reference: Path | str) -> ExampleStyle:
-        """The style of a recording, from its first two minutes, and the named styles heard in it.
+        """The style of a recording, from its first two minutes, and the named styles classified in it.
 
         Raises:
             UserError: unreadable or silent recording.
@@ -220,58 +209,56 @@ class Stylizer:
     ) -> Result:
         """Check a song, stylize it and write the result.
 
-        Args:
-            progress: called with the seconds done.
-            others: as in :class:`stylize.request.Order`; one song, no folder.
+        `progress` is called with the seconds done; the other options are those of :class:`stylize.request.Request`.
 
         Raises:
             UserError: anything about these that cannot be done; nothing is written then.
         """
-        order = Order(
-            Path(source), _path(output), to, _path(like), strength, sample_rate, _path(picture), force, loudness,
-            offset=offset, duration=duration, bits=bits, quality=quality,
+        request = Request(
+            Path(source), _path(output), to, _path(like), strength, force, offset, duration,
+            sample_rate=sample_rate, bits=bits, quality=quality, loudness=loudness, picture=_path(picture),
         )  # fmt: skip
-        if order.source.is_dir():
+        if request.source.is_dir():
             raise UserError(f"{source} is a folder; give one song")
-        (job,) = plan_jobs(order, self.styles)
-        info = inspect_song(job, order)
-        if order.like is not None:
-            scan_audio(order.like)
-        return self.convert(info, job.output, self.style_for(order), order, progress)
+        (job,) = plan_jobs(request, self.styles)
+        info = inspect_song(job, request)
+        if request.like is not None:
+            scan_audio(request.like)
+        return self.convert(info, job.output, self.style_for(request), request, progress)
 
-    def style_for(self, order: Order) -> Style:
-        """The style that an order asks for."""
-        if order.to is not None:
-            return Style(self.named_style(order.to), order.weights(self.styles))
-        return Style(*self.style_like(str(order.like)), by_example=True)
+    def style_for(self, request: Request) -> Style:
+        """The style that an request asks for."""
+        if request.to is not None:
+            return Style(self.named_style(request.to), request.weights(self.styles))
+        return Style(*self.style_like(str(request.like)), by_example=True)
 
     def convert(
-        self, info: AudioInfo, output: Path, style: Style, order: Order, progress: Progress | None = None
+        self, info: AudioInfo, output: Path, style: Style, request: Request, progress: Progress | None = None
     ) -> Result:
-        """Stylize a song that :func:`stylize.request.inspect_song` found good.
+        """Stylize a song that :func:`stylize.request.inspect_song` has checked.
 
         Args:
             info: the song.
             output: the file to write.
             style: see :meth:`style_for`.
-            order: for strength, sample rate, loudness, picture and force.
+            request: for strength, sample rate, loudness, picture and force.
             progress: called with the seconds done.
 
         Raises:
             UserError: the song has changed since, the disk is full.
         """
         started = time.perf_counter()
-        rate, output_rate = self.mel_config.sample_rate, order.sample_rate or info.sample_rate
-        first, frames = order.excerpt(info)
+        rate, output_rate = self.mel_config.sample_rate, request.sample_rate or info.sample_rate
+        first, frames = request.excerpt(info)
         length = resampled_length(frames, info.sample_rate, output_rate)
-        subtype = matching_subtype(info.subtype, output, order.bits)
+        subtype = matching_subtype(info.subtype, output, request.bits)
         histories = (MelHistory(), MelHistory())
         done = 0
         change, mastering, song = _Change(self.mel_config), Mastering(), LoudnessMeter(rate, info.channels)
         with (
             AudioReader(info.path, sample_rate=rate) as reader,
             AudioWriter(
-                output, output_rate, info.channels, subtype, order.force, mastering, order.quality, info.path
+                output, output_rate, info.channels, subtype, request.force, mastering, request.quality, info.path
             ) as writer,
         ):
             part = read_excerpt(
@@ -286,30 +273,30 @@ class Stylizer:
                 return piece
 
             resampler = ExactLengthResampler(rate, output_rate, info.channels, length)
-            for block in self.blocks(read, info.channels, style.vector, order.strength):
+            for block in self.blocks(read, info.channels, style.vector, request.strength):
                 writer.write(resampler.push(block.wav))
                 done += block.wav.shape[1]
                 change.add(block)
-                if order.picture is not None:
+                if request.picture is not None:
                     for history, mel in zip(histories, (block.mel_before, block.mel_after), strict=True):
                         history.add(mel.mean(dim=0).cpu().numpy())
                 if progress is not None:
                     progress(done / rate)
             writer.write(resampler.finish())
-            mastering.loudness = target_loudness(order.loudness, song.integrated)
+            mastering.loudness = target_loudness(request.loudness, song.integrated)
         elapsed = time.perf_counter() - started
-        if order.picture is not None:
+        if request.picture is not None:
             before, after = (history.image() for history in histories)
             frequencies = band_frequencies(self.mel_config).numpy()
-            title, seconds = order.label(self.styles), length / output_rate
-            save_picture(order.picture, before, after, frequencies=frequencies, seconds=seconds, title=title)
+            title, seconds = request.label(self.styles), length / output_rate
+            save_picture(request.picture, before, after, frequencies=frequencies, seconds=seconds, title=title)
         return Result(
             output,
             length / output_rate,
             elapsed,
             style.weights,
             style.by_example,
-            order.strength,
+            request.strength,
             change.decibels,
             mastering.gain,
             mastering.limited_db,
@@ -326,7 +313,7 @@ class Stylizer:
             read: gives the samples in order, (channels, <= n).
             channels: of the song; their mono mix is stylized, and what they differ in follows it (`stylize.stereo`).
             style: (style_size,).
-            strength: see :class:`stylize.request.Order`.
+            strength: see :class:`stylize.request.Request`.
         """
         both = with_factors(read, channels, self.mel_config.sample_rate)
         for window in iterate_windows(both, 2 * channels, self.layout):

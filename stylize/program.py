@@ -30,7 +30,7 @@ _BURST_SECONDS = 1.0
 
 
 class EarlyStopError(Exception):
-    """Ctrl-C ended the work and what was made so far was kept; the message says where it stopped."""
+    """Ctrl-C ended the work and its partial result was kept; the message names the point."""
 
 
 class SignalInterrupt(KeyboardInterrupt):
@@ -176,8 +176,8 @@ def _steady_output() -> Iterator[None]:
     for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout = sys.stdout and _SteadyStream(sys.stdout, "the output")  # type: ignore[assignment]
-    sys.stderr = sys.stderr and _SteadyStream(sys.stderr)  # type: ignore[assignment]
+    sys.stdout = sys.stdout and _SteadyStream(sys.stdout, "the output")
+    sys.stderr = sys.stderr and _SteadyStream(sys.stderr)
     try:
         yield
     finally:
@@ -185,12 +185,7 @@ def _steady_output() -> Iterator[None]:
 
 
 class _SteadyStream:
-    """A text stream that goes nowhere once its reader is gone.
-
-    Args:
-        stream: where to write.
-        name: what to call it when it fails for another reason, such as a full disk; None where that does not matter.
-    """
+    """A text stream that goes nowhere once its reader is gone."""
 
     def __init__(self, stream: TextIO, name: str | None = None) -> None:
         self._stream, self._name = stream, name

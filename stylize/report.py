@@ -1,4 +1,4 @@
-"""What the command line says about a finished song and about a model folder."""
+"""Reports of the command line on finished songs and on model folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stylize_core.names import printable
 
 if TYPE_CHECKING:
     from stylize.pipeline import Result
-    from stylize.request import Job, Order
+    from stylize.request import Job, Request
     from stylize_core.audio.reader import AudioInfo
 
 LEAST_SHARE = 0.05
@@ -47,7 +47,7 @@ def describe_styles(weights: Mapping[str, float]) -> str:
 
 
 def describe_notes(result: Result) -> list[str]:
-    """What a user should know about a result, a line each."""
+    """Notes on a result for the user, one line each."""
     notes = []
     if result.by_example:
         unsure = max(result.styles.values()) < LEAST_CERTAINTY
@@ -62,21 +62,21 @@ def describe_notes(result: Result) -> list[str]:
 
 
 class Reporter:
-    """Says on stdout what became of each song, as text or as a JSON object a line, and errors on stderr.
+    """Reports each song on stdout, as text or as a line of JSON, and errors on stderr.
 
     Args:
-        order: what was asked for.
-        quiet: say nothing but errors.
-        verbose: say more, on stderr.
-        as_json: JSON on stdout, also of songs that failed.
+        request: the request.
+        quiet: print errors only.
+        verbose: print details, on stderr.
+        as_json: JSON on stdout, also for songs that failed.
     """
 
-    def __init__(self, order: Order, *, quiet: bool, verbose: bool, as_json: bool) -> None:
-        self._order = order
+    def __init__(self, request: Request, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+        self._request = request
         self._quiet, self._verbose, self._as_json = quiet, verbose, as_json
 
     def detail(self, text: str) -> None:
-        """What is seldom worth a line."""
+        """Print a detail with `--verbose`."""
         if self._verbose:
             print(text, file=sys.stderr, flush=True)
 
@@ -90,7 +90,7 @@ class Reporter:
     def finished(self, job: Job, result: Result) -> None:
         """A song was written; the record holds all that the result does."""
         values = {name: _plain(value) for name, value in dataclasses.asdict(result).items() if name != "path"}
-        about = {"style": values.pop("styles"), "like": _plain(self._order.like)}
+        about = {"style": values.pop("styles"), "like": _plain(self._request.like)}
         self._say(describe_result(result), job, about | values)
 
     def skipped(self, job: Job) -> None:
@@ -122,19 +122,12 @@ def _plain(value: Any) -> Any:
 
 
 def describe_model(folder: Path) -> str:
-    """What a model folder says about itself, one line each.
-
-    Raises:
-        UserError: not a model folder, weights missing or corrupted.
-    """
+    """Description of a model folder, one line for each value."""
     from stylize_core.model_folder import WEIGHTS_NAME, read_model_config
 
     config = read_model_config(folder)
     parameters, size = _count_weights(folder / WEIGHTS_NAME)
-    lines = [
-        f"{config['kind']} in {folder}",
-        f"weights: {parameters / 1e6:.2f} million values, {size / 1e6:.1f} MB",
-    ]
+    lines = [f"{config['kind']} in {folder}", f"weights: {parameters / 1e6:.2f} million values, {size / 1e6:.1f} MB"]
     for section in ("mel", "model", "training"):
         lines += [f"{section}.{line}" for line in _flatten(config.get(section, {}))]
     return "\n".join(lines)

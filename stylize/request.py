@@ -1,4 +1,4 @@
-"""What the user asked for, checked before any network is loaded: styles, mixtures, files in and files out."""
+"""A request for stylized songs, checked before any network is loaded: styles, mixtures, input and output files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from stylize.mixture import check_known, parse_styles
+from stylize.models import peek_styles
+from stylize.options import Check, check_options, option
 from stylize.picture import check_picture
 from stylize_core.atomic import check_writable
 from stylize_core.audio.folder import list_audio
-from stylize_core.audio.formats import check_precision, encoding_for
+from stylize_core.audio.formats import PRECISIONS, check_precision, encoding_for
 from stylize_core.audio.reader import AudioInfo, check_output, matching_subtype, probe_audio, scan_audio
 from stylize_core.errors import UserError
 from stylize_core.names import not_there
@@ -25,52 +29,65 @@ OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 LOUDNESSES = (-70.0, -5.0)
 """Lowest and highest integrated loudness of an output, LUFS."""
 
-SAMPLE_RATES = (4000, 384000)
-"""Lowest and highest sample rate of an output, Hz."""
+SAMPLE_RATES = range(4000, 384001)
+"""Of an output, Hz."""
 
 NAME_FIELDS = ("name", "style", "ext")
 """What `--filename` can hold in braces."""
 
+PART, FILE = "Which songs, which part", "Output files"
+"""Groups of options in the help."""
+
+
+def _complete_style(ctx: typer.Context, incomplete: str) -> list[str]:
+    model = ctx.params.get("model")
+    return [style for style in peek_styles(model and Path(model)) if style.casefold().startswith(incomplete.casefold())]
+
 
 @dataclass(frozen=True)
-class Order:
-    """All that a user can ask for.
-
-    Args:
-        source: a song, or a folder of songs.
-        output: a file, or a folder; None for `SONG.STYLE.wav` or `FOLDER.STYLE/` in the current directory.
-        to: a style or a mixture of styles, as written; either this or `like`.
-        like: a recording in the wanted style.
-        strength: 0 keeps the song's own mel, 1 takes the translated one, between them is a blend.
-        sample_rate: of the output, Hz; None for the song's own.
-        picture: PNG of the mel before and after.
-        force: existing files may be overwritten.
-        loudness: `song` for the song's integrated loudness, LUFS, or `off` for the level that the networks give, with
-            peaks limited.
-        filename: name of an output in its folder, with `NAME_FIELDS` in braces; None for the song's own in a folder's
-            result, else `{name}.{style}.wav`.
-        skip_existing: songs whose output exists are left out.
-        offset: where the part of the song that is wanted begins, seconds.
-        duration: its length, seconds; None for all that follows.
-        bits: a key of `stylize_core.audio.formats.PRECISIONS`; None for the song's own precision.
-        quality: of lossy formats, 0 to 10; None for the default.
-    """
+class Request:
+    """A song or a folder of songs to stylize, with all options, which their help describes."""
 
     source: Path
-    output: Path | None = None
-    to: str | None = None
-    like: Path | None = None
-    strength: float = 1.0
-    sample_rate: int | None = None
-    picture: Path | None = None
-    force: bool = False
-    loudness: str = "song"
-    filename: str | None = None
-    skip_existing: bool = False
-    offset: float = 0.0
-    duration: float | None = None
-    bits: str | None = None
-    quality: float | None = None
+    output: Path | None = option(
+        None, "A file, or a folder. Default: SONG.STYLE.wav, FOLDER.STYLE/", flags=("-o", "--output")
+    )
+    to: str | None = option(None, "A style, or a mixture: jazz,metal or jazz:7,metal:3", complete=_complete_style)
+    like: Path | None = option(None, "A recording in the target style.")
+    strength: float = option(
+        1.0,
+        "From 0 (the song's own sound) to 1 (the style).",
+        check=Check(lambda strength: 0.0 <= strength <= 1.0, "a number from 0 to 1"),
+    )
+    force: bool = option(False, "Overwrite existing files.")
+
+    offset: float = option(
+        0.0,
+        "Start this many seconds into the song.",
+        PART,
+        check=Check(lambda offset: 0.0 <= offset < math.inf, "seconds from the start, 0 or more"),
+    )
+    duration: float | None = option(
+        None,
+        "Number of seconds to stylize; default: all.",
+        PART,
+        check=Check(lambda duration: 0.0 < duration < math.inf, "seconds, more than 0"),
+    )
+    skip_existing: bool = option(False, "Skip songs whose output exists.", PART)
+
+    filename: str | None = option(None, "File name such as {name}.{style}.{ext}; its extension is the format.", FILE)
+    sample_rate: int | None = option(
+        None,
+        "Hz; default: the song's.",
+        FILE,
+        check=Check(SAMPLE_RATES.__contains__, f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz"),
+    )
+    bits: str | None = option(None, f"Of wav and flac: {', '.join(PRECISIONS)}; default: the song's.", FILE)
+    quality: float | None = option(None, "Of ogg, opus and mp3: 0 to 10; default: about 200 kbit/s.", FILE)
+    loudness: str = option(
+        "song", "song (as loud as the song), LUFS such as -14, or off (only peaks are limited, as always).", FILE
+    )
+    picture: Path | None = option(None, "PNG of the mel spectrogram before and after.", FILE)
 
     def weights(self, known: Collection[str] = ()) -> dict[str, float]:
         """The weight of each named style of those that are known; none where a recording gives the style."""
@@ -82,11 +99,7 @@ class Order:
         return re.sub(r"[/\\\x00-\x1f]", "_", label)
 
     def excerpt(self, info: AudioInfo) -> tuple[int, int]:
-        """First sample of the wanted part of a song, and number of samples.
-
-        Raises:
-            UserError: the song is over by then.
-        """
+        """First sample and number of samples of the requested part of a song."""
         first = round(self.offset * info.sample_rate)
         if first >= info.frames:
             raise UserError(f"got --offset {self.offset:g}, but {info.path} ends after {info.seconds:.1f} s")
@@ -94,7 +107,7 @@ class Order:
         return first, rest if self.duration is None else min(rest, max(1, round(self.duration * info.sample_rate)))
 
     def seconds(self, info: AudioInfo) -> float:
-        """Duration of the wanted part of a song."""
+        """Duration of the requested part of a song."""
         return self.excerpt(info)[1] / info.sample_rate
 
 
@@ -109,12 +122,7 @@ class Job:
 def target_loudness(choice: str, song: float | None) -> float | None:
     """The integrated loudness of an output, LUFS; None to leave its level as it is.
 
-    Args:
-        choice: `song`, `off`, or a number.
-        song: loudness of the song, LUFS; None for silence.
-
-    Raises:
-        UserError: another choice, or a number out of range.
+    `choice` is `song`, `off`, or a number; `song` is the loudness of the song, None for silence.
     """
     if choice in ("song", "off"):
         return song if choice == "song" else None
@@ -128,55 +136,43 @@ def target_loudness(choice: str, song: float | None) -> float | None:
     return target
 
 
-def plan_jobs(order: Order, known: Collection[str] = (), more: Sequence[Path] = ()) -> list[Job]:
-    """Check an order as far as that goes without decoding audio, and decide which song goes where.
+def plan_jobs(request: Request, known: Collection[str] = (), more: Sequence[Path] = ()) -> list[Job]:
+    """Check a request without decoding audio, and pair every song with its output.
 
     Args:
-        order: what is wanted.
-        known: styles that the model has; without them names are not checked.
-        more: songs and folders beside the order's own source.
-
-    Raises:
-        UserError: not exactly one target, an unknown style, values out of range, output that exists, is an input, has
-            no folder or cannot be written, two songs with one output, a folder without audio.
+        request: the request.
+        known: styles of the model; without them names are not checked.
+        more: songs and folders in addition to the source.
     """
-    _check_values(order)
+    _check_values(request)
     if known:
-        check_known(order.weights(known), known)
-    label = order.label(known)
-    is_single = not more and not order.source.is_dir()
-    if order.picture is not None:
+        check_known(request.weights(known), known)
+    label = request.label(known)
+    is_single = not more and not request.source.is_dir()
+    if request.picture is not None:
         if not is_single:
             raise UserError("a picture needs a single song, and the input is a folder or several; leave out --picture")
-        check_picture(order.picture, order.force)
-    jobs = [_plan_song(order, label)] if is_single else _plan_several(order, label, [order.source, *more])
+        check_picture(request.picture, request.force)
+    jobs = [_plan_song(request, label)] if is_single else _plan_several(request, label, [request.source, *more])
     for job in jobs:
-        check_precision(job.output, order.bits, order.quality)
+        check_precision(job.output, request.bits, request.quality)
     _check_collisions(jobs)
-    if not order.skip_existing:
-        _check_existing(jobs, order.force)
+    if not request.skip_existing:
+        _check_existing(jobs, request.force)
     return jobs
 
 
-def _check_values(order: Order) -> None:
-    if order.to is not None and order.like is not None:
+def _check_values(request: Request) -> None:
+    if request.to is not None and request.like is not None:
         raise UserError("got both --to and --like; give one of them")
-    if order.to is None and order.like is None:
+    if request.to is None and request.like is None:
         raise UserError("no target style; give --to STYLE (`stylize styles` lists them) or --like REFERENCE")
-    if order.force and order.skip_existing:
+    if request.force and request.skip_existing:
         raise UserError("got both --force and --skip-existing; give one of them")
-    if not 0.0 <= order.strength <= 1.0:
-        raise UserError(f"got the strength {order.strength:g}; expected a number from 0 to 1")
-    target_loudness(order.loudness, None)
-    lowest, highest = SAMPLE_RATES
-    if order.sample_rate is not None and not lowest <= order.sample_rate <= highest:
-        raise UserError(f"got the sample rate {order.sample_rate}; expected {lowest} to {highest} Hz")
-    if not 0.0 <= order.offset < math.inf:
-        raise UserError(f"got --offset {order.offset:g}; expected seconds from the start, 0 or more")
-    if order.duration is not None and not 0.0 < order.duration < math.inf:
-        raise UserError(f"got --duration {order.duration:g}; expected seconds, more than 0")
-    if order.filename is not None:
-        _check_pattern(order.filename)
+    check_options(request)
+    target_loudness(request.loudness, None)
+    if request.filename is not None:
+        _check_pattern(request.filename)
 
 
 def _check_pattern(pattern: str) -> None:
@@ -194,43 +190,43 @@ def _check_pattern(pattern: str) -> None:
         raise UserError(f"got --filename {pattern!r} with a folder in it; {example}, and the folder with -o")
 
 
-def _plan_song(order: Order, label: str) -> Job:
-    output, name = order.output, _name_of(order.source, order, label, "{name}.{style}.wav")
+def _plan_song(request: Request, label: str) -> Job:
+    output, name = request.output, _name_of(request.source, request, label, "{name}.{style}.wav")
     if output is None:
         target = Path(name)
-    elif order.filename is not None or output.is_dir():
-        _check_folder(output, [order.source])
+    elif request.filename is not None or output.is_dir():
+        _check_folder(output, [request.source])
         target = output / name
     else:
         target = output
     if target.parent != output or output.is_dir():
         check_output(target, force=True)  # whether it exists is asked of all outputs together
-    return Job(order.source, target)
+    return Job(request.source, target)
 
 
-def _plan_several(order: Order, label: str, sources: Sequence[Path]) -> list[Job]:
+def _plan_several(request: Request, label: str, sources: Sequence[Path]) -> list[Job]:
     """Songs go into the output folder; those of a folder, where there is more than that, into one of its name there."""
-    if order.output is not None:
-        _check_folder(order.output, sources)
-    folder = order.output or Path()
+    if request.output is not None:
+        _check_folder(request.output, sources)
+    folder = request.output or Path()
     jobs = []
     for source in sources:
         if not source.exists():
             raise UserError(f"{not_there(source)}; check the name")
         if not source.is_dir():
-            jobs.append(Job(source, folder / _name_of(source, order, label, "{name}.{style}.wav")))
-        elif order.output is not None and len(sources) == 1:
-            jobs += _plan_folder(order, label, source, folder)
+            jobs.append(Job(source, folder / _name_of(source, request, label, "{name}.{style}.wav")))
+        elif request.output is not None and len(sources) == 1:
+            jobs += _plan_folder(request, label, source, folder)
         else:
             name = source.resolve().name
-            own = folder / (name if order.output is not None else f"{name}.{label}")
+            own = folder / (name if request.output is not None else f"{name}.{label}")
             if folder.is_dir():
                 _check_folder(own, sources)
-            jobs += _plan_folder(order, label, source, own)
+            jobs += _plan_folder(request, label, source, own)
     return jobs
 
 
-def _plan_folder(order: Order, label: str, source: Path, output: Path) -> list[Job]:
+def _plan_folder(request: Request, label: str, source: Path, output: Path) -> list[Job]:
     if output.is_dir() and source.samefile(output):
         raise UserError(f"{output} is the input itself; give another folder with -o")
     result = output.resolve()  # results of an earlier run are no songs
@@ -238,15 +234,15 @@ def _plan_folder(order: Order, label: str, source: Path, output: Path) -> list[J
     for song in list_audio(source):
         if not song.resolve().is_relative_to(result):
             pattern = "{name}.{ext}" if song.suffix.lower() in OUTPUT_SUFFIXES else "{name}" + song.suffix + ".wav"
-            jobs.append(Job(song, output / song.relative_to(source).parent / _name_of(song, order, label, pattern)))
+            jobs.append(Job(song, output / song.relative_to(source).parent / _name_of(song, request, label, pattern)))
     return jobs
 
 
-def _name_of(song: Path, order: Order, label: str, default: str) -> str:
+def _name_of(song: Path, request: Request, label: str, default: str) -> str:
     """The name of a song's output."""
     own = song.suffix.removeprefix(".")
     ext = own if song.suffix.lower() in OUTPUT_SUFFIXES else "wav"
-    name = (order.filename or default).format(name=song.stem, style=label, ext=ext)
+    name = (request.filename or default).format(name=song.stem, style=label, ext=ext)
     encoding_for(Path(name))
     return name
 
@@ -288,16 +284,12 @@ def _check_existing(jobs: Sequence[Job], force: bool) -> None:
         )
 
 
-def inspect_song(job: Job, order: Order) -> AudioInfo:
-    """Decode a song once, to be sure of it, and check that the output can hold it; no network is needed.
-
-    Raises:
-        UserError: missing, not audio, empty, truncated or broken; a rate or channels the output cannot store.
-    """
+def inspect_song(job: Job, request: Request) -> AudioInfo:
+    """Decode a song once, to be sure of it, and check that the output can hold it; no network is needed."""
     info = probe_audio(job.source)
     if job.output.parent.is_dir():  # the folder of a folder's result is made when the first song is written
-        subtype = matching_subtype(info.subtype, job.output, order.bits)
-        check_output(job.output, order.force, order.sample_rate or info.sample_rate, info.channels, subtype)
+        subtype = matching_subtype(info.subtype, job.output, request.bits)
+        check_output(job.output, request.force, request.sample_rate or info.sample_rate, info.channels, subtype)
     info = scan_audio(job.source)
-    order.excerpt(info)
+    request.excerpt(info)
     return info

@@ -1,4 +1,4 @@
-"""The mel that a translator makes of a whole recording, block by block, without a vocoder."""
+"""The mel that a translator makes of an entire recording, block by block, without a vocoder."""
 
 from __future__ import annotations
 
@@ -31,9 +31,6 @@ def translate_recording(audio: Path, translator: Translator, style: str | None) 
         style: name of a style; None for the style of the recording itself.
 
     Shape: (n_mels, samples // hop_length), float16.
-
-    Raises:
-        UserError: the recording cannot be read, or is too short.
     """
     config, info = translator.mel_config, probe_audio(audio)
     vector = _own_style(audio, translator) if style is None else translator.style_vector({style: 1.0})

@@ -30,7 +30,7 @@ DATA_NAME = "dashboard.json"
 
 @dataclass(frozen=True)
 class Made:
-    """What was written."""
+    """Files that were written."""
 
     content: Content
     page: Path

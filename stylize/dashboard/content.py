@@ -26,10 +26,10 @@ from stylize.evaluate.metrics.similarity import (
 from stylize.evaluate.metrics.statistics import wilson_interval
 from stylize.listening.methods import PAIRED
 from stylize.listening.plots import save_plots
-from stylize.listening.ratings import Preference
 from stylize.listening.results import Results
-from stylize.listening.statistics import summarize
+from stylize.listening.statistics import Preference, summarize
 from stylize.listening.trial import ORIGINAL, REFERENCE_EXAMPLE, STYLE, Song, Trial, audio_file
+from stylize.models import hash_weights
 from stylize_core.mel import LogMel, MelConfig
 from stylize_core.plain import read_json
 from training.run_folder import CONFIG_NAME
@@ -57,7 +57,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What listeners said."""
+    """Ratings or choices of the listeners."""
 
     mean: float  # of the ratings; of paired comparisons how often the system was chosen, in percent
     low: float | None  # end of the 95 % interval; None where there is none
@@ -275,17 +275,9 @@ def describe_models(trial: Trial) -> dict[str, dict[str, Any]]:
                 digest, {"role": role, "folder": name_of(folder), "systems": [], "training": None, "wandb_runs": []}
             )
             entry["systems"].append(system.name)
-            if entry["training"] is None and _weights_sha256(folder) == digest:
+            if entry["training"] is None and hash_weights(folder) == digest:
                 entry |= {"training": _training_block(folder), "wandb_runs": wandb_runs_of(folder)}
     return models
-
-
-def _weights_sha256(folder: Path) -> str | None:
-    """SHA-256 of a folder's weights, one file after the other by name; None where they cannot be read."""
-    try:
-        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.safetensors")))).hexdigest()
-    except OSError:
-        return None
 
 
 def _training_block(folder: Path) -> dict[str, Any] | None:
@@ -306,7 +298,7 @@ def wandb_runs_of(folder: Path) -> list[str]:
 
 
 def name_of(folder: Path) -> str:
-    """A folder's name, with that of the run for RUN/best; the path says more of a computer than of a model."""
+    """A folder's name, with that of the run for RUN/best; the rest of the path describes the machine."""
     return f"{folder.parent.name}/{folder.name}" if folder.name == "best" else folder.name
 
 

@@ -28,7 +28,7 @@ PUBLISHED_TABLES: dict[str, type] = {"summaries": Summary, "differences": Differ
 
 
 def log_trial(content: Content, trial_folder: Path, page: Path, wandb_mode: str) -> tuple[Path | None, str]:
-    """Write the W&B run of a trial: its folder, if there is one, and a clause that says where it is.
+    """Write the W&B run of a trial: its folder, if there is one, and a clause that describes its location.
 
     Its id follows from the trial's, so that later answers go to the same run. It is beside the page, since that may be
     replaced, or in WANDB_DIR.
@@ -153,8 +153,7 @@ def _comparisons(content: Content) -> dict[str, Any]:
     found: dict[str, Sequence[Any]] = {"differences": content.results.differences, "pairs": content.results.pairs}
     return {
         key: wandb.Table(
-            columns=[each.name for each in dataclasses.fields(rows[0])],
-            data=[dataclasses.astuple(row) for row in rows],
+            columns=[each.name for each in dataclasses.fields(rows[0])], data=[dataclasses.astuple(row) for row in rows]
         )
         for key, rows in found.items()
         if rows
@@ -162,7 +161,7 @@ def _comparisons(content: Content) -> dict[str, Any]:
 
 
 def make_artifact(content: Content, trial_folder: Path) -> Any:
-    """The trial's sounds under their blind names, and with answers the manifest that says which is which.
+    """The trial's sounds under their blind names, and with answers the manifest that identifies them.
 
     What single listeners said stays here, and so do the paths of recordings and folders.
     """

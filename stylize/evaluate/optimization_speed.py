@@ -14,8 +14,7 @@ from torch import Tensor
 from stylize.evaluate.report import table
 from stylize.evaluate.speed import CommandRun, run_measured, time_in_turns, torch_threads, write_long_song
 from stylize.optimize.engine import optimize
-from stylize.optimize.layout import make_layout
-from stylize.optimize.networks import FeatureNetwork, RandomNetwork, RandomNetworkConfig
+from stylize.optimize.networks import FeatureNetwork, RandomNetwork, RandomNetworkConfig, make_layout
 from stylize.optimize.objective import Objective, measure_style
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.representations import make_representation

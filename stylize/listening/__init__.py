@@ -1,1 +1,1 @@
-"""Listening tests: build a trial, take it in a browser, read what listeners heard."""
+"""Listening tests: build a trial, take it in a browser, evaluate the answers."""

@@ -11,17 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from stylize.listening.methods import HIDDEN, MUSHRA, PAIRED, REFERENCE, pairs_of, question_of
-from stylize.listening.plan import (
-    MAX_SCREENS,
-    TRUTH_REFERENCE,
-    BuildOptions,
-    BuildPlan,
-    Item,
-    check_output,
-    plan_build,
-)
+from stylize.listening.plan import MAX_SCREENS, TRUTH_REFERENCE, BuildOptions, BuildPlan, Item, check_output, plan_build
 from stylize.listening.stimuli import ANCHORS, Level, fade_ends, low_pass, match_loudness, measure_loudness
-from stylize.listening.systems import SystemRenderer, quiet_audio_writer
+from stylize.listening.systems import SystemRenderer
 from stylize.listening.trial import (
     AUDIO_FOLDER,
     ORIGINAL,
@@ -42,7 +34,7 @@ Progress = Callable[[str], None]
 
 
 def build_trial(options: BuildOptions, progress: Progress = lambda text: None) -> Trial:
-    """Check the options, render all sounds and write the trial; the folder appears whole or not at all."""
+    """Check the options, render all sounds and write the trial; the folder appears complete or not at all."""
     plan = plan_build(options)
     pairs = len(pairs_of([system.name for system in plan.systems])) if options.method == PAIRED else 1
     count = len(plan.items) * len(plan.questions) * pairs
@@ -52,7 +44,6 @@ def build_trial(options: BuildOptions, progress: Progress = lambda text: None) -
         import torch
 
         torch.set_num_threads(options.threads)
-    quiet_audio_writer()
     with atomic_folder(options.output) as unfinished:
         trial = _Builder(plan, unfinished, progress).build()
         check_output(options)  # again: it may have been taken, or got answers, in the meantime
@@ -162,6 +153,6 @@ class _Builder:
             roles = (REFERENCE_EXAMPLE,) if self.is_mushra else question.needs
             shown = tuple((role, examples[role]) for role in roles if role in examples)
             for group in groups:
-                # The manifest's order says nothing either: sorted by random ids.
+                # The order in the manifest must not reveal the systems either: sorted by random ids.
                 stimuli = tuple(sorted(rated[system] for system in group))
                 self.screens.append(Screen(secrets.token_hex(8), item.name, name, stimuli, shown))

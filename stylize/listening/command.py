@@ -15,7 +15,6 @@ from stylize.local_server import LOCAL, HostOption, PortOption, bind, names_of, 
 from stylize.mixture import parse_list
 from stylize.models import peek_styles
 from stylize.options import with_options
-from stylize_core.errors import UserError
 
 DEFAULT_COMMAND = "run"
 DEFAULT_SYSTEMS = f"{TRANSLATOR},{COPY_CONTENT}"
@@ -49,10 +48,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 @listen_app.command()
-@with_options(BuildOptions)
+@with_options(BuildOptions, required=True)
 def build(
     options: dict[str, Any],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trial; made.")],
     systems: Annotated[
         str, typer.Option(help=f"Separated by commas: {', '.join(KNOWN_SYSTEMS)}, or NAME=FOLDER of sounds or a model.")
     ] = DEFAULT_SYSTEMS,
@@ -60,10 +58,6 @@ def build(
     more_songs: Annotated[list[Path] | None, typer.Argument(metavar="[SONG]...", help="More of them.")] = None,
     to: Annotated[str, typer.Option(help="Styles, separated by commas; each song is taken to each.")] = "",
     questions: Annotated[str, typer.Option(help="content,style,quality (ab: preference); default: by method.")] = "",
-    style_recordings: Annotated[
-        list[Path] | None,
-        typer.Option(help="Examples of the styles; default: other songs of the corpus, else the bundled ones."),
-    ] = None,
 ) -> int:
     """Render every system on every song; equal length and loudness, blind names, one manifest."""
     from stylize.listening.build import build_trial
@@ -71,16 +65,14 @@ def build(
     chosen = BuildOptions(
         songs=(*(songs or ()), *(more_songs or ())),
         systems=_names(systems),
-        output=output,
         to=parse_list(to, peek_styles(options["model"])),
         questions=_names(questions),
-        style_recordings=tuple(style_recordings or ()),
         **options,
     )
     trial = build_trial(chosen, progress=lambda text: print(text, flush=True))
     print(
-        f"{output}: {len(trial.songs)} songs, {len(trial.compared)} systems, {len(trial.screens)} screens, "
-        f"{len(trial.stimuli)} files; take it with: stylize listen run {output}"
+        f"{chosen.output}: {len(trial.songs)} songs, {len(trial.compared)} systems, {len(trial.screens)} screens, "
+        f"{len(trial.stimuli)} files; take it with: stylize listen run {chosen.output}"
     )
     return 0
 
@@ -132,24 +124,4 @@ def webmushra(
     from stylize.listening.webmushra import export_trial
 
     print(export_trial(Trial.read(trial), trial, output))
-    return 0
-
-
-@listen_app.command()
-def load(
-    trial: TrialArgument,
-    listeners: Annotated[int, typer.Option(min=1, max=500, help="At once.")] = 50,
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Of the run.")] = 20.0,
-    pause: Annotated[float, typer.Option(min=0.0, help="Mean time between two answers of a listener.")] = 0.5,
-) -> int:
-    """Let many listeners answer at once; how long an answer takes, and whether any is lost.
-
-    The trial's own answers are not touched.
-    """
-    from stylize.listening.load import run_load
-
-    result = run_load(trial, listeners, seconds, pause)
-    print(result.describe())
-    if result.lost or result.failed:
-        raise UserError(f"{result.lost} answers were lost, {result.failed} requests failed")
     return 0

@@ -27,21 +27,13 @@ HIDDEN = (REFERENCE, LOW_ANCHOR, MID_ANCHOR)
 
 @dataclass(frozen=True)
 class Question:
-    """What a listener is asked.
+    """What a listener is asked."""
 
-    Args:
-        name: short, as in tables.
-        title: one line; `{style}` is the style of the song.
-        text: what it means, in a sentence.
-        labels: of the five equal parts of the scale, from its lower end; none for a choice between two.
-        needs: what is played beside: `original`, `style`.
-    """
-
-    name: str
-    title: str
-    text: str
-    labels: tuple[str, ...]
-    needs: tuple[str, ...]
+    name: str  # short, as in tables
+    title: str  # one line; `{style}` is the style of the song
+    text: str  # what it means, in a sentence
+    labels: tuple[str, ...]  # of the five equal parts of the scale, from its lower end; none for a choice between two
+    needs: tuple[str, ...]  # what is played beside: `original`, `style`
 
 
 QUESTIONS = {
@@ -85,20 +77,10 @@ FIDELITY = Question(
     (),
 )
 """What MUSHRA asks: basic audio quality."""
-SAMENESS = Question(
-    "preference",
-    "Which one sounds better?",
-    "Think of all that you hear.",
-    (),
-    (),
-)
+SAMENESS = Question("preference", "Which one sounds better?", "Think of all that you hear.", (), ())
 """What a pair is asked for where there is no style."""
 
-DEFAULT_QUESTIONS = {
-    MULTIPLE_STIMULI: ("content", "style", "quality"),
-    MUSHRA: ("quality",),
-    PAIRED: ("preference",),
-}
+DEFAULT_QUESTIONS = {MULTIPLE_STIMULI: ("content", "style", "quality"), MUSHRA: ("quality",), PAIRED: ("preference",)}
 
 
 def question_of(method: str, name: str, has_style: bool = True) -> Question:
@@ -111,11 +93,7 @@ def question_of(method: str, name: str, has_style: bool = True) -> Question:
 
 
 def check_questions(method: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The questions that are asked, those of the method where none are given.
-
-    Raises:
-        UserError: an unknown method or question, or one that the method cannot ask.
-    """
+    """The questions that are asked, those of the method where none are given."""
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}; expected {', '.join(METHODS)}")
     allowed = tuple(QUESTIONS) if method == PAIRED else DEFAULT_QUESTIONS[method]

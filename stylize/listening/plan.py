@@ -1,4 +1,4 @@
-"""What a trial is to hold, checked before anything is rendered: songs, styles, systems, and where each recording is."""
+"""Contents of a trial, checked before anything is rendered: songs, styles, systems, and where each recording is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,19 +68,18 @@ class BuildOptions:
     Args:
         songs: recordings and folders of them.
         systems: names, or `NAME=FOLDER` with sounds or a model.
-        output: folder of the trial; made.
         to: styles; each song is taken to each of them.
         questions: those of the method where none are given, but for those about a style where none is named.
-        style_recordings: files or folders with examples of the style; where none are given, songs of the songs' own
-            corpus, or else the bundled examples.
     """
 
     songs: tuple[Path, ...]
     systems: tuple[str, ...]
-    output: Path
+    output: Path = option(MISSING, "Folder of the trial; made.", flags=("-o", "--output"))
     to: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
-    style_recordings: tuple[Path, ...] = ()
+    style_recordings: tuple[Path, ...] = option(
+        (), "Examples of the styles; default: other songs of the corpus, else the bundled ones."
+    )
     method: str = option(MULTIPLE_STIMULI, "What listeners do", choices=METHODS)
     reference: str = option(CONTENT_REFERENCE, "Of mushra", choices=(CONTENT_REFERENCE, TRUTH_REFERENCE))
     seconds: float = option(8.0, "Length of the excerpts.", check=between(MIN_SECONDS, 60))
@@ -90,7 +89,7 @@ class BuildOptions:
     loudness: float = option(TARGET_LOUDNESS, "Of every sound, LUFS.", check=between(-60, -10))
     fade_seconds: float = option(0.02, "At both ends, seconds.", check=between(0, 1), flags=("--fade",))
     sample_rate: int | None = option(
-        None, "Of the files, Hz; default: the songs'.", check=between(SAMPLE_RATES[0], 96000)
+        None, "Of the files, Hz; default: the songs'.", check=between(SAMPLE_RATES.start, 96000)
     )
     model: Path | None = option(None, "Translator folder; default: the bundled one.")
     vocoder: Path | None = option(None, "Vocoder folder; default: the bundled one.")
@@ -128,7 +127,7 @@ class Item:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """Options that were found good."""
+    """Checked options."""
 
     options: BuildOptions
     questions: tuple[str, ...]
@@ -342,7 +341,7 @@ def _style_recording(options: BuildOptions, song: Path, style: str) -> Path:
 
 
 def _external_file(folder: Path, song: Path, style: str) -> Path:
-    """The sound of another system for a song: SONG.STYLE.* or SONG.*"""
+    """The sound of another system for a song: SONG.STYLE.* or SONG.* in its folder."""
     wanted = ([f"{song.stem}.{style}", f"{song.stem} to {style}"] if style else []) + [song.stem]
     files = {path.stem: path for path in reversed(list_audio(folder))}
     for name in wanted:

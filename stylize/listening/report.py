@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from stylize.evaluate.report import check_folder, format_csv, table, write_json, write_text
-from stylize.listening.ratings import Preference, Rating, Screened
 from stylize.listening.results import Results, read_results
-from stylize.listening.statistics import LEVEL, LISTENER, UNITS, Difference, PairedResult, Summary
+from stylize.listening.statistics import (
+    LEVEL,
+    LISTENER,
+    UNITS,
+    Difference,
+    PairedResult,
+    Preference,
+    Rating,
+    Screened,
+    Summary,
+)
 from stylize.listening.trial import Trial
 from stylize_core.errors import UserError
 
@@ -34,11 +43,7 @@ def print_results(
     webmushra: Sequence[Path] = (),
     force: bool = False,
 ) -> Results:
-    """Read the answers to a trial, print what they say, and write it into a folder where one is given.
-
-    Raises:
-        UserError: nothing to read, a folder that holds something already.
-    """
+    """Evaluate the answers to a trial, print the tables, and write them to a folder if one is given."""
     if unit not in UNITS:
         raise UserError(f"got --unit {unit}; expected {' or '.join(UNITS)}")
     if output is not None:
@@ -58,7 +63,7 @@ def format_results(results: Results) -> list[str]:
     trial = results.trial
     lines = [
         f"{trial.title}: {trial.method}, {len(trial.songs)} songs, {results.listeners} listeners, "
-        f"{len(results.ratings) + len(results.preferences)} answers that count",
+        f"{len(results.ratings) + len(results.preferences)} answers that count"
     ]
     lines += [f"left out: listener {entry.listener}, {entry.reason}" for entry in results.screened]
     for question in trial.questions:

@@ -1,4 +1,4 @@
-"""All that a trial's answers say, as data: for tables, plots and dashboards."""
+"""Results of a trial as data, for tables, plots and dashboards."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylize.listening.methods import HIDDEN, PAIRED
-from stylize.listening.ratings import Preference, Rating, Screened, preferences_of, ratings_of, screen_listeners
 from stylize.listening.statistics import (
     LEVEL,
     LISTENER,
     Difference,
     PairedResult,
+    Preference,
+    Rating,
+    Screened,
     Summary,
     compare_pairs,
     compare_systems,
     enough_to_differ,
     min_adjusted_p,
+    preferences_of,
+    ratings_of,
+    screen_listeners,
     summarize,
 )
 from stylize.listening.store import read_answers
@@ -26,7 +31,7 @@ from stylize.listening.trial import Trial
 
 @dataclass(frozen=True)
 class Results:
-    """What a listening test has found."""
+    """Results of a listening test."""
 
     trial: Trial
     ratings: tuple[Rating, ...]  # that count

@@ -148,7 +148,7 @@ class ListeningServer:
         return listener
 
     def _describe(self, screen: Screen, labels: list[str]) -> dict[str, Any]:
-        """A screen as the page shows it: nothing in it says what a sound is."""
+        """A screen as the page shows it: nothing in it identifies a system."""
         song, question = self.trial.song[screen.song], self.trial.question(screen)
         return {
             "id": screen.id,

@@ -1,14 +1,16 @@
-"""What ratings say: means with bootstrap intervals, and which differences between systems are more than chance."""
+"""Statistics of ratings: post-screening (BS.1534-3), means with bootstrap intervals, tests of differences."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stylize.evaluate.metrics.statistics import binomial_p, holm, mean_interval, signed_rank_p, wilson_interval
-from stylize.listening.ratings import Preference, Rating
+from stylize.listening.methods import MID_ANCHOR, PAIRED, REFERENCE
+from stylize.listening.store import Answer
+from stylize.listening.trial import Trial
 from stylize_core.errors import UserError
 
 LISTENER, RATING = "listener", "rating"
@@ -19,87 +21,138 @@ LEVEL = 0.05
 """Differences of smaller p are called significant."""
 
 
+GOOD_ENOUGH = 90.0
+"""The hidden reference must get this, and the mid anchor no more."""
+MAX_FAILURES = 0.15
+"""In at most this part of the items may a listener fail."""
+
+
 @dataclass(frozen=True)
-class Summary:
-    """How a system was rated.
+class Rating:
+    """A listener's rating of a system's sound, from 0 to 100."""
 
-    Args:
-        question: what was asked.
-        system: name.
-        mean: of all ratings.
-        median: of all ratings.
-        low: lower end of the 95 % bootstrap interval of the mean; None where one listener alone rated.
-        high: its upper end.
-        listeners: who rated it.
-        songs: of which it was rated.
-        ratings: how many there are.
-    """
-
+    listener: str
+    song: str
     question: str
     system: str
-    mean: float
-    median: float
-    low: float | None
-    high: float | None
-    listeners: int
-    songs: int
-    ratings: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A listener's choice between the sounds of two systems."""
+
+    listener: str
+    song: str
+    question: str
+    preferred: str
+    other: str
+
+
+def ratings_of(trial: Trial, answers: Iterable[Answer]) -> list[Rating]:
+    """The ratings among answers; those to screens that the trial does not have are left out."""
+    return [
+        Rating(
+            str(answer.listener),
+            trial.screen[answer.screen].song,
+            trial.screen[answer.screen].question,
+            trial.stimulus[answer.stimulus].system,
+            float(answer.value),
+        )
+        for answer in answers
+        if trial.method != PAIRED and answer.screen in trial.screen
+    ]
+
+
+def preferences_of(trial: Trial, answers: Iterable[Answer]) -> list[Preference]:
+    """The choices among answers."""
+    preferences = []
+    for answer in answers:
+        screen = trial.screen.get(answer.screen)
+        if trial.method == PAIRED and screen is not None:
+            (other,) = (identity for identity in screen.stimuli if identity != answer.stimulus)
+            preferred, rest = (trial.stimulus[identity].system for identity in (answer.stimulus, other))
+            preferences.append(Preference(str(answer.listener), screen.song, screen.question, preferred, rest))
+    return preferences
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A listener who was left out, and why."""
+
+    listener: str
+    reason: str
+
+
+def screen_listeners(ratings: Sequence[Rating]) -> tuple[list[Rating], list[Screened]]:
+    """The ratings that stay, and who is left out by BS.1534-3, section 4.1.2 (post-screening).
+
+    Out is who rates the hidden reference below 90 in more than 15 % of the items, or the mid-range anchor above 90 in
+    more than 15 % of them. An item is a song of which the listener has rated that sound. Tests without a hidden
+    reference (BS.2132, paired comparison) have no such rule, and nobody is left out of them.
+    """
+    screened = []
+    for listener in dict.fromkeys(rating.listener for rating in ratings):
+        own = [rating for rating in ratings if rating.listener == listener]
+        references = [rating.value for rating in own if rating.system == REFERENCE]
+        anchors = [rating.value for rating in own if rating.system == MID_ANCHOR]
+        low = sum(value < GOOD_ENOUGH for value in references)
+        high = sum(value > GOOD_ENOUGH for value in anchors)
+        reasons = []
+        if low > MAX_FAILURES * len(references):
+            reasons.append(f"hidden reference below {GOOD_ENOUGH:g} in {low} of {len(references)} items")
+        if high > MAX_FAILURES * len(anchors):
+            reasons.append(f"7 kHz anchor above {GOOD_ENOUGH:g} in {high} of {len(anchors)} items")
+        if reasons:
+            screened.append(Screened(listener, "; ".join(reasons)))
+    out = {entry.listener for entry in screened}
+    return [rating for rating in ratings if rating.listener not in out], screened
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a system was rated."""
+
+    question: str  # what was asked
+    system: str  # name
+    mean: float  # of all ratings
+    median: float  # of all ratings
+    low: float | None  # lower end of the 95 % bootstrap interval of the mean; None where one listener alone rated
+    high: float | None  # its upper end
+    listeners: int  # who rated it
+    songs: int  # of which it was rated
+    ratings: int  # how many there are
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two systems compared.
+    """Two systems compared."""
 
-    Args:
-        question: what was asked.
-        first: a system.
-        second: another one.
-        difference: mean of first minus second, over the pairs.
-        pairs: how many there are.
-        p: of the Wilcoxon signed-rank test, two-sided.
-        adjusted: by Holm's method, over all pairs of systems of the question.
-    """
-
-    question: str
-    first: str
-    second: str
-    difference: float
-    pairs: int
-    p: float
-    adjusted: float
+    question: str  # what was asked
+    first: str  # a system
+    second: str  # another one
+    difference: float  # mean of first minus second, over the pairs
+    pairs: int  # how many there are
+    p: float  # of the Wilcoxon signed-rank test, two-sided
+    adjusted: float  # by Holm's method, over all pairs of systems of the question
 
 
 @dataclass(frozen=True)
 class PairedResult:
-    """How often one system was preferred to another.
+    """How often one system was preferred to another."""
 
-    Args:
-        question: what was asked.
-        first: a system.
-        second: another one.
-        wins: how often the first was chosen.
-        choices: how many there were.
-        low: lower end of Wilson's 95 % interval of the share; by listener it counts listeners, not choices.
-        high: its upper end.
-        votes_for: how many votes were for the first.
-        votes: by listener one for each who preferred either, by rating one for each choice.
-        p: of the two-sided binomial test of the votes against one half.
-        adjusted: by Holm's method, over all pairs of systems of the question.
-        listeners: who chose.
-    """
-
-    question: str
-    first: str
-    second: str
-    wins: int
-    choices: int
-    low: float
-    high: float
-    votes_for: int
-    votes: int
-    p: float
-    adjusted: float
-    listeners: int
+    question: str  # what was asked
+    first: str  # a system
+    second: str  # another one
+    wins: int  # how often the first was chosen
+    choices: int  # how many there were
+    low: float  # lower end of Wilson's 95 % interval of the share; by listener it counts listeners, not choices
+    high: float  # its upper end
+    votes_for: int  # how many votes were for the first
+    votes: int  # by listener one for each who preferred either, by rating one for each choice
+    p: float  # of the two-sided binomial test of the votes against one half
+    adjusted: float  # by Holm's method, over all pairs of systems of the question
+    listeners: int  # who chose
 
     @property
     def share(self) -> float:
@@ -128,14 +181,8 @@ def summarize(ratings: Sequence[Rating]) -> list[Summary]:
 def compare_systems(ratings: Sequence[Rating], unit: str = LISTENER) -> list[Difference]:
     """Every two systems, for each question, by Wilcoxon's signed-rank test with Holm's correction.
 
-    Args:
-        ratings: of all listeners that count.
-        unit: `listener` pairs the mean of each listener over the songs that were rated for both systems, which asks
-            whether other listeners would hear the same; `rating` pairs single ratings, which takes ratings of one
-            listener for independent ones and finds more.
-
-    Raises:
-        UserError: another unit.
+    `unit` `listener` pairs the mean of each listener over the songs rated for both systems, which tests whether other
+    listeners would agree; `rating` pairs single ratings as if ratings of one listener were independent, and finds more.
     """
     _check_unit(unit)
     results = []
@@ -171,14 +218,8 @@ def compare_pairs(
 ) -> list[PairedResult]:
     """Every two systems that were compared directly, by the binomial test with Holm's correction.
 
-    Args:
-        preferences: of all listeners.
-        unit: `listener` gives each listener one vote, for what most of the listener's choices were for; `rating` takes
-            choices of one listener for independent ones, and finds a difference where a few have a firm taste.
-        systems: in the order in which they are to stand; others follow by name.
-
-    Raises:
-        UserError: another unit.
+    `unit` `listener` gives each listener one vote, by the majority of the choices; `rating` treats choices of one
+    listener as independent. Results are in the order of `systems`; others follow by name.
     """
     _check_unit(unit)
     place = {name: index for index, name in enumerate(systems)}

@@ -25,12 +25,7 @@ _STOP_BAND_DB = 60.0
 
 
 def measure_loudness(wav: np.ndarray, sample_rate: int) -> float | None:
-    """Integrated loudness, LUFS (ITU-R BS.1770-4); None for silence.
-
-    Args:
-        wav: (channels, samples).
-        sample_rate: Hz.
-    """
+    """Integrated loudness, LUFS (ITU-R BS.1770-4), of a sound (channels, samples); None for silence."""
     meter = LoudnessMeter(sample_rate, len(wav))
     meter.push(wav)
     return meter.integrated
@@ -58,9 +53,10 @@ def low_pass(wav: np.ndarray, edge: float, sample_rate: int) -> np.ndarray:
 
     check_anchor_rate(sample_rate, edge)
     taps, beta = kaiserord(_STOP_BAND_DB, _TRANSITION_HZ / (sample_rate / 2))
-    taps |= 1  # odd, so that the delay is whole samples
+    taps |= 1  # odd, so that the delay is a whole number of samples
     kernel = firwin(taps, edge + _TRANSITION_HZ / 2, window=("kaiser", beta), fs=sample_rate)
-    return oaconvolve(wav, kernel[None], mode="same", axes=1).astype(np.float32)
+    filtered: np.ndarray = oaconvolve(wav, kernel[None], mode="same", axes=1)
+    return filtered.astype(np.float32)
 
 
 def check_anchor_rate(sample_rate: int, edge: float = max(ANCHORS.values())) -> None:

@@ -58,7 +58,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a listener said."""
+    """Answer of a listener."""
 
     listener: int  # number of the listener
     screen: str  # id of the screen
@@ -82,11 +82,7 @@ def hash_token(token: str) -> bytes:
 
 
 class Store:
-    """The answers to one trial; a context manager, to be used from any thread.
-
-    Raises:
-        UserError: the file cannot be used, or belongs to another trial.
-    """
+    """The answers to one trial; a context manager, to be used from any thread."""
 
     def __init__(self, path: Path, trial: str, max_listeners: int = MAX_LISTENERS) -> None:
         self.path, self.max_listeners = path, max_listeners
@@ -228,11 +224,7 @@ def _select_answers(connection: sqlite3.Connection, where: str = "", *values: in
 
 
 def read_answers(path: Path, trial: str | None = None) -> list[Answer]:
-    """All answers that count, while the server may be running; of the trial with that id, or of any.
-
-    Raises:
-        UserError: no such file, none of ours, or of another trial.
-    """
+    """All answers that count, while the server may be running; of the trial with that id, or of any."""
     if not path.is_file():
         raise UserError(f"no answers yet: {path} is not there; `stylize listen run TRIAL` makes it")
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,11 +96,14 @@ class SystemRenderer:
         """What made the sounds of a system, for the manifest."""
         options = self.plan.options
         if system.kind in (TRANSLATOR, VOCODER):
-            from stylize.models import read_pair
+            from stylize.models import hash_weights, read_pair
 
             pair = read_pair(*model_folders(self.plan.options, system))
             folders = {"vocoder": pair.vocoder} | ({"translator": pair.translator} if system.kind == TRANSLATOR else {})
-            return {name: _describe_model(folder) for name, folder in folders.items()}
+            return {
+                name: {"folder": str(folder), "weights_sha256": hash_weights(folder)}
+                for name, folder in folders.items()
+            }
         if system.kind == BASELINE:
             return {
                 "network": options.network or "default",
@@ -202,16 +203,5 @@ def _through_griffin_lim(wav: np.ndarray, sample_rate: int, config: MelConfig) -
     padded = np.ascontiguousarray(np.pad(samples, ((0, 0), (0, padding))), dtype=np.float32)
     with torch.inference_mode():
         rebuilt = GriffinLim(config, GRIFFIN_LIM_ITERATIONS)(LogMel(config)(torch.from_numpy(padded))).numpy()
-    return soxr.resample(rebuilt[:, : samples.shape[1]].T, config.sample_rate, sample_rate).T
-
-
-def _describe_model(folder: Path) -> dict[str, str]:
-    """Folder and SHA-256 of a model's weights, which say what made a sound when folders have moved."""
-    weights = sorted(folder.glob("*.safetensors"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()
-    return {"folder": str(folder), "weights_sha256": digest}
-
-
-def quiet_audio_writer() -> None:
-    """Results that had to be turned down are no news here: all are brought to one loudness."""
-    logging.getLogger("stylize_core.audio.writer").setLevel(logging.ERROR)
+    wav = soxr.resample(rebuilt[:, : samples.shape[1]].T, config.sample_rate, sample_rate)
+    return np.asarray(wav).T

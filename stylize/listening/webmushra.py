@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stylize.listening.methods import HIGHEST, LOWEST, MUSHRA, PAIRED, REFERENCE
-from stylize.listening.ratings import Rating
+from stylize.listening.statistics import Rating
 from stylize.listening.trial import REFERENCE_EXAMPLE, Screen, Trial, audio_file
 from stylize_core.atomic import atomic_folder, check_output_folder
 from stylize_core.errors import UserError
@@ -82,11 +82,7 @@ def _configuration(trial: Trial, sounds: Path) -> dict[str, Any]:
 def _page(trial: Trial, screen: Screen, sounds: Path) -> dict[str, Any]:
     question, song = trial.question(screen), trial.song[screen.song]
     stimuli = {identity: str(sounds / f"{identity}.wav") for identity in screen.stimuli}
-    page = {
-        "id": screen.id,
-        "name": question.title.format(style=song.style),
-        "content": question.text,
-    }
+    page = {"id": screen.id, "name": question.title.format(style=song.style), "content": question.text}
     if trial.method == MUSHRA:
         examples = dict(screen.examples)
         shown = {identity: path for identity, path in stimuli.items() if trial.stimulus[identity].system != REFERENCE}

@@ -71,12 +71,8 @@ class AutoencoderConfig:
 class Autoencoder(nn.Module):
     """Log-mel to few channels at a lower rate, and back.
 
-    There is no normalization over time, so a column's features depend on its neighborhood alone and any length will
-    do. The ReLUs are leaky, so that no channel can die.
-
-    Args:
-        config: the layers.
-        mel_config: the front-end whose mels it reads and writes.
+    There is no normalization over time, so a column's features depend on its neighborhood alone and any length is
+    valid. The ReLUs are leaky, so that no channel can die.
 
     Shape:
         mel (B, n_mels, T >= 1), log10 -> the same.
@@ -96,14 +92,7 @@ class Autoencoder(nn.Module):
         )
 
     def encode(self, mel: Tensor) -> Tensor:
-        """The bottleneck.
-
-        Shape:
-            (B, n_mels, T) -> (B, widths[-1], T // config.frames_per_code).
-
-        Raises:
-            ValueError: another shape.
-        """
+        """The bottleneck: (B, n_mels, T) -> (B, widths[-1], T // config.frames_per_code)."""
         bands, shortest = self.mel_config.n_mels, self.config.frames_per_code
         if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < shortest:
             raise ValueError(
@@ -115,11 +104,7 @@ class Autoencoder(nn.Module):
         return x
 
     def decode(self, code: Tensor) -> Tensor:
-        """The mel of a bottleneck, not limited to the front-end's floor.
-
-        Shape:
-            (B, widths[-1], T) -> (B, n_mels, T * config.frames_per_code).
-        """
+        """The mel of a bottleneck, not limited to the floor: (B, widths[-1], T) -> (B, n_mels, T * frames_per_code)."""
         x = code
         for index, (layer, stride) in enumerate(zip(self.decoder, reversed(self.config.strides), strict=True)):
             x = layer((x if index == 0 else leaky_relu(x, NEGATIVE_SLOPE)).repeat_interleave(stride, dim=2))
@@ -127,13 +112,10 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def adapt(self, mel: Tensor) -> None:
-        """Scale and shift the untrained layers so that what follows each has mean 0 and variance 1 on some data.
+        """Scale and shift the untrained layers so that their outputs for typical mels have mean 0 and variance 1.
 
         The data-dependent initialization of arXiv 1602.07868, section 3. Without it all channels follow the loudness at
         first, since the bands of a column rise and fall together. The last layer starts near the mean of each band.
-
-        Shape:
-            mel (B, n_mels, T >= config.frames_per_code), typical of the data.
         """
         x = scale_mel(mel)
         for layer in self.encoder:
@@ -150,7 +132,7 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(reflect_pad(mel, 0, -frames % self.config.frames_per_code)))[..., :frames]
 
     def save_pretrained(self, folder: str | Path, training: dict[str, Any], half: bool = True) -> None:
-        """Write a model folder; `training` says what made the weights."""
+        """Write a model folder; `training` records how the weights were trained."""
         config = {"mel": self.mel_config.to_dict(), "model": to_plain(self.config), "training": training}
         save_pretrained(folder, KIND, config, self.state_dict(), half=half)
 
@@ -170,7 +152,7 @@ class Autoencoder(nn.Module):
 
 def _standardize(layer: nn.Module, x: Tensor) -> Tensor:
     """Scale and shift a convolution so that each channel has mean 0 and variance 1 on `x`; returns its new output."""
-    made = layer(x)
+    made: Tensor = layer(x)
     mean, std = made.mean(dim=(0, 2)), made.std(dim=(0, 2)).clamp(min=1e-4)
     layer.get_parameter("convolution.weight").div_(std[:, None, None])
     bias = layer.get_parameter("convolution.bias")

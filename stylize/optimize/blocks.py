@@ -14,17 +14,15 @@ goes on from those samples, which makes the phases agree; see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stylize.blocks import HeldSamples, ReadSamples
 from stylize.optimize.representations import Representation
-
-ReadSamples = Callable[[int], np.ndarray]
-"""`read(n)` gives the next samples, (channels, <= n); none at the end of the recording."""
 
 DECODE_CONTEXT_SECONDS = 2.0
 """What a window is decoded beyond what is kept of it, on either side: the receptive field of the bundled vocoder."""
@@ -32,30 +30,17 @@ DECODE_CONTEXT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """How a spectrogram is cut along its columns.
+    """How a spectrogram is cut along its columns."""
 
-    Args:
-        total: columns of the spectrogram.
-        length: columns of every block.
-        count: how many blocks there are.
-    """
-
-    total: int
-    length: int
-    count: int
+    total: int  # columns of the spectrogram
+    length: int  # columns of every block
+    count: int  # how many blocks there are
 
     @classmethod
     def for_total(cls, total: int, block: int, overlap: int) -> BlockGrid:
-        """The fewest blocks, all equally long.
+        """The fewest equally long blocks of at most `block` columns that share at least `overlap` columns.
 
-        Args:
-            total: columns of the spectrogram.
-            block: columns that a block has at most.
-            overlap: columns that neighbors share at least; a quarter of a block at most, so that no three blocks
-                share a column.
-
-        Raises:
-            ValueError: numbers out of these ranges.
+        `overlap` is at most a quarter of `block`, so that no three blocks share a column.
         """
         if total < 1 or not 0 < overlap <= block / 4:
             raise ValueError(f"got total {total}, block {block}, overlap {overlap}; expected 0 < overlap <= block / 4")
@@ -80,46 +65,26 @@ class BlockGrid:
 def iterate_blocks(
     read: ReadSamples, channels: int, samples: int, representation: Representation, grid: BlockGrid
 ) -> Iterator[list[Tensor]]:
-    """The spectrograms of a recording's blocks, one for each channel, equal to those parts of the whole.
+    """The spectrograms of a recording's blocks, one for each channel, equal to those parts of the full spectrogram.
 
-    Args:
-        read: gives the recording's samples in order; what it lacks at the end is silence.
-        channels: that `read` gives.
-        samples: length of the recording.
-        representation: makes the spectrograms.
-        grid: of its columns.
+    Samples that `read` lacks at the end are silence.
     """
     hop = representation.hop_length
     context = -(-representation.context_samples // hop)
-    held = np.zeros((channels, 0), np.float32)
-    origin = 0
+    held = HeldSamples(read, channels)
     for block in range(grid.count):
         first = max(0, grid.start(block) - context)
         stop = samples if block == grid.count - 1 else min(samples, (grid.stop(block) + context) * hop)
-        held, origin = held[:, first * hop - origin :], first * hop
-        held = _fill(held, read, stop - origin)
+        held.drop_before(first * hop)
+        if not held.fill(stop):
+            held.pad_end(stop)
         left = grid.start(block) - first
-        encoded = [representation.encode(torch.from_numpy(np.ascontiguousarray(wav))) for wav in held]
-        yield [x[..., left : left + grid.length] for x in encoded]
-
-
-def _fill(held: np.ndarray, read: ReadSamples, wanted: int) -> np.ndarray:
-    pieces, have = [held], held.shape[1]
-    while have < wanted:
-        piece = read(wanted - have)
-        if piece.shape[1] == 0:
-            piece = np.zeros((len(held), wanted - have), np.float32)
-        pieces.append(piece)
-        have += piece.shape[1]
-    return np.concatenate(pieces, axis=1)
+        wavs = np.ascontiguousarray(held.cut(first * hop, stop))
+        yield [representation.encode(torch.from_numpy(wav))[..., left : left + grid.length] for wav in wavs]
 
 
 class BlockJoiner:
-    """Cross-fades blocks where they overlap.
-
-    Args:
-        grid: of the blocks.
-    """
+    """Cross-fades blocks where they overlap."""
 
     def __init__(self, grid: BlockGrid) -> None:
         self._grid = grid
@@ -128,11 +93,7 @@ class BlockJoiner:
         """What the last block shares with the next one, as it was optimized there."""
 
     def push(self, x: Tensor) -> Tensor:
-        """Take the next block and give the columns that are final.
-
-        Shape:
-            (planes, rows, length of a block) -> (planes, rows, columns); in all as many as the grid has.
-        """
+        """Take a block, (planes, rows, length of a block); give the columns that are final, (planes, rows, columns)."""
         grid, block = self._grid, self._block
         if x.shape[-1] != grid.length or block >= grid.count:
             raise ValueError(f"got {x.shape[-1]} columns for block {block} of {grid}")
@@ -152,15 +113,11 @@ class BlockJoiner:
 class BlockDecoder:
     """Turns the columns of a spectrogram into the samples of a recording as they come.
 
-    Columns are decoded in windows. Beside what it gives, a window has a stretch that it keeps back, for the next window
-    to begin with, and a stretch that is only there so that the one before it is right::
+    Columns are decoded in windows. Beside its output, a window has a stretch that it keeps back, with which the next
+    window starts, and a stretch of context that is dropped::
 
-        window 1   |===================~~~~~.....|               = given   ~ kept back   . dropped
+        window 1   |===================~~~~~.....|               = output   ~ kept back   . dropped
         window 2                       |~~~~~===============~~~~~.....|
-
-    Args:
-        representation: has the inverse.
-        samples: length of the recording.
     """
 
     def __init__(self, representation: Representation, samples: int) -> None:
@@ -171,15 +128,7 @@ class BlockDecoder:
         self._kept: Tensor | None = None  # samples from there on that the last window kept back
 
     def push(self, columns: Tensor, last: bool) -> np.ndarray:
-        """Take columns and give the samples that are final; none while too few columns are there.
-
-        Args:
-            columns: the next ones, values of at least 0.
-            last: whether the spectrogram ends with them.
-
-        Shape:
-            (1, rows, columns) -> (samples,).
-        """
+        """Take columns, (1, rows, columns), of at least 0; give the samples that are final, (samples,), if any."""
         held = columns if self._held is None else torch.cat([self._held, columns], dim=-1)
         self._held, hop = held, self._representation.hop_length
         if last:

@@ -1,4 +1,4 @@
-"""The command `stylize optimize`: its options, what it says at the end, exit codes."""
+"""The command `stylize optimize`: options, final report, exit codes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 def optimize_command(
     values: dict[str, Any],
     list_layers: Annotated[
-        str | None,
-        typer.Option(help="Only list the layers of a network.", metavar="NETWORK", rich_help_panel=NETWORK),
+        str | None, typer.Option(help="Only list the layers of a network.", metavar="NETWORK", rich_help_panel=NETWORK)
     ] = None,
 ) -> int:
     """Give CONTENT the style of STYLE by optimization: minutes, but any style, without training.
@@ -84,7 +83,7 @@ def describe_stop(result: OptimizeResult, options: OptimizeOptions) -> str:
     """Where a run stopped, and what the file holds."""
     place, rows = result.stopped_at, result.history.rows
     assert place is not None
-    own = [row for row in rows if (row.block, row.channel) == (place.block, place.channel)]
+    own = [row for row in rows if row.place == place]
     text = f"stopped at iteration {own[-1].step.iteration if own else 0} of {options.iterations}{place.describe()}"
     text += f"; {result.path} holds the result so far"
     if result.unchanged_after is not None:
@@ -93,11 +92,7 @@ def describe_stop(result: OptimizeResult, options: OptimizeOptions) -> str:
 
 
 def print_layers(options: OptimizeOptions, network: str) -> int:
-    """One line for each layer of a network, for spectrograms of the representation.
-
-    Raises:
-        UserError: an unknown network, or one that does not fit.
-    """
+    """One line for each layer of a network, for spectrograms of the representation."""
     check_network_name(network)
     layout = options.layout or ("2d" if network == "vgg19" else "frequency")
     check_network(network, options.representation, layout, options.weights, options.model)

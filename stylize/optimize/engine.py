@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
@@ -36,18 +36,11 @@ Objective = Callable[[Tensor], LossReport]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """Result of an optimization."""
 
-    Args:
-        result: the one with the lowest total among all that were evaluated; the init if none was.
-        history: the init and every iteration.
-        stopped: `finished` (all iterations or evaluations used), `converged` (nothing falls any more, or less than the
-            tolerance), `interrupted` (asked to stop), `not finite` (a loss or a gradient was not).
-    """
-
-    result: Tensor
-    history: list[Step]
-    stopped: str
+    result: Tensor  # the point with the lowest total; the init if none was evaluated
+    history: list[Step]  # the init and every iteration
+    stopped: str  # FINISHED, CONVERGED, INTERRUPTED or NOT_FINITE
 
 
 def optimize(
@@ -68,13 +61,10 @@ def optimize(
         objective: the loss. Steps are measured by its attribute `spread`, 1 where it has none.
         init: (planes, rows, columns), of the type and on the device to work in; projected onto the bounds first.
         options: the optimizer, iterations, learning rates and tolerance.
-        bounds: lowest and highest value, None for no bound; nothing beyond them is ever evaluated.
+        bounds: lowest and highest value, None for no bound; values beyond them are never evaluated.
         on_step: called with the init and after every iteration.
-        stop: asked before every evaluation whether to end.
+        stop: called before every evaluation; True ends the optimization.
         max_evaluations: of the objective; None for no limit.
-
-    Raises:
-        ValueError: bounds of which the lower is not below the upper.
     """
     low, high = bounds
     if low is not None and high is not None and not low < high:
@@ -108,25 +98,21 @@ class _StopError(Exception):
         self.reason = reason
 
 
+@dataclass
 class _Run:
     """Evaluates, keeps the best, and writes the history."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        init: Tensor,
-        options: OptimizeOptions,
-        on_step: Callable[[Step], None] | None,
-        stop: Callable[[], bool],
-        max_evaluations: int | None,
-    ) -> None:
-        self.objective, self.options, self.on_step, self.stop = objective, options, on_step, stop
-        self.max_evaluations = max_evaluations
-        self.best, self.best_total = init, math.inf
-        self.history: list[Step] = []
-        self.evaluations = 0
-        self.scale = 1.0
-        self.began = time.monotonic()
+    objective: Objective
+    best: Tensor
+    options: OptimizeOptions
+    on_step: Callable[[Step], None] | None
+    stop: Callable[[], bool]
+    max_evaluations: int | None
+    best_total: float = math.inf
+    history: list[Step] = field(default_factory=list)
+    evaluations: int = 0
+    scale: float = 1.0
+    began: float = field(default_factory=time.monotonic)
 
     def evaluate(self, x: Tensor) -> Point:
         """The loss and its gradient; stops when asked to, at the limit, and where they are not finite."""
@@ -150,7 +136,7 @@ class _Run:
         return point
 
     def follow(self, points: Iterator[Point]) -> str:
-        """Take so many points as there are iterations, and say why it ended."""
+        """Take one point per iteration; the reason for the end."""
         for point in islice(points, self.options.iterations + 1):
             self._record(point)
             if self._has_converged():

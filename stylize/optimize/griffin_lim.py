@@ -22,53 +22,32 @@ JOIN_SAMPLES = 2048
 
 @dataclass(frozen=True)
 class PhaseSpace:
-    """A complex time-frequency transform of signals of one length, and what its phases mean.
+    """A complex time-frequency transform of signals of one length, and what its phases mean."""
 
-    Args:
-        analyze: waveform (samples,) to complex spectrum (rows, frames).
-        synthesize: complex spectrum to waveform, near the inverse.
-        hop_length: samples between frames.
-        first_center: sample on which frame 0 is centered.
-        reach: samples on either side of its center that a frame sees.
-        frequencies: of the rows, cycles per sample.
-        neighbor_phase: by how much the phases of neighboring rows differ that see the same sinusoid, radians.
-    """
-
-    analyze: Callable[[Tensor], Tensor]
-    synthesize: Callable[[Tensor], Tensor]
-    hop_length: int
-    first_center: int
-    reach: int
-    frequencies: np.ndarray
-    neighbor_phase: float
+    analyze: Callable[[Tensor], Tensor]  # waveform (samples,) to complex spectrum (rows, frames)
+    synthesize: Callable[[Tensor], Tensor]  # complex spectrum to waveform, near the inverse
+    hop_length: int  # samples between frames
+    first_center: int  # sample on which frame 0 is centered
+    reach: int  # samples on either side of its center that a frame sees
+    frequencies: np.ndarray  # of the rows, cycles per sample
+    neighbor_phase: float  # by how much the phases of neighboring rows differ that see the same sinusoid, radians
 
 
 @dataclass(frozen=True)
 class KnownStart:
-    """Samples that are known.
+    """Samples that are known."""
 
-    Args:
-        wav: (samples,).
-        position: of the first of them in the waveform that is analyzed; what lies before it stays free.
-    """
-
-    wav: Tensor
-    position: int
+    wav: Tensor  # (samples,)
+    position: int  # of the first of them in the waveform that is analyzed; what lies before it stays free
 
 
 @dataclass(frozen=True)
 class GriffinLimConfig:
-    """How long and how boldly phases are sought.
+    """How long and how boldly phases are sought."""
 
-    Args:
-        iterations: analyses and syntheses.
-        momentum: how far each goes on in the direction of the one before.
-        seed: of the phases of the first frame.
-    """
-
-    iterations: int = 60
-    momentum: float = 0.99
-    seed: int = 0
+    iterations: int = 60  # analyses and syntheses
+    momentum: float = 0.99  # how far each goes on in the direction of the one before
+    seed: int = 0  # of the phases of the first frame
 
 
 def recover_waveform(
@@ -82,13 +61,13 @@ def recover_waveform(
 
     Args:
         magnitude: at least 0.
-        space: the transform that the magnitudes are of.
+        space: the transform of the magnitudes.
         config: iterations, momentum, seed.
         known: the beginning, where it is known.
-        phase: to start from; None for :func:`first_phases`.
+        phase: initial phases; None for :func:`first_phases`.
 
     Shape:
-        magnitude, phase (rows, frames) -> (samples,), what `space.synthesize` gives.
+        magnitude, phase (rows, frames) -> (samples,).
     """
     spectrum = torch.polar(magnitude, first_phases(magnitude, space, config.seed, known) if phase is None else phase)
     previous = torch.zeros_like(spectrum)
@@ -104,11 +83,7 @@ def recover_waveform(
 
 
 def first_phases(magnitude: Tensor, space: PhaseSpace, seed: int, known: KnownStart | None = None) -> Tensor:
-    """Phases to start from: of the known frames, and from there on those of sinusoids through the peaks.
-
-    Shape:
-        magnitude (rows, frames) -> (rows, frames), radians.
-    """
+    """Initial phases: of the known frames, then of sinusoids through the peaks; (rows, frames), radians."""
     rows, frames = magnitude.shape
     generator = torch.Generator().manual_seed(seed)
     last = 2 * math.pi * torch.rand(rows, generator=generator).double().numpy()
@@ -140,15 +115,12 @@ def _advance(level: np.ndarray, last: np.ndarray, space: PhaseSpace) -> np.ndarr
     exact = peaks + 0.5 * (below - above) / (below - 2 * top + above)
     turned = last[peaks] + turn * np.interp(exact, rows, space.frequencies)
     nearest = np.searchsorted((peaks[1:] + peaks[:-1]) // 2, rows)
-    return (turned[nearest] + space.neighbor_phase * np.abs(rows - peaks[nearest])) % (2 * math.pi)
+    phases: np.ndarray = turned[nearest] + space.neighbor_phase * np.abs(rows - peaks[nearest])
+    return phases % (2 * math.pi)
 
 
 def join(known: Tensor, wav: Tensor) -> Tensor:
-    """A waveform that begins with known samples, the last of which fade into it.
-
-    Shape:
-        known (any,), wav (samples,) -> (samples,).
-    """
+    """A waveform, (samples,), that begins with known samples, the last of which fade into it."""
     length = min(len(known), len(wav))
     if not length:
         return wav

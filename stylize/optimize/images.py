@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stylize.evaluate.figures import save_figure
+from stylize.picture import draw_spectrogram
 from stylize_core.atomic import atomic_write
 from stylize_core.errors import UserError
 from stylize_core.names import readable
@@ -26,14 +28,9 @@ def check_readable_image(path: Path) -> None:
 
 
 def read_image(path: Path, max_side: int) -> np.ndarray:
-    """Read a picture, upright, in three colors; transparency is laid on white.
+    """Read a picture, upright, with transparency on white, reduced to at most `max_side` pixels on its longest side.
 
-    Args:
-        path: PNG or JPEG.
-        max_side: pixels of the longest side; a larger picture is made smaller.
-
-    Returns:
-        (3, height, width), float32 in [0, 1].
+    Shape: (3, height, width), float32 in [0, 1].
     """
     image = _open(path)
     scale = max_side / max(image.size)
@@ -67,7 +64,7 @@ def _open(path: Path) -> Image.Image:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a picture in it")
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise UserError("pictures need the package pillow; install it: pip install pillow") from None
     try:
@@ -80,7 +77,7 @@ def _open(path: Path) -> Image.Image:
             image.load()
             return _in_three_colors(ImageOps.exif_transpose(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no PNG or JPEG file" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "no PNG or JPEG file" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UserError(f"{path} cannot be read as a picture ({reason}); save it again as PNG or JPEG") from None
 
 
@@ -101,33 +98,20 @@ def _as_array(image: Image.Image) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Panel:
-    """One part of a figure.
+    """One part of a figure."""
 
-    Args:
-        title: above it.
-        image: (rows, columns) of a spectrogram, low frequencies first, or (3, height, width) in [0, 1].
-        seconds: duration of a sound; None for pictures.
-    """
-
-    title: str
-    image: np.ndarray
-    seconds: float | None = None
+    title: str  # above it
+    image: np.ndarray  # (rows, columns) of a spectrogram, low frequencies first, or (3, height, width) in [0, 1]
+    seconds: float | None = None  # duration of a sound; None for pictures
 
 
 def save_panels(path: Path, panels: list[Panel]) -> None:
-    """Draw spectrograms above each other, on one color scale, or pictures side by side.
-
-    Args:
-        path: of the PNG file.
-        panels: all of one kind.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Draw spectrograms above each other, on one color scale, or pictures side by side, as a PNG file."""
     from matplotlib.figure import Figure
 
     is_sound = panels[0].seconds is not None
     size = (12, 3.2 * len(panels)) if is_sound else (4.5 * len(panels), 4.8)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     highest = max(float(panel.image.max()) for panel in panels)
     grid = figure.subplots(*((len(panels), 1) if is_sound else (1, len(panels))), squeeze=False)
     for axis, panel in zip(grid.flat, panels, strict=True):
@@ -136,18 +120,8 @@ def save_panels(path: Path, panels: list[Panel]) -> None:
             axis.imshow(np.clip(panel.image, 0, 1).transpose(1, 2, 0))
             axis.set_axis_off()
             continue
-        image = axis.imshow(
-            panel.image,
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            cmap="magma",
-            vmin=0.0,
-            vmax=max(highest, 1e-3),
-            extent=(0.0, panel.seconds, 0, panel.image.shape[0]),
-        )
+        image = draw_spectrogram(axis, panel.image, panel.seconds, 0.0, max(highest, 1e-3))
         axis.set_ylabel("frequency bin")
         axis.set_xlabel("seconds")
         figure.colorbar(image, ax=axis, label="value")
-    with atomic_write(path) as stream:
-        canvas.print_png(stream)
+    save_figure(figure, path)

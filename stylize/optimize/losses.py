@@ -12,12 +12,7 @@ from torch import Tensor
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """Which features are active together: products of all pairs of channels, mean over positions.
-
-    arXiv 1508.06576, equation 3; divided by the number of positions, so that it does not depend on the length.
-
-    Args:
-        features: what a layer of a network gives.
+    """Products of all pairs of channels, mean over positions; arXiv 1508.06576, equation 3.
 
     Shape:
         (B, C, positions, ...) -> (B, C, C), symmetric and positive semi-definite.
@@ -26,49 +21,24 @@ def gram_matrix(features: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat.shape[-1]
 
 
-def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared distance of features, position by position; arXiv 1508.06576, equation 1. Scalar, 0 when equal.
-
-    Raises:
-        ValueError: shapes that differ.
-    """
-    return _mean_squared_distance(features, target)
-
-
-def style_loss(gram: Tensor, target_gram: Tensor) -> Tensor:
-    """Mean squared distance of Gram matrices; arXiv 1508.06576, equation 4. Scalar, 0 when equal.
-
-    Shape:
-        (B, C, C), (B, C, C) -> scalar.
-
-    Raises:
-        ValueError: shapes that differ.
-    """
-    return _mean_squared_distance(gram, target_gram)
+def squared_distance(value: Tensor, target: Tensor) -> Tensor:
+    """Mean squared distance of features (arXiv 1508.06576, equation 1) or of Gram matrices (equation 4); scalar."""
+    if value.shape != target.shape:
+        raise ValueError(f"expected equal shapes, got {tuple(value.shape)} and {tuple(target.shape)}")
+    return (value - target).square().mean()
 
 
 def total_variation(x: Tensor) -> Tensor:
-    """Mean absolute difference of neighbors down the rows plus that along the columns.
+    """Mean absolute difference of neighbors along rows plus that along columns, (planes, rows, columns) -> scalar.
 
-    The anisotropic total variation of Rudin, Osher and Fatemi (1992), as a mean. A direction with a
-    single row or column adds nothing.
-
-    Shape:
-        (planes, rows, columns) -> scalar >= 0.
+    The anisotropic total variation of Rudin, Osher and Fatemi (1992). A direction of length 1 adds nothing.
     """
     parts = [x.diff(dim=dim).abs() for dim in (1, 2) if x.shape[dim] > 1]
     return torch.stack([part.mean() for part in parts]).sum() if parts else x.sum() * 0
 
 
 def sort_channels(features: Tensor) -> Tensor:
-    """The values of each channel in ascending order: its histogram without bins.
-
-    Shape:
-        (1, C, positions, ...) -> (C, number of positions).
-
-    Raises:
-        ValueError: a batch of more than one.
-    """
+    """Sorted values of each channel, its histogram without bins: (1, C, positions, ...) -> (C, positions)."""
     if features.shape[0] != 1:
         raise ValueError(f"expected features of one input, got a batch of {features.shape[0]}")
     return _positions_last(features)[0].sort(dim=1).values
@@ -79,18 +49,10 @@ def histogram_loss(features: Tensor, target_sorted: Tensor) -> Tensor:
 
     arXiv 1701.08893, section 4: the mean of (O - R(O))^2, with R(O) the features whose histogram is matched to the
     target's, a constant for the gradient. The k-th smallest value of a channel is matched with the k-th smallest of the
-    target, so it is the sorted values that are compared; where the numbers of positions differ, the target's
-    quantiles are interpolated.
-
-    Args:
-        features: what a layer gives.
-        target_sorted: :func:`sort_channels` of what it gives for the style.
+    target; where the numbers of positions differ, the target's quantiles are interpolated.
 
     Shape:
-        (1, C, positions, ...), (C, number of positions of the target) -> scalar >= 0.
-
-    Raises:
-        ValueError: numbers of channels that differ, a batch of more than one.
+        features (1, C, positions, ...), :func:`sort_channels` of the style's (C, any) -> scalar >= 0.
     """
     ordered = sort_channels(features)
     if ordered.shape[0] != target_sorted.shape[0]:
@@ -109,12 +71,6 @@ def _positions_last(features: Tensor) -> Tensor:
     if features.ndim < 3 or features[0, 0].numel() == 0:
         raise ValueError(f"expected features of shape (B, C, positions, ...), got {tuple(features.shape)}")
     return features.flatten(2)
-
-
-def _mean_squared_distance(value: Tensor, target: Tensor) -> Tensor:
-    if value.shape != target.shape:
-        raise ValueError(f"expected equal shapes, got {tuple(value.shape)} and {tuple(target.shape)}")
-    return (value - target).square().mean()
 
 
 def _quantiles(ordered: Tensor, count: int) -> Tensor:

@@ -1,9 +1,13 @@
-"""Networks whose layers say what a spectrogram or picture is like: random ones, and those trained on mel columns."""
+"""Networks for features of spectrograms and pictures, random or trained on mel columns, and the layout of their input.
+
+With frequency bins as channels a network looks along time (Ulyanov and Lebedev, 2016); with frames as channels it looks
+along frequency; in two dimensions it sees a picture.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +15,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from stylize.optimize.options import LAYOUTS
+from stylize.options import check_choice
 from stylize_core.config import build, to_plain
 from stylize_core.errors import UserError
 from stylize_core.layers import reflect_pad, scale_mel
@@ -24,23 +30,68 @@ MAX_WEIGHTS = 1 << 28
 """Of a random network: a gigabyte."""
 
 
+Shape = tuple[int, int, int]
+"""(planes, rows, columns) of a spectrogram or picture"""
+
+Layout = Callable[[Tensor], Tensor]
+"""(planes, rows, columns) -> network input (1, channels, positions, ...)"""
+
+PATTERNS = {
+    "frequency": "planes rows columns -> 1 (planes rows) columns",
+    "time": "planes rows columns -> 1 (planes columns) rows",
+    "2d": "planes rows columns -> 1 planes rows columns",
+}
+
+
+def network_shape(layout: str, shape: Shape) -> tuple[int, int]:
+    """Dimensions (1 or 2) and input channels of a network that reads spectrograms or pictures of this shape."""
+    check_choice("layout", layout, LAYOUTS)
+    planes, rows, columns = shape
+    if layout == "2d":
+        return 2, planes
+    return 1, planes * (rows if layout == "frequency" else columns)
+
+
+def make_layout(layout: str, shape: Shape) -> Layout:
+    """The function that makes a batch of one for a network; gradients pass through it.
+
+    `layout` is a key of :data:`PATTERNS`. The columns of the input `shape` count for `time` alone, where a style must
+    have as many as the content (:func:`fit_columns`).
+    """
+    check_choice("layout", layout, LAYOUTS)
+    wanted = shape if layout == "time" else shape[:2]
+
+    def arrange(x: Tensor) -> Tensor:
+        if x.ndim != 3 or tuple(x.shape[: len(wanted)]) != wanted:
+            raise ValueError(f"expected the shape {shape} for the layout {layout}, got {tuple(x.shape)}")
+        return rearrange(x, PATTERNS[layout])
+
+    return arrange
+
+
+def fit_columns(style: Tensor, columns: int) -> Tensor:
+    """A style, (planes, rows, any), cut to a number of columns, or continued to it by reflection to and fro."""
+    if style.ndim != 3 or style.shape[2] < 1 or columns < 1:
+        raise ValueError(f"got the shape {tuple(style.shape)} to fit {columns} columns, expected columns")
+    missing = columns - style.shape[2]
+    return style[..., :columns] if missing <= 0 else reflect_pad(style, 0, missing)
+
+
 class FeatureNetwork(nn.Module):
-    """A frozen chain of named layers; one is computed only if it or a deeper one is wanted.
+    """A frozen chain of named layers; one is computed only if it or a deeper one is requested.
 
     Attributes:
-        reads_plain_mel: it was trained on log-mel columns as they are, so that scaled ones are brought back before it
-            sees them.
+        reads_plain_mel: trained on unscaled log-mel columns, so that scaling is undone for its input.
 
     Args:
         chain: the layers in order.
         dimensions: 1 or 2.
         in_channels: of the input.
-        content_layers: layers and weights for the content when the user names none.
-        style_layers: layers and weights for the style when the user names none.
+        content_layers: default layers and weights for the content.
+        style_layers: default layers and weights for the style.
 
     Shape:
-        x (B, in_channels, positions) or (B, in_channels, rows, columns) -> by layer (B, channels, ...), with fewer
-        positions where layers up to it have strides.
+        x (B, in_channels, positions) or (B, in_channels, rows, columns) -> by layer (B, channels, ...).
     """
 
     reads_plain_mel = False
@@ -67,16 +118,11 @@ class FeatureNetwork(nn.Module):
         return x.ndim == self.dimensions + 2 and x.shape[1] == self.in_channels
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What is done to the input before the first layer: nothing, unless a network says otherwise."""
+        """Preprocess the input; the identity unless overridden."""
         return x
 
     def forward(self, x: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """Outputs of the wanted layers, in the network's order; computes no further than the deepest of them.
-
-        Raises:
-            UserError: an unknown layer, or input too small for the deepest layer.
-            ValueError: an input of another shape than the network reads.
-        """
+        """Outputs of the given layers, in the network's order; computes no further than the deepest of them."""
         self.check_layers(layers)
         if not self.reads(x):
             positions = "positions" if self.dimensions == 1 else "rows, columns"
@@ -99,11 +145,7 @@ class FeatureNetwork(nn.Module):
         return found
 
     def check_layers(self, layers: Collection[str]) -> None:
-        """Refuse layers that the network does not have.
-
-        Raises:
-            UserError: the known layers are listed.
-        """
+        """Refuse layers that the network does not have."""
         for name in layers:
             if name not in self.layer_names:
                 raise UserError(f"unknown layer {name!r}; this network has: {', '.join(self.layer_names)}")
@@ -244,7 +286,7 @@ class PositionNorm(nn.Module):
 
 
 class RandomNetwork(FeatureNetwork):
-    """Blocks of conv_i, batchnorm_i (if wanted), relu_i, pool_i (if wanted) with random weights.
+    """Blocks of conv_i, batchnorm_i (optional), relu_i, pool_i (optional) with random weights.
 
     One wide layer without any training is enough for textures of sound (Ulyanov and Lebedev, 2016).
     """
@@ -286,12 +328,7 @@ class RandomNetwork(FeatureNetwork):
 
 
 class MelFeatures(FeatureNetwork):
-    """A network that this project has trained on mel columns; its layers relu_1, relu_2, ... follow convolutions.
-
-    Args:
-        chain: the layers in order.
-        blocks: number of convolutions.
-        mel_config: the front-end whose mels it understands.
+    """A network trained by this project on mel columns, with `blocks` convolutions.
 
     Shape:
         x (B, n_mels, T), log10 mel above the front-end's floor, so 0 is silence -> features by layer.

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from stylize.optimize.layout import Layout
 from stylize.optimize.losses import (
     bound_penalty,
-    content_loss,
     gram_matrix,
     histogram_loss,
     sort_channels,
-    style_loss,
+    squared_distance,
     total_variation,
 )
+from stylize.optimize.networks import Layout
 from stylize.optimize.options import OptimizeOptions
 from stylize_core.errors import UserError
 
@@ -38,50 +37,26 @@ MIN_PART = 1e-8
 
 @dataclass
 class LossReport:
-    """The loss of one spectrogram or picture.
+    """The loss of one spectrogram or picture."""
 
-    Args:
-        total: sum of weight * term, with its gradient.
-        terms: without gradient: those of `content`, `style`, `histogram`, `total_variation` and `bound` that have a
-            weight, before it is applied; and each layer's, as `content/relu_2`, before the layer's weight is applied.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor]
+    total: Tensor  # sum of weight * term, with its gradient
+    terms: dict[str, Tensor]  # before their weights, without gradient; of layers as `content/relu_2`
 
 
 @dataclass(frozen=True)
 class StyleTarget:
-    """What is known of the style; computed once, however many blocks are optimized towards it.
+    """Statistics of a style, computed once for all blocks."""
 
-    Args:
-        grams: Gram matrix of each layer, (1, C, C).
-        sorted_features: values of each channel in ascending order by layer, (C, positions); empty without histograms.
-        layers: weight of each layer.
-        spread: standard deviation of the style's values.
-    """
-
-    grams: dict[str, Tensor]
-    sorted_features: dict[str, Tensor]
-    layers: Mapping[str, float]
-    spread: float = 0.0
+    grams: dict[str, Tensor]  # Gram matrix of each layer, (1, C, C)
+    sorted_features: dict[str, Tensor]  # by layer, (C, positions); empty without histograms
+    layers: Mapping[str, float]  # weight of each layer
+    spread: float = 0.0  # standard deviation of the style's values
 
 
 def measure_style(
     network: FeatureNetwork, layout: Layout, style: Tensor, layers: Mapping[str, float], histogram: bool
 ) -> StyleTarget:
-    """Take the style from a spectrogram or picture.
-
-    Args:
-        network: whose features make the style.
-        layout: what the network is given of it.
-        style: (planes, rows, columns).
-        layers: weight of each layer.
-        histogram: keep the histograms too; they are as large as the features themselves.
-
-    Raises:
-        UserError: weights of layers that are no weights, a layer that the network does not have.
-    """
+    """Gram matrices, and with `histogram` sorted features, of a style, (planes, rows, columns)."""
     _check_layers(layers)
     with torch.no_grad():
         features = network(layout(style), layers)
@@ -95,24 +70,23 @@ class Objective:
 
     Unless `raw_weights`, the terms are relative. `content` is 1 as far from the content, in the features of each layer,
     as the content's own mean column is; `style` and `histogram` are 1 as far from the style as the content is;
-    `total_variation` is 1 where it is the content's. Without content, the loss of the init stands in for it. Weights
-    of layers are scaled to add up to 1. `bound` is always the mean squared excess itself.
+    `total_variation` is 1 where it is the content's. Without content, the loss of the init stands in for it. Weights of
+    layers are scaled to add up to 1. `bound` is always the mean squared excess itself.
 
     Args:
-        network: gives the features.
-        layout: what the network is given of it.
-        content: the content, (planes, rows, columns); None for texture synthesis.
-        style: what :func:`measure_style` took from the style; None to bring back the content.
+        network: computes the features.
+        layout: makes its input.
+        content: (planes, rows, columns); None for texture synthesis.
+        style: from :func:`measure_style`; None to reconstruct the content.
         content_layers: weight of each layer in the content term.
-        options: the weights of the terms, and whether they are raw: losses as they are, as in the literature.
-        bounds: what the bound penalty holds the values to; infinite for none.
+        options: the weights of the terms, relative or raw.
+        bounds: of the bound penalty; infinite for none.
 
     Attributes:
-        spread: standard deviation of the content's or the style's values, whichever is larger; 1 where both are
-            constant. The optimizers measure their steps by it.
+        spread: the larger standard deviation of content and style, 1 where both are constant; the unit of the
+            optimizers' steps.
 
     Raises:
-        UserError: weights of layers that are no weights, a layer that the network does not have.
         ValueError: nothing to minimize, or a style measured without the histograms that have a weight.
     """
 
@@ -147,23 +121,16 @@ class Objective:
                     self._references = self._measure_references(content, features)
 
     def set_reference(self, init: Tensor) -> None:
-        """Measure the init whose losses stand in for the content's; does nothing where a content is given.
+        """Measure the init, (planes, rows, columns), whose losses stand in for the content's where none is given.
 
-        Without this call, the first whose loss is asked for is taken as the init.
-
-        Args:
-            init: (planes, rows, columns).
+        Without this call, the first input is taken as the init.
         """
         if self._references is None:
             with torch.no_grad():
                 self._references = self._measure_references(init, self._features(init))
 
     def __call__(self, x: Tensor) -> LossReport:
-        """The loss of `x`, (planes, rows, columns).
-
-        Raises:
-            ValueError: its features do not have the shape of the content's.
-        """
+        """The loss of `x`, (planes, rows, columns)."""
         self.set_reference(x.detach())
         features = self._features(x)
         terms: dict[str, Tensor] = {}
@@ -184,14 +151,15 @@ class Objective:
 
     def _features(self, x: Tensor) -> dict[str, Tensor]:
         wanted = {layer for layers in self._layers.values() for layer in layers}
-        return self.network(self.layout(x), wanted)
+        features: dict[str, Tensor] = self.network(self.layout(x), wanted)
+        return features
 
     def _layer_loss(self, term: str, layer: str, features: Tensor) -> Tensor:
         """One layer's share of a term, not yet relative."""
         if term == "content":
-            return content_loss(features, self._content[layer])
+            return squared_distance(features, self._content[layer])
         if term == "style":
-            return style_loss(gram_matrix(features), self._grams[layer])
+            return squared_distance(gram_matrix(features), self._grams[layer])
         return histogram_loss(features, self._sorted[layer])
 
     def _relative(self, name: str, loss: Tensor) -> Tensor:

@@ -37,20 +37,13 @@ class Point:
     """A spectrogram or picture and what is known of it.
 
     Losses may be of any size, so the optimizers work in units in which the init's gradient has a root mean square of 1.
-
-    Args:
-        x: (planes, rows, columns).
-        height: the loss in these units.
-        gradient: of the loss in these units, in the shape of `x`.
-        total: the loss itself.
-        terms: of the loss.
     """
 
-    x: Tensor
-    height: float
-    gradient: Tensor
-    total: float
-    terms: dict[str, Tensor]
+    x: Tensor  # (planes, rows, columns)
+    height: float  # the loss in these units
+    gradient: Tensor  # of the loss in these units, in the shape of `x`
+    total: float  # the loss itself
+    terms: dict[str, Tensor]  # of the loss
 
 
 Evaluate = Callable[[Tensor], Point]
@@ -65,11 +58,7 @@ def project(x: Tensor, bounds: Bounds) -> Tensor:
 def adam(evaluate: Evaluate, init: Tensor, bounds: Bounds, learning_rate: Callable[[int], float]) -> Iterator[Point]:
     """Adam (arXiv 1412.6980, algorithm 1, with its constants) with projection onto the bounds; without end.
 
-    Args:
-        evaluate: the loss and its gradient.
-        init: within the bounds.
-        bounds: of all values.
-        learning_rate: by iteration, from 0, in units of `x`.
+    `init` is within the bounds; `learning_rate` maps the iteration, from 0, to units of `x`.
     """
     x, mean, square = init, torch.zeros_like(init), torch.zeros_like(init)
     for iteration in count():
@@ -83,7 +72,7 @@ def adam(evaluate: Evaluate, init: Tensor, bounds: Bounds, learning_rate: Callab
 
 
 def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_step: float) -> Iterator[Point]:
-    """L-BFGS (Nocedal and Wright, section 7.2) with projection onto the bounds; ends where nothing falls any more.
+    """L-BFGS (Nocedal and Wright, section 7.2) with projection onto the bounds; ends at a minimum along the line.
 
     Values at a bound that would leave it are held, and the inverse Hessian of the free ones is estimated from the last
     changes (Bertsekas, "Projected Newton methods", SIAM Journal on Control and Optimization 20, 1982).
@@ -92,8 +81,8 @@ def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_s
         evaluate: the loss and its gradient.
         init: within the bounds.
         bounds: of all values.
-        memory: pairs of changes that are kept.
-        first_step: root mean square of the first change that is tried, in units of `x`.
+        memory: number of pairs of changes.
+        first_step: root mean square of the first change, in units of `x`.
     """
     pairs: deque[_Pair] = deque(maxlen=memory)
     point = evaluate(init)
@@ -119,14 +108,7 @@ def lbfgs(evaluate: Evaluate, init: Tensor, bounds: Bounds, memory: int, first_s
 
 @dataclass(frozen=True)
 class _Pair:
-    """A change of `x` and the change of the gradient it made.
-
-    Args:
-        step: of `x`.
-        change: of the gradient.
-        product: of the two.
-        min_product: from which on it is told apart from rounding.
-    """
+    """A change of `x` and the change of the gradient it made."""
 
     step: Tensor
     change: Tensor

@@ -44,14 +44,11 @@ SOUND, NETWORK, LOSS, INIT, OPTIMIZER, MORE = (
 
 @dataclass(frozen=True)
 class OptimizeOptions:
-    """All options of an optimization; the help of each says what it is.
+    """All options of an optimization, which their help describes.
 
     Args:
         content: a recording or a picture (PNG, JPEG), whose content and length the result has.
         style: another of the same kind.
-
-    Raises:
-        UserError: a value that its option cannot have, or two that do not go together.
     """
 
     content: Path = option(MISSING, "A recording or a picture.")
@@ -189,15 +186,7 @@ class OptimizeOptions:
 
 
 def parse_layers(flag: str, text: str) -> dict[str, float]:
-    """Read `relu_1` or `relu_1:1,relu_2:0.5`.
-
-    Args:
-        flag: how the user gave it, for the message.
-        text: as written.
-
-    Returns:
-        the weight of each layer; 1 where none is written.
-    """
+    """Read the weight of each layer, 1 by default, from `relu_1` or `relu_1:1,relu_2:0.5`; `flag` is for messages."""
     layers: dict[str, float] = {}
     for part in text.split(","):
         name, colon, number = (piece.strip() for piece in part.partition(":"))
@@ -215,13 +204,7 @@ def parse_layers(flag: str, text: str) -> dict[str, float]:
 
 
 def check_representation(name: str, inverse: str = "auto", vocoder: Path | None = None) -> None:
-    """Refuse a representation that is not known, or an inverse that it does not have.
-
-    Args:
-        name: `mel`, `stft` or `cqt`.
-        inverse: `auto` is the vocoder for mel and Griffin-Lim for the others.
-        vocoder: a model folder in place of the bundled vocoder.
-    """
+    """Refuse an unknown representation, or an inverse or vocoder that does not fit it."""
     check_choice("representation", name, REPRESENTATIONS)
     check_choice("inverse", inverse, INVERSES)
     if inverse == "vocoder" and name != "mel":
@@ -242,14 +225,9 @@ def check_network_name(name: str) -> None:
 def check_network(
     network: str, representation: str | None, layout: str, weights: Path | None = None, model: Path | None = None
 ) -> None:
-    """Refuse a network that cannot read the input; a name that is not known is taken for a folder and not judged here.
+    """Refuse a network that cannot read the input; an unknown name is taken for a model folder and not checked here.
 
-    Args:
-        network: one of :data:`NETWORKS`, or a model folder.
-        representation: of sound; None for pictures.
-        layout: one of :data:`LAYOUTS`.
-        weights: file for VGG-19.
-        model: folder in place of the bundled translator or autoencoder.
+    `representation` is None for pictures.
     """
     check_choice("layout", layout, LAYOUTS)
     if weights is not None and network != "vgg19":

@@ -29,44 +29,26 @@ STYLE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Recording:
-    """A sound file that was decoded once, to be sure of it.
+    """A sound file that was decoded once, to be sure of it."""
 
-    Args:
-        info: its header, with the samples really there.
-        one_signal: whether all channels hold the same samples.
-        peak: largest magnitude within the first `STYLE_SECONDS`.
-    """
-
-    info: AudioInfo
-    one_signal: bool
-    peak: float
+    info: AudioInfo  # its header, with the samples really there
+    one_signal: bool  # whether all channels hold the same samples
+    peak: float  # largest magnitude within the first `STYLE_SECONDS`
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Options that were found good.
-
-    Args:
-        options: with everything filled in that depends on the kind of input, but for the network of a picture.
-        output: the file to write.
-        is_picture: pictures, or else sounds.
-        content: the recording; None for pictures.
-        style: the same.
-    """
+    """Checked options, filled in with what depends on the kind of input, but for the network of a picture."""
 
     options: OptimizeOptions
     output: Path
     is_picture: bool
-    content: Recording | None = None
+    content: Recording | None = None  # None for pictures
     style: Recording | None = None
 
 
 def plan_optimization(options: OptimizeOptions) -> Plan:
-    """Check options as far as that goes without a network: first names, then files, each read once.
-
-    Raises:
-        UserError: anything about them that cannot be done.
-    """
+    """Check options without loading a network: first names, then files, each read once."""
     is_picture = _find_kind(options)
     _check_names(options)
     options = _fill_in(options, is_picture)
@@ -192,7 +174,7 @@ def _plan_sound(options: OptimizeOptions, output: Path) -> Plan:
 
 
 def scan_recording(path: Path) -> Recording:
-    """Decode a whole file once; errors as :func:`stylize_core.audio.reader.scan_audio`."""
+    """Decode a file once; errors as :func:`stylize_core.audio.reader.scan_audio`."""
     with AudioReader(path) as reader:
         left = round(STYLE_SECONDS * reader.info.sample_rate)
         one_signal, peak = True, 0.0

@@ -1,18 +1,18 @@
-"""What is told of a run: progress on stderr, the history as CSV and curves, and a run of Weights & Biases."""
+"""Progress of a run on stderr, and its history as CSV and curves."""
 
 from __future__ import annotations
 
 import csv
 import io
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from stylize.evaluate.figures import save_figure
 from stylize_core.atomic import atomic_write
 
 COLUMNS = ("block", "channel", "iteration", "evaluations", "seconds", "total")
@@ -40,21 +40,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Step:
-    """Where an optimization stands.
+    """Where an optimization stands."""
 
-    Args:
-        iteration: 0 is the init.
-        evaluations: of the objective up to here.
-        seconds: since the beginning.
-        total: the loss.
-        terms: of the loss, see :class:`stylize.optimize.objective.LossReport`.
-    """
-
-    iteration: int
-    evaluations: int
-    seconds: float
-    total: float
-    terms: dict[str, float]
+    iteration: int  # 0 is the init
+    evaluations: int  # of the objective up to here
+    seconds: float  # since the beginning
+    total: float  # the loss
+    terms: dict[str, float]  # of the loss, see :class:`stylize.optimize.objective.LossReport`
 
     def describe(self) -> str:
         """The total and every term; those of single layers are in the history."""
@@ -63,7 +55,7 @@ class Step:
 
 
 class Reporter:
-    """Hears of a run; this one keeps silent."""
+    """Interface that a run reports to; this one discards everything."""
 
     def __enter__(self) -> Reporter:
         return self
@@ -85,11 +77,7 @@ def _part_done(place: Place, step: Step, iterations: int) -> float:
 
 
 class LineReporter(Reporter):
-    """A line at every tenth.
-
-    Args:
-        iterations: for each block and channel.
-    """
+    """A line at every tenth."""
 
     def __init__(self, iterations: int) -> None:
         self._iterations, self._tenths = iterations, 0
@@ -109,12 +97,7 @@ class LineReporter(Reporter):
 
 
 class BarReporter(Reporter):
-    """A bar, which disappears at the end.
-
-    Args:
-        iterations: for each block and channel.
-        console: the terminal.
-    """
+    """A bar, which disappears at the end."""
 
     def __init__(self, iterations: int, console: Console) -> None:
         self._iterations, self._console = iterations, console
@@ -153,26 +136,17 @@ def choose_reporter(iterations: int) -> Reporter:
 
 
 class HistoryRow(NamedTuple):
-    """One iteration; blocks and channels count from 1."""
+    """One iteration of a block and channel."""
 
-    block: int
-    channel: int
+    place: Place
     step: Step
 
 
 @dataclass
 class History:
-    """All iterations of a run, in order.
-
-    Args:
-        rows: blocks in order, within them channels, within them iterations.
-    """
+    """All iterations of a run: blocks in order, within them channels, within them iterations."""
 
     rows: list[HistoryRow] = field(default_factory=list)
-
-    def add(self, block: int, channel: int, step: Step) -> None:
-        """Append an iteration."""
-        self.rows.append(HistoryRow(block, channel, step))
 
     @property
     def terms(self) -> list[str]:
@@ -186,20 +160,18 @@ class History:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*COLUMNS, *terms])
         for row in self.rows:
-            step = row.step
+            place, step = row
             numbers = [step.total, *(step.terms.get(name, "") for name in terms)]
-            place = [row.block, row.channel, step.iteration, step.evaluations, f"{step.seconds:.3f}"]
-            writer.writerow([*place, *(f"{number:.8g}" if number != "" else "" for number in numbers)])
+            position = [place.block, place.channel, step.iteration, step.evaluations, f"{step.seconds:.3f}"]
+            writer.writerow([*position, *(f"{number:.8g}" if number != "" else "" for number in numbers)])
         with atomic_write(path) as stream:
             stream.write(text.getvalue().encode())
 
     def save_curves(self, path: Path) -> None:
         """Draw the total and each term over the iterations, on a logarithmic scale; blocks stand side by side."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(10, 6), dpi=100, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         curves = {"total": [row.step.total for row in self.rows]}
         for name in self.terms:
@@ -209,43 +181,11 @@ class History:
             shown = [value if value > 0 else float("nan") for value in values]
             axes.plot(shown, label=name, linewidth=2.5 if name == "total" else 1.2)
         for index, (row, following) in enumerate(zip(self.rows, self.rows[1:], strict=False), start=1):
-            if (row.block, row.channel) != (following.block, following.channel):
+            if row.place != following.place:
                 axes.axvline(index - 0.5, color="0.8", linewidth=0.8)
         axes.set_yscale("log")
         axes.set_xlabel("iteration, blocks and channels side by side")
         axes.set_ylabel("loss, each term before its weight")
         axes.grid(True, alpha=0.3)
         axes.legend()
-        with atomic_write(path) as stream:
-            canvas.print_png(stream)
-
-
-class WandbRun:
-    """A run of Weights & Biases; `online` without a key or a connection is offline.
-
-    Args:
-        mode: offline or online.
-        name: of the run.
-        config: plain values, stored with it.
-
-    Attributes:
-        place: a clause that says where the run goes.
-    """
-
-    def __init__(self, mode: str, name: str, config: Mapping[str, Any]) -> None:
-        from stylize_core.wandb_run import open_wandb_run
-
-        self._run, self.place = open_wandb_run("auto" if mode == "online" else mode, name=name, config=dict(config))
-
-    def log(self, row: HistoryRow) -> None:
-        """Record an iteration."""
-        if self._run is None:
-            return
-        step = row.step
-        place = {"block": row.block, "channel": row.channel, "iteration": step.iteration, "seconds": step.seconds}
-        self._run.log({**place, "total": step.total, **step.terms})
-
-    def close(self) -> None:
-        """Finish the run."""
-        if self._run is not None:
-            self._run.finish()
+        save_figure(figure, path)

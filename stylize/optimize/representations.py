@@ -24,30 +24,16 @@ from stylize.silence import find_silent_frames, silence_gain
 from stylize_core.errors import UserError
 from stylize_core.mel import MEL_PRESETS, GriffinLim, LogMel, MelConfig, ShortTimeTransform
 
-__all__ = [
-    "ConstantQ",
-    "LogMagnitude",
-    "LogMelSpectrogram",
-    "Representation",
-    "UnitScale",
-    "make_representation",
-]
+__all__ = ["ConstantQ", "LogMagnitude", "LogMelSpectrogram", "Representation", "UnitScale", "make_representation"]
 
 
 class Representation(ABC):
-    """A way from sound to a spectrogram and back.
-
-    Attributes:
-        sample_rate: of the sound, Hz.
-        hop_length: samples between frames.
-        rows: frequency bins.
-        device: where spectrograms are computed.
-    """
+    """A transform of sound to a spectrogram and back."""
 
     sample_rate: int = 22050
     hop_length: int
     rows: int
-    device: torch.device
+    device: torch.device  # of the spectrograms
 
     @property
     @abstractmethod
@@ -60,13 +46,10 @@ class Representation(ABC):
 
     @torch.no_grad()
     def encode(self, wav: Tensor) -> Tensor:
-        """The spectrogram of a signal; what it lacks to a whole frame is silence.
+        """The spectrogram of a signal, padded with silence to full frames.
 
         Shape:
             (samples,) in [-1, 1], one sample or more -> (1, rows, frames(samples)), on :attr:`device`.
-
-        Raises:
-            ValueError: not 1-D, or empty.
         """
         if wav.ndim != 1 or not len(wav):
             raise ValueError(f"expected a signal (samples,), got {tuple(wav.shape)}")
@@ -76,25 +59,15 @@ class Representation(ABC):
     def decode(self, spectrogram: Tensor, length: int, start_wav: Tensor | None = None, first_frame: int = 0) -> Tensor:
         """The signal of a spectrogram; the same arguments give the same signal.
 
-        Blocks are joined so: each keeps back its last samples, as many as the overlap, and gives them to the next as
-        `start_wav`; the next begins with them and fades into its own signal over their last samples. What
-        is written is therefore without a seam::
-
-            block 1   |=================~~~~~|          = written   ~ kept back: start_wav of block 2
-            block 2                     |~~~~~=================~~~~~|
-
         Args:
             spectrogram: values below 0 count as 0.
             length: samples to give, at most frames * hop_length.
-            start_wav: how the signal is known to begin. Griffin-Lim goes on from its phases; the vocoder makes its own
-                phases, and its signal is only faded.
-            first_frame: number of the first frame in its recording; the vocoder's oscillators run on from there.
+            start_wav: known beginning of the signal. Griffin-Lim continues its phases; the vocoder makes its own,
+                and its signal is only faded in.
+            first_frame: number of the first frame in its recording; the vocoder's oscillators continue from there.
 
         Shape:
             (1, rows, frames) -> (length,), on the CPU.
-
-        Raises:
-            ValueError: another shape, or too few frames for the length.
         """
         if spectrogram.ndim != 3 or spectrogram.shape[:2] != (1, self.rows):
             raise ValueError(f"expected a spectrogram (1, {self.rows}, frames), got {tuple(spectrogram.shape)}")
@@ -118,14 +91,7 @@ class Representation(ABC):
 
 
 class _ShortTimeRepresentation(Representation):
-    """What rests on a short-time Fourier transform.
-
-    Args:
-        config: window and hop; for the mel spectrogram also the mel bands.
-        margin: samples that the first and the last frame see beyond the signal.
-        device: where spectrograms are computed.
-        griffin_lim: the inverse's iterations.
-    """
+    """What rests on a short-time Fourier transform."""
 
     def __init__(
         self, config: MelConfig, margin: int, device: torch.device | str, griffin_lim: GriffinLimConfig
@@ -137,7 +103,7 @@ class _ShortTimeRepresentation(Representation):
 
     @property
     def context_samples(self) -> int:
-        """Half a transform, and what is missing to a whole frame."""
+        """Half a transform, and the rest of a full frame."""
         return self._config.n_fft // 2 + self.hop_length
 
     def _recover(self, magnitude: Tensor, length: int, known: Tensor | None) -> Tensor:
@@ -161,10 +127,6 @@ class LogMagnitude(_ShortTimeRepresentation):
     """log(1 + |short-time Fourier transform|), natural, Hann windows of 2048 samples, hop 512; frames are centered.
 
     Beyond its ends the signal is zero, as in librosa. The inverse is Griffin-Lim.
-
-    Args:
-        device: where spectrograms are computed.
-        griffin_lim: the inverse's iterations.
     """
 
     def __init__(self, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None) -> None:
@@ -183,13 +145,7 @@ class LogMagnitude(_ShortTimeRepresentation):
 class LogMelSpectrogram(_ShortTimeRepresentation):
     """The project's log10 mel spectrogram above its floor; 1 is 20 dB.
 
-    Args:
-        vocoder: the inverse; None for Griffin-Lim on magnitudes estimated from the mel bands.
-        device: where spectrograms are computed.
-        griffin_lim: the inverse's iterations, where it is Griffin-Lim.
-
-    Raises:
-        UserError: the vocoder understands other mels.
+    Without a vocoder the inverse is Griffin-Lim on magnitudes estimated from the mel bands.
     """
 
     def __init__(
@@ -213,7 +169,7 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
 
     def _encode(self, wav: Tensor) -> Tensor:
         missing = self.frames(len(wav)) * self.hop_length - len(wav)
-        mel = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
+        mel: Tensor = self._log_mel(torch.nn.functional.pad(wav, (0, missing))[None])[0]
         return (mel - self._config.log_floor).clamp(min=0.0)
 
     def _decode(self, spectrogram: Tensor, length: int, known: Tensor | None, first_frame: int) -> Tensor:
@@ -222,7 +178,7 @@ class LogMelSpectrogram(_ShortTimeRepresentation):
             return self._recover(self._estimate.magnitudes(log_mel)[0], length, known)
         missing = max(0, 4 - spectrogram.shape[1])
         log_mel = torch.nn.functional.pad(log_mel, (0, missing), value=self._config.log_floor)
-        wav = self._vocoder(log_mel, first_frame)[0, 0]
+        wav: Tensor = self._vocoder(log_mel, first_frame)[0, 0]
         silent = find_silent_frames(log_mel, self._config)
         if silent.any():
             wav = wav * silence_gain(silent, self._config)[0]
@@ -234,22 +190,14 @@ class ConstantQ(Representation):
 
     24 bins in each of eight octaves from C1 (32.7 Hz). The highest bins see less than a millisecond, so the hop is as
     short as 128 samples: with 512 three quarters of the high frequencies would fall between the frames. The inverse is
-    Griffin-Lim by way of librosa's transforms, about as slow as the music.
-
-    Args:
-        scale: what magnitudes are multiplied by; at 10 a full tone has values from 4 to 6.5.
-        device: where spectrograms are given.
-        griffin_lim: the inverse's iterations.
+    Griffin-Lim with librosa's transforms, about as slow as the music. At scale 10 a full tone has values from 4 to 6.5.
     """
 
     hop_length = 128
     rows = 192
 
     def __init__(
-        self,
-        scale: float = 10.0,
-        device: torch.device | str = "cpu",
-        griffin_lim: GriffinLimConfig | None = None,
+        self, scale: float = 10.0, device: torch.device | str = "cpu", griffin_lim: GriffinLimConfig | None = None
     ) -> None:
         import librosa  # takes a second, and the other representations do without
 
@@ -265,7 +213,7 @@ class ConstantQ(Representation):
             n_bins=self.rows, fmin=self._settings["fmin"], bins_per_octave=self._settings["bins_per_octave"]
         )
         lengths, _ = librosa.filters.wavelet_lengths(freqs=self._frequencies, sr=self.sample_rate)
-        self._reach = math.ceil(max(lengths) / 2)
+        self._reach: int = math.ceil(max(lengths) / 2)
 
     @property
     def context_samples(self) -> int:
@@ -315,10 +263,7 @@ def make_representation(
         name: `mel`, `stft` or `cqt`.
         inverse: `vocoder` or `griffin-lim`; `auto` is the vocoder for mel and Griffin-Lim for the others.
         vocoder: a model folder in place of the bundled vocoder.
-        device: where spectrograms are computed.
-
-    Raises:
-        UserError: an unknown name, an inverse that does not fit, an unusable vocoder.
+        device: of the spectrograms.
     """
     check_representation(name, inverse, vocoder)
     if name == "stft":
@@ -332,15 +277,10 @@ def make_representation(
 
 @dataclass(frozen=True)
 class UnitScale:
-    """Scales to [0, 1] and back, so that different representations ask for the same steps and weights.
+    """Scales to [0, 1] and back, so that different representations ask for the same steps and weights."""
 
-    Args:
-        low: the value that becomes 0.
-        high: the value that becomes 1.
-    """
-
-    low: float
-    high: float
+    low: float  # the value that becomes 0
+    high: float  # the value that becomes 1
 
     @classmethod
     def spanning(cls, *spectrograms: Tensor) -> UnitScale:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from stylize.optimize.engine import INTERRUPTED
 from stylize.optimize.images import Panel, read_image, read_image_of_size, save_panels, write_image
 from stylize.optimize.options import OptimizeOptions
 from stylize.optimize.plan import STYLE_SECONDS, Plan, plan_optimization
-from stylize.optimize.reporting import History, Place, Reporter, Step, WandbRun
+from stylize.optimize.reporting import History, HistoryRow, Place, Reporter, Step
 from stylize.optimize.representations import UnitScale, make_representation
 from stylize.optimize.transfer import GOOD_ENDS, ChosenNetwork, Transfer, check_receptive_field, choose_network
 from stylize.picture import MelHistory
@@ -39,13 +40,14 @@ from stylize_core.audio.reader import (
 )
 from stylize_core.errors import UserError
 from stylize_core.interruption import StopSignals
+from stylize_core.wandb_run import open_wandb_run
 
 __all__ = ["OptimizeOptions", "OptimizeResult", "Place", "Reporter", "stylize_by_optimization"]
 
 
 @dataclass
 class OptimizeResult:
-    """What became of a run.
+    """Result of a run.
 
     Args:
         path: of the file written.
@@ -75,29 +77,29 @@ class OptimizeResult:
 def stylize_by_optimization(options: OptimizeOptions, reporter: Reporter | None = None) -> OptimizeResult:
     """Check options, optimize and write the result.
 
-    Ctrl-C during the optimization ends it; what it came to is written, and the result says so.
+    Ctrl-C during the optimization ends it; the result so far is written.
 
     Args:
-        options: see there.
-        reporter: hears of every iteration.
+        options: all options of a run.
+        reporter: called at every iteration.
 
     Raises:
-        UserError: anything about them that cannot be done; nothing is written then.
+        UserError: options or files that cannot be used; nothing is written then.
         KeyboardInterrupt: Ctrl-C before the first iteration, or a second time; nothing is written then.
     """
     return run_plan(plan_optimization(options), reporter or Reporter())
 
 
 def run_plan(plan: Plan, reporter: Reporter) -> OptimizeResult:
-    """Do what :func:`stylize.optimize.plan.plan_optimization` found good; errors as there."""
+    """Execute the plan of :func:`stylize.optimize.plan.plan_optimization`."""
     options = plan.options
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     started = time.perf_counter()
     with ExitStack() as stack:
         recorder = _Recorder(plan, reporter, stack)
-        run = _PictureRun if plan.is_picture else _SoundRun
-        panels = run(plan, recorder, find_device(options.device)).run()
+        device = find_device(options.device)
+        panels = _run_picture(plan, recorder, device) if plan.is_picture else _SoundRun(plan, recorder, device).run()
     result = recorder.result
     result.elapsed = time.perf_counter() - started
     if options.history is not None:
@@ -110,13 +112,13 @@ def run_plan(plan: Plan, reporter: Reporter) -> OptimizeResult:
 
 
 class _Recorder:
-    """Keeps the result of a run up to date, and tells those who want to hear of it."""
+    """Keeps the result of a run up to date, and reports progress."""
 
     def __init__(self, plan: Plan, reporter: Reporter, stack: ExitStack) -> None:
         self.result = OptimizeResult(plan.output)
         self.stop = StopSignals([signal.SIGINT], kill=False)
         self._plan, self._reporter, self._stack = plan, reporter, stack
-        self._wandb: WandbRun | None = None
+        self._wandb: Any = None
 
     def begin(self, chosen: ChosenNetwork, blocks: int) -> None:
         """Everything is loaded and checked."""
@@ -124,10 +126,14 @@ class _Recorder:
         self.result.network, self.result.blocks = chosen.description, blocks
         self._reporter.note(chosen.description + (f"; in {blocks} blocks" if blocks > 1 else ""))
         if options.wandb != "off":
-            config = {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
-            self._wandb = WandbRun(options.wandb, self._plan.output.stem, config | {"layers used": chosen.description})
-            self._stack.callback(self._wandb.close)
-            self._reporter.note(self._wandb.place)
+            values = dataclasses.asdict(options).items()
+            config = {name: str(value) if isinstance(value, Path) else value for name, value in values}
+            mode = "auto" if options.wandb == "online" else options.wandb
+            config["layers used"] = chosen.description
+            self._wandb, where = open_wandb_run(mode, name=self._plan.output.stem, config=config)
+            if self._wandb is not None:
+                self._stack.callback(self._wandb.finish)
+            self._reporter.note(where)
         self._stack.enter_context(self.stop)
 
     def optimize(self, transfer: Transfer, content: Tensor, place: Place, **arguments: object) -> Tensor:
@@ -137,9 +143,10 @@ class _Recorder:
             return content
 
         def on_step(step: Step) -> None:
-            result.history.add(place.block, place.channel, step)
+            result.history.rows.append(HistoryRow(place, step))
             if self._wandb is not None:
-                self._wandb.log(result.history.rows[-1])
+                at = {"block": place.block, "channel": place.channel, "iteration": step.iteration}
+                self._wandb.log({**at, "seconds": step.seconds, "total": step.total, **step.terms})
             self._reporter.step(place, step)
 
         outcome = transfer.run(content, on_step=on_step, **arguments)  # type: ignore[arg-type]
@@ -154,44 +161,23 @@ class _Recorder:
         return outcome.result if outcome.history else content  # an init of noise is no result
 
 
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
-
-
-class _PictureRun:
-    """A picture in the style of another."""
-
-    def __init__(self, plan: Plan, recorder: _Recorder, device: torch.device) -> None:
-        self._plan, self._recorder, self._device = plan, recorder, device
-
-    def run(self) -> list[Panel]:
-        """Write the result and give what the panels show."""
-        options = self._plan.options
-        content = self._tensor(read_image(options.content, options.image_size))
-        style = self._tensor(read_image(options.style, options.image_size))
-        init = None
-        if options.init_file is not None:
-            init = self._tensor(read_image_of_size(options.init_file, *content.shape[1:]))
-        shape = (3, content.shape[1], content.shape[2])
-        chosen = choose_network(options, shape, self._device, is_picture=True)
-        transfer = Transfer(
-            options,
-            chosen,
-            shape,
-            style,
-            hard_bounds=(0.0, 1.0),
-            soft_bounds=(0.0, 1.0),
-            stop=lambda: self._recorder.stop.requested,
-        )
-        self._recorder.begin(chosen, blocks=1)
-        result = self._recorder.optimize(transfer, content, Place(), init_file=init, head=None, seed=options.seed)
-        made = {"content": content, "style": style, "result": result}
-        pictures = {title: picture.cpu().numpy() for title, picture in made.items()}
-        write_image(self._plan.output, pictures["result"])
-        return [Panel(title, picture) for title, picture in pictures.items()]
-
-    def _tensor(self, picture: np.ndarray) -> Tensor:
-        return torch.from_numpy(picture).to(self._device)
+def _run_picture(plan: Plan, recorder: _Recorder, device: torch.device) -> list[Panel]:
+    """Optimize and write a picture; the panels of the figure."""
+    options = plan.options
+    read = [read_image(path, options.image_size) for path in (options.content, options.style)]
+    content, style = (torch.from_numpy(picture).to(device) for picture in read)
+    init = None
+    if options.init_file is not None:
+        init = torch.from_numpy(read_image_of_size(options.init_file, *content.shape[1:])).to(device)
+    shape = (3, content.shape[1], content.shape[2])
+    chosen = choose_network(options, shape, device, is_picture=True)
+    stop, bounds = (lambda: recorder.stop.requested), (0.0, 1.0)
+    transfer = Transfer(options, chosen, shape, style, hard_bounds=bounds, soft_bounds=bounds, stop=stop)
+    recorder.begin(chosen, blocks=1)
+    result = recorder.optimize(transfer, content, Place(), init_file=init, head=None, seed=options.seed)
+    panels = {"content": content, "style": style, "result": result}
+    write_image(plan.output, result.cpu().numpy())
+    return [Panel(title, picture.cpu().numpy()) for title, picture in panels.items()]
 
 
 class _SoundRun:
@@ -261,8 +247,7 @@ class _SoundRun:
         result.seconds, result.limited_db = info.seconds, mastering.limited_db
 
     def _blocks(self, transfer: Transfer) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Of each block, what is final of the waveform, (channels, samples), and the mean over the channels of what is
-        final of the spectrograms of content and result, (rows, columns)."""
+        """Finished waveform, (channels, samples), and mean spectrograms of content and result, (rows, columns)."""
         grid, count = self._grid, self._grid.count
         decoders = [BlockDecoder(self._representation, self._samples) for _ in range(self._channels)]
         joiners = [BlockJoiner(grid) for _ in range(self._channels)]
@@ -298,7 +283,7 @@ class _SoundRun:
         return made if self._scale is None else self._scale.undo(made).clamp(min=0.0)
 
     def _note_unchanged(self, block: int) -> None:
-        """After the block in which a run stopped: say from where on it is the content."""
+        """After the block in which a run stopped: record where the unchanged content begins."""
         at = self._recorder.result.stopped_at
         if at is not None and at.block == block + 1 and at.block < at.blocks:
             seconds_per_column = self._representation.hop_length / self._representation.sample_rate

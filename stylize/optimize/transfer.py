@@ -13,13 +13,17 @@ from torch import Tensor
 from stylize.models import BUNDLED_TRANSLATOR
 from stylize.optimize.autoencoder import BUNDLED_AUTOENCODER, Autoencoder, autoencoder_features
 from stylize.optimize.engine import CONVERGED, FINISHED, INTERRUPTED, Outcome, optimize
-from stylize.optimize.layout import Layout, Shape, fit_columns, make_layout, network_shape
 from stylize.optimize.networks import (
     RANDOM_KIND,
     FeatureNetwork,
+    Layout,
     RandomNetwork,
     RandomNetworkConfig,
+    Shape,
     describe_layers,
+    fit_columns,
+    make_layout,
+    network_shape,
     siamese_features,
 )
 from stylize.optimize.objective import Objective, StyleTarget, measure_style
@@ -45,14 +49,7 @@ MAX_UNIFORM = 0.1
 
 @dataclass(frozen=True)
 class ChosenNetwork:
-    """A network and what is taken from it.
-
-    Args:
-        network: on the device of the spectrograms or pictures.
-        content_layers: those that make the content, and their weights; none where the content has no weight.
-        style_layers: the same for the style.
-        description: in one line.
-    """
+    """A network on its device, and the weights of the layers for content and style, empty for a weight of 0."""
 
     network: FeatureNetwork
     content_layers: dict[str, float]
@@ -80,9 +77,6 @@ def load_network(
         random: fields of :class:`RandomNetworkConfig` that differ from its defaults.
         weights: weight file of VGG-19.
         model: folder of the translator (for `siamese`) or autoencoder in place of the bundled one.
-
-    Raises:
-        UserError: an unknown name, a network that does not fit, missing or foreign weights.
     """
     name, folder = name_or_folder, model
     if name not in NETWORKS:
@@ -127,16 +121,9 @@ def _load_named(
 
 
 def choose_network(options: OptimizeOptions, shape: Shape, device: torch.device, is_picture: bool) -> ChosenNetwork:
-    """Load the network that is asked for; a picture without one takes vgg19 where its weights are, or random.
+    """Load the network of the options; for a picture by default vgg19 where its weights are cached, else random.
 
-    Args:
-        options: filled in by :func:`stylize.optimize.plan.plan_optimization`.
-        shape: of the content.
-        device: where the network is used.
-        is_picture: the content is a picture.
-
-    Raises:
-        UserError: a network that cannot be had or does not fit, unknown layers.
+    `options` are those of :func:`stylize.optimize.plan.plan_optimization`, `shape` is the content's.
     """
     name, reason = options.network, ""
     if name is None:
@@ -170,11 +157,7 @@ def _load(options: OptimizeOptions, name: str, shape: Shape, layout: str, repres
 
 
 def describe_network_layers(options: OptimizeOptions, network: str, layout: str) -> list[str]:
-    """One line for each layer of a network, for spectrograms of the representation that are a second long.
-
-    Raises:
-        UserError: a network that cannot be had or does not fit.
-    """
+    """One line for each layer of a network, for spectrograms of a second."""
     inverse = "griffin-lim"  # the vocoder is not needed and would have to be loaded
     representation = make_representation(options.representation, inverse=inverse, device="cpu")
     shape = (1, representation.rows, representation.frames(representation.sample_rate))
@@ -182,17 +165,9 @@ def describe_network_layers(options: OptimizeOptions, network: str, layout: str)
 
 
 def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: Shape, seconds: float) -> None:
-    """Refuse a recording that is shorter than what one value of the deepest layer sees.
+    """Refuse a recording that is shorter than the receptive field of the deepest layer.
 
-    Args:
-        chosen: the network.
-        layout: what its positions are; with `time`, these are frequencies, of which there are always as many.
-        name: of the recording, for the message.
-        shape: of its spectrogram.
-        seconds: its length.
-
-    Raises:
-        UserError: the length that is needed is named.
+    With the layout `time` positions are frequencies, whose number is fixed.
     """
     layers = {**chosen.content_layers, **chosen.style_layers}
     deepest = max(layers, key=chosen.network.receptive_field)
@@ -206,16 +181,9 @@ def check_receptive_field(chosen: ChosenNetwork, layout: str, name: str, shape: 
 
 
 def make_init(options: OptimizeOptions, content: Tensor, file: Tensor | None, seed: int) -> Tensor:
-    """What the optimization starts from; the same seed gives the same, whatever the device.
+    """The initial spectrogram or picture, like `content`; the same seed gives the same, whatever the device.
 
-    Args:
-        options: say what it is made of.
-        content: (planes, rows, columns); its shape, type and device are those of the init.
-        file: what was read from the init file, where there is one.
-        seed: of the noise, which may lie beyond the bounds that it will be projected onto.
-
-    Raises:
-        UserError: the file has another shape than the content.
+    `file` is the content of the init file, where there is one. Noise may exceed the bounds, onto which it is projected.
     """
     if options.init_file is not None:
         assert file is not None
@@ -239,7 +207,8 @@ def _truncated_normal(uniform: Tensor, options: OptimizeOptions) -> Tensor:
     """Values of the truncated distribution by its inverse cumulative distribution function, in double precision."""
     lower, upper, mean, std = options.init_lower, options.init_upper, options.init_mean, options.init_std
     first, last = torch.special.ndtr((torch.tensor([lower, upper], dtype=torch.float64) - mean) / std)
-    return (mean + std * torch.special.ndtri(first + (last - first) * uniform)).clamp(lower, upper)
+    values: Tensor = mean + std * torch.special.ndtri(first + (last - first) * uniform)
+    return values.clamp(lower, upper)
 
 
 def _by(shape: Sequence[int]) -> str:
@@ -300,12 +269,12 @@ class Transfer:
         seed: int,
         on_step: Callable[[Step], None],
     ) -> Outcome:
-        """Optimize one spectrogram or picture.
+        """Optimize one spectrogram or picture, (planes, rows, columns).
 
         Args:
-            content: (planes, rows, columns).
-            init_file: what was read from a file to start from, of the same shape.
-            head: columns with which an init of noise begins, so that a block goes on where the last one ended.
+            content: of this block.
+            init_file: initial value read from a file, of the same shape.
+            head: first columns of an init of noise, with which a block continues the one before it.
             seed: of the noise.
             on_step: called at every iteration.
         """

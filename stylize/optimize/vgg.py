@@ -31,19 +31,15 @@ ADVICE = "give torchvision's weights with --weights FILE; --network random works
 class VGG19Features(FeatureNetwork):
     """The convolutional part of VGG-19 (arXiv 1409.1556, table 1, column E): conv1_1, relu1_1, ..., pool5.
 
-    The layers that are used when none are named are those of Gatys et al. (arXiv 1508.06576): conv4_2 for the content,
-    the first of every stage for the style.
+    The default layers are those of Gatys et al. (arXiv 1508.06576): conv4_2 for the content, the first of every stage
+    for the style.
 
     Args:
-        state_dict: as torchvision names it, `features.0.weight` to `features.34.bias`, with or without the prefix;
-            the classifier's weights may be there and are not used.
-        where: what to call it in error messages.
+        state_dict: named as in torchvision, `features.0.weight` to `features.34.bias`, with or without the prefix.
+        where: its name in error messages.
 
     Shape:
         x (B, 3, rows, columns) or (B, 1, rows, columns), in [0, 1] -> features by layer. One plane is repeated.
-
-    Raises:
-        UserError: weights that are missing, misshapen or not finite.
     """
 
     mean: Tensor
@@ -57,7 +53,7 @@ class VGG19Features(FeatureNetwork):
             for place, width in enumerate(widths, start=1):
                 shapes = {"weight": (width, inputs, 3, 3), "bias": (width,)}
                 values = {name: _take(weights, f"{index}.{name}", shape, where) for name, shape in shapes.items()}
-                convolution = nn.utils.skip_init(nn.Conv2d, inputs, width, 3, padding=1)
+                convolution = nn.Conv2d(inputs, width, 3, padding=1, device="meta").to_empty(device="cpu")
                 convolution.load_state_dict(values)
                 chain[f"conv{stage}_{place}"] = convolution
                 chain[f"relu{stage}_{place}"] = nn.ReLU()
@@ -84,14 +80,9 @@ class VGG19Features(FeatureNetwork):
 
 
 def load_vgg19(weights: Path | None = None) -> VGG19Features:
-    """Read a weight file.
+    """Read a weight file: a state dict, `.safetensors` or written by `torch.save` (tensors only: no code in it is run).
 
-    Args:
-        weights: a state dict, `.safetensors` or what `torch.save` writes (tensors only: code in it is not run); None
-            for torchvision's file in the cache of torch hub.
-
-    Raises:
-        UserError: there is no such file, it holds other things than tensors, or other tensors.
+    By default it is torchvision's file in the cache of torch hub.
     """
     if weights is None:
         weights = Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE

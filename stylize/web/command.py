@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stylize.local_server import LOCAL, HostOption, PortOption, bind, names_of, print_address, run_app
 from stylize.models import check_device_name, read_pair
+from stylize.options import DeviceOption, ModelOption, ThreadsOption, VocoderOption
 from stylize.web.limits import MEGABYTE, Limits
 from stylize_core.errors import UserError
 
@@ -29,12 +29,12 @@ def web_command(
     keep_minutes: Annotated[
         float, typer.Option(min=0.1, help="Files nobody asks for are removed then.")
     ] = Limits.keep_seconds / 60,
-    model: Annotated[Path | None, typer.Option(help="Translator folder; default: the bundled one.")] = None,
-    vocoder: Annotated[Path | None, typer.Option(help="Vocoder folder; default: the bundled one.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
+    model: ModelOption = None,
+    vocoder: VocoderOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
 ) -> int:
-    """Open a page on which songs can be dropped or recorded, and heard in another style."""
+    """Open a page on which songs can be dropped or recorded, and played in another style."""
     check_device_name(device)
     limits = Limits(
         max_seconds=_finite("--max-seconds", max_seconds),

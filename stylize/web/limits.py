@@ -1,4 +1,4 @@
-"""What the page takes, and for how long it keeps it."""
+"""Limits of uploads, jobs and storage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """Everything that is bounded, so that nobody can fill the machine."""
+    """Resource limits of the server."""
 
     max_seconds: float = 600.0  # of music in a file
     max_bytes: int = 120 * MEGABYTE  # of a file that is sent; ten minutes as on a CD have 106

@@ -1,4 +1,4 @@
-"""What browsers ask the page's server for; nothing is believed before it was checked here."""
+"""Requests of browsers to the server of the page, validated."""
 
 from __future__ import annotations
 

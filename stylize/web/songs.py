@@ -51,7 +51,7 @@ def check_song(path: Path, name: str, limits: Limits) -> AudioInfo:
 
 
 def _check_form(info: AudioInfo, name: str, limits: Limits) -> None:
-    """Everything that a header says; nothing is decoded yet."""
+    """Check the header; nothing is decoded yet."""
     lowest, highest = SAMPLE_RATES
     if not lowest <= info.sample_rate <= highest:
         raise HTTPException(422, f"{name} has {info.sample_rate} samples a second; expected {lowest} to {highest} Hz")
@@ -67,7 +67,7 @@ def _check_length(seconds: float, name: str, limits: Limits) -> None:
 
 
 def copy_playable(info: AudioInfo, name: str, limits: Limits) -> AudioInfo:
-    """Decode a song and write it as FLAC beside itself; what its header says of its length is not believed."""
+    """Decode a song and write it as FLAC beside itself; the length in its header is not trusted."""
     end = time.monotonic() + limits.check_seconds
     with (
         AudioReader(info.path) as reader,

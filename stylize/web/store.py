@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from starlette.exceptions import HTTPException
 
+from stylize.progress import Clock, Course, Pace
 from stylize.web.limits import Limits
-from stylize.web.pace import Clock, Course, Pace
 from stylize.web.requests import StyleRequest, new_id
 from stylize.web.songs import PLAYABLE_NAME
 from stylize_core.audio.reader import AudioInfo
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(kw_only=True)
 class Song(Entry):
-    """A song that was sent and found good."""
+    """A song that was uploaded and checked."""
 
     name: str
     info: AudioInfo  # with the number of samples really there
@@ -55,7 +55,7 @@ class Song(Entry):
 
 
 class State(StrEnum):
-    """What has become of a job."""
+    """State of a job."""
 
     WAITING = "waiting"
     WORKING = "working"

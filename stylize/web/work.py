@@ -15,9 +15,9 @@ import torch
 
 from stylize.local_app import TROUBLE
 from stylize.picture import MelHistory, hertz_ticks
+from stylize.progress import Pace
 from stylize.report import describe_notes
-from stylize.request import Order
-from stylize.web.pace import Pace
+from stylize.request import Request
 from stylize.web.songs import without_paths
 from stylize.web.store import Job, Store
 from stylize_core.audio.reader import AudioInfo, AudioReader, AudioWriter, matching_subtype
@@ -94,9 +94,9 @@ def measure_pace(stylizer: Stylizer, pace: Pace) -> None:
 def stylize_job(job: Job, stylizer: Stylizer, max_seconds: float) -> None:
     """Write the result as WAV and FLAC, and pictures of both mels; a folder beside holds them until all are there."""
     started = time.monotonic()
-    song, request = job.song.info, job.request
+    song, wanted = job.song.info, job.request
     like = None if job.like is None else job.like.info.path
-    order = Order(song.path, to=request.mixture, like=like, strength=request.strength)
+    request = Request(song.path, to=wanted.mixture, like=like, strength=wanted.strength)
 
     def check(seconds: float) -> None:
         if job.stop.is_set():
@@ -109,10 +109,10 @@ def stylize_job(job: Job, stylizer: Stylizer, max_seconds: float) -> None:
     check(0.0)
     making = Path(tempfile.mkdtemp(dir=job.folder))
     try:
-        style = stylizer.style_for(order)
+        style = stylizer.style_for(request)
         check(0.0)
         result = making / "output.wav"
-        job.notes = tuple(describe_notes(stylizer.convert(song, result, style, order, check)))
+        job.notes = tuple(describe_notes(stylizer.convert(song, result, style, request, check)))
         _write_flac(result, making / "output.flac", song)
         _draw(stylizer, job.song.playable, result, making)
         for name in RESULT_TYPES:

@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from stylize.progress import SongProgress
-from stylize.web.pace import Pace
+from stylize.progress import Pace, SongProgress
 
 
 def test_a_song_shorter_than_a_block_moves_with_time_left() -> None:

@@ -18,8 +18,8 @@ from stylize.evaluate.metrics.similarity import Sound
 from stylize.listening import systems as systems_module
 from stylize.listening.build import build_trial
 from stylize.listening.plan import BuildOptions
-from stylize.listening.ratings import Preference
 from stylize.listening.results import evaluate
+from stylize.listening.statistics import Preference
 from stylize.listening.store import Answer, Store
 from stylize.listening.trial import ANSWERS_NAME
 from stylize_core.atomic import atomic_folder, check_output_folder

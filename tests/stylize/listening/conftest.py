@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from studies.listening_load import Client, running_server
 from stylize.listening.build import build_trial
-from stylize.listening.load import Client, running_server
 from stylize.listening.plan import BuildOptions
 from stylize.listening.trial import ANSWERS_NAME, Trial
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stylize.listening.load import running_server
+from studies.listening_load import running_server
 from stylize.listening.store import read_answers
 from stylize.listening.trial import Trial
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from stylize.cli import main
-from stylize.listening.ratings import Rating, preferences_of, ratings_of, screen_listeners
 from stylize.listening.results import evaluate, read_results
+from stylize.listening.statistics import Rating, preferences_of, ratings_of, screen_listeners
 from stylize.listening.store import CHOICE, Answer, Store
 from stylize.listening.trial import ANSWERS_NAME, Trial
 from stylize.listening.webmushra import export_trial, read_csv

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from studies.listening_load import Client, run_load, running_server
 from stylize.cli import main
-from stylize.listening.load import Client, run_load, running_server
 from stylize.listening.store import read_answers
 from stylize.listening.trial import Trial
 
@@ -388,7 +388,6 @@ def test_a_crowd_loses_nothing(trial_folder: Path) -> None:
         (("results", "TRIAL", "--unit", "song"), "got --unit song"),
         (("TRIAL", "--results", "--unit", "song"), "got --unit song"),
         (("webmushra", "nowhere", "-o", "x"), "nowhere is no trial"),
-        (("load", "nowhere"), "nowhere is no trial"),
     ],
 )
 def test_a_server_that_cannot_start_says_so_in_one_line(
@@ -405,5 +404,5 @@ def test_the_group_lists_its_commands(arguments: tuple[str, ...], capsys: pytest
     assert main(["listen", *arguments]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    for command in ("build", "run", "results", "webmushra", "load"):
+    for command in ("build", "run", "results", "webmushra"):
         assert f" {command} " in printed.out

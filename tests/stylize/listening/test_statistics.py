@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stylize.listening.ratings import Preference, Rating
 from stylize.listening.statistics import (
+    Preference,
+    Rating,
     compare_pairs,
     compare_systems,
     enough_to_differ,

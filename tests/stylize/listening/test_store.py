@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from starlette.exceptions import HTTPException
 
+from studies.listening_load import Client, running_server
 from stylize.listening import store as store_module
-from stylize.listening.load import Client, running_server
 from stylize.listening.store import Answer, Store, read_answers
 from stylize_core.errors import UserError
 

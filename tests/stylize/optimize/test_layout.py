@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylize.optimize.layout import fit_columns, make_layout, network_shape
+from stylize.optimize.networks import fit_columns, make_layout, network_shape
 from stylize_core.errors import UserError
 
 MAP = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])

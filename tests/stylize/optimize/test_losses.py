@@ -11,11 +11,10 @@ from torch import Tensor
 
 from stylize.optimize.losses import (
     bound_penalty,
-    content_loss,
     gram_matrix,
     histogram_loss,
     sort_channels,
-    style_loss,
+    squared_distance,
     total_variation,
 )
 
@@ -60,15 +59,14 @@ def test_gram_matrix_needs_positions(shape: tuple[int, ...]) -> None:
 
 def test_content_and_style_loss_by_hand() -> None:
     first, second = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[4.0, 0.0]]])
-    assert content_loss(first, second).item() == pytest.approx((9 + 4) / 2)
+    assert squared_distance(first, second).item() == pytest.approx((9 + 4) / 2)
     grams = torch.tensor([[[1.0, 2.0], [2.0, 3.0]]]), torch.tensor([[[0.0, 2.0], [2.0, 0.0]]])
-    assert style_loss(*grams).item() == pytest.approx((1 + 9) / 4)
+    assert squared_distance(*grams).item() == pytest.approx((1 + 9) / 4)
 
 
 def test_distances_refuse_what_would_be_broadcast() -> None:
-    for loss in (content_loss, style_loss):
-        with pytest.raises(ValueError, match=r"equal shapes, got \(1, 3, 4\) and \(1, 3, 1\)"):
-            loss(torch.zeros(1, 3, 4), torch.zeros(1, 3, 1))
+    with pytest.raises(ValueError, match=r"equal shapes, got \(1, 3, 4\) and \(1, 3, 1\)"):
+        squared_distance(torch.zeros(1, 3, 4), torch.zeros(1, 3, 1))
 
 
 def test_total_variation_by_hand() -> None:
@@ -157,8 +155,8 @@ def test_bound_penalty_by_hand() -> None:
     "loss",
     [
         pytest.param(lambda x: gram_matrix(x[None]), id="gram_matrix"),
-        pytest.param(lambda x: content_loss(x, noise(3, 5, 6, seed=1)), id="content"),
-        pytest.param(lambda x: style_loss(gram_matrix(x[None]), gram_matrix(noise(1, 3, 9, seed=1))), id="style"),
+        pytest.param(lambda x: squared_distance(x, noise(3, 5, 6, seed=1)), id="content"),
+        pytest.param(lambda x: squared_distance(gram_matrix(x[None]), gram_matrix(noise(1, 3, 9, seed=1))), id="style"),
         pytest.param(total_variation, id="total_variation"),
         pytest.param(lambda x: histogram_loss(x[None], sort_channels(noise(1, 3, 30, seed=1))), id="histogram"),
         pytest.param(lambda x: histogram_loss(x[None], sort_channels(noise(1, 3, 13, seed=1))), id="shorter histogram"),
@@ -173,8 +171,8 @@ def test_single_precision_stays_single() -> None:
     features = noise(1, 3, 8).float()
     target = sort_channels(noise(1, 3, 5)).float()
     values = [
-        style_loss(gram_matrix(features), gram_matrix(features * 2)),
-        content_loss(features, features * 2),
+        squared_distance(gram_matrix(features), gram_matrix(features * 2)),
+        squared_distance(features, features * 2),
         total_variation(features),
         histogram_loss(features, target),
         bound_penalty(features),

@@ -117,14 +117,14 @@ def test_raw_weights_take_losses_and_weights_as_they_are() -> None:
     layers = ("relu_1", "conv_2", "relu_2")
     mine, theirs, style = (network(map_, layers) for map_ in (map_, CONTENT, STYLE))
     expected = {
-        "content/relu_1": losses.content_loss(mine["relu_1"], theirs["relu_1"]),
-        "content/conv_2": losses.content_loss(mine["conv_2"], theirs["conv_2"]),
+        "content/relu_1": losses.squared_distance(mine["relu_1"], theirs["relu_1"]),
+        "content/conv_2": losses.squared_distance(mine["conv_2"], theirs["conv_2"]),
         "total_variation": losses.total_variation(map_),
         "bound": losses.bound_penalty(map_),
     }
     for layer in ("relu_1", "relu_2"):
         grams = losses.gram_matrix(mine[layer]), losses.gram_matrix(style[layer])
-        expected[f"style/{layer}"] = losses.style_loss(*grams)
+        expected[f"style/{layer}"] = losses.squared_distance(*grams)
         expected[f"histogram/{layer}"] = losses.histogram_loss(mine[layer], losses.sort_channels(style[layer]))
     expected["content"] = 4.0 * expected["content/relu_1"] + 0.5 * expected["content/conv_2"]
     for term in ("style", "histogram"):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from stylize.optimize.images import Panel, save_panels
-from stylize.optimize.reporting import BarReporter, History, LineReporter, Place, Step, WandbRun, choose_reporter
+from stylize.optimize.reporting import BarReporter, History, HistoryRow, LineReporter, Place, Step, choose_reporter
 from stylize_core.errors import UserError
 
 
@@ -22,7 +22,8 @@ def history() -> History:
         for iteration in range(3):
             total = 10.0 / (iteration + block)
             terms = {"content": total / 4, "style": 3 * total / 4, "style/relu_1": 1e-9}
-            history.add(block, 1, Step(iteration, 2 * iteration + 1, 0.5 * iteration, total, terms))
+            step = Step(iteration, 2 * iteration + 1, 0.5 * iteration, total, terms)
+            history.rows.append(HistoryRow(Place(block, 2), step))
     return history
 
 
@@ -48,9 +49,8 @@ def test_csv_has_every_iteration_and_term(history: History, tmp_path: Path) -> N
 
 
 def test_a_term_that_is_missing_in_a_row_is_empty(tmp_path: Path) -> None:
-    history = History()
-    history.add(1, 1, Step(0, 1, 0.0, 1.0, {"content": 1.0}))
-    history.add(1, 1, Step(1, 2, 0.1, 0.5, {"style": 0.5}))
+    steps = (Step(0, 1, 0.0, 1.0, {"content": 1.0}), Step(1, 2, 0.1, 0.5, {"style": 0.5}))
+    history = History([HistoryRow(Place(), step) for step in steps])
     history.write_csv(tmp_path / "history.csv")
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[1:] == ["1,1,0,1,0.000,1,1,", "1,1,1,2,0.100,0.5,,0.5"]
@@ -81,20 +81,6 @@ def test_panels_of_sound(tmp_path: Path) -> None:
     image = np.random.default_rng(0).random((8, 50))
     save_panels(tmp_path / "maps.png", [Panel("content", image, 2.0), Panel("style", image[:, :20], 1.0)])
     assert (tmp_path / "maps.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_offline_run_of_wandb(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    run = WandbRun("online", "name", {"iterations": 3})
-    assert run.place.startswith("W&B: offline (no key for https://")
-    for row in history.rows:
-        run.log(row)
-    run.close()
-    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 
 
 def steps(count: int, total: float = 2.0) -> Iterator[Step]:

@@ -137,10 +137,10 @@ def test_equal_channels_are_optimised_once_and_others_each(place: Path, chord: C
     once = run(loudness="off")
     left, right = soundfile.read("out.wav")[0].T
     assert np.array_equal(left, right)
-    assert {row.channel for row in once.history.rows} == {1}
+    assert {row.place.channel for row in once.history.rows} == {1}
     soundfile.write("content.wav", np.stack([mono, -0.5 * mono[::-1]], axis=1), 22050)
     each = run(force=True, loudness="off")
-    assert {row.channel for row in each.history.rows} == {1, 2}
+    assert {row.place.channel for row in each.history.rows} == {1, 2}
     assert len(each.history.rows) == 2 * len(once.history.rows)
     both = soundfile.read("out.wav")[0].T
     assert np.array_equal(both[0], left)  # a channel does not depend on its neighbours
@@ -389,3 +389,16 @@ class TestPictures:
         assert written[0] == written[1] != written[2]
         assert Image.open("content.like-style.png").size == (20, 15)
         stylize_by_optimization(dataclasses.replace(self.ORDER, init="style.jpg", force=True))
+
+
+def test_offline_run_of_wandb(place: Path, chord: Chord, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("content.wav", "style.wav"):
+        chord(place / name, 0.5)
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(place / "no-netrc"))
+    monkeypatch.setenv("HOME", str(place))
+    notes = Notes()
+    stylize_by_optimization(dataclasses.replace(SMALL, wandb="online"), notes)
+    assert notes.notes[1].startswith("W&B: offline (no key for https://")
+    assert list(place.glob("wandb/offline-run-*/*.wandb"))

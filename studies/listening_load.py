@@ -1,4 +1,8 @@
-"""Many listeners at once: how long an answer takes, and whether any is lost."""
+"""Load test of the listening server: `python -m studies.listening_load TRIAL` answers as many listeners at once.
+
+Reports how long an acknowledgment takes and whether any acknowledged answer is missing from the file. The trial's own
+answers are not touched.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
+from scripts.command_line import run_command
 from stylize.listening.methods import HIGHEST, LOWEST, PAIRED
 from stylize.listening.store import CHOICE, read_answers
 from stylize.listening.trial import Trial
@@ -31,7 +37,7 @@ from stylize_core.errors import UserError
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a run has found."""
+    """What a run measured."""
 
     listeners: int  # at once
     answers: int  # acknowledged
@@ -102,11 +108,7 @@ class Client:
 def _answer(
     port: int, number: int, start: threading.Barrier, until: threading.Event, pause: float
 ) -> tuple[list[float], Counter[tuple[str, str, int]], int]:
-    """Move sliders at random from the common start until the time is over, at least one.
-
-    Returns:
-        milliseconds that each answer took, the last acknowledged answer of each slot, and how many requests failed.
-    """
+    """Move sliders at random from the common start until the time is over, at least one."""
     client, chance, failed = Client(port), random.Random(number), 0
     times: list[float] = []
     acknowledged: dict[tuple[str, str], int] = {}
@@ -159,3 +161,20 @@ def run_load(trial: Path, listeners: int = 50, seconds: float = 20.0, pause: flo
     failed = sum(failed for _, _, failed in outcomes)
     median, late, longest = np.quantile(times, [0.5, 0.95, 1.0], method="higher").tolist()
     return LoadResult(listeners, len(times), lost.total(), failed, elapsed, median, late, longest)
+
+
+def load(
+    trial: Annotated[Path, typer.Argument(metavar="TRIAL", help="Folder made by `stylize listen build`.")],
+    listeners: Annotated[int, typer.Option(min=1, max=500, help="At once.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Duration of the run.")] = 20.0,
+    pause: Annotated[float, typer.Option(min=0.0, help="Mean time between two answers of a listener.")] = 0.5,
+) -> None:
+    """Simulate many listeners at once; report latency and lost answers."""
+    result = run_load(trial, listeners, seconds, pause)
+    print(result.describe())
+    if result.lost or result.failed:
+        raise UserError(f"{result.lost} answers were lost, {result.failed} requests failed")
+
+
+if __name__ == "__main__":
+    run_command(load)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from stylize.web.pace import FIRST_COST, OVERHEAD_SECONDS, Course, Pace
+from stylize.progress import FIRST_COST, OVERHEAD_SECONDS, Course, Pace
 from stylize.web.work import measure_pace
 
 if TYPE_CHECKING:
