@@ -36,7 +36,7 @@ FILTER_REACH = 16
 
 
 class MelRefinement(nn.Module):
-    """Refines a waveform towards a log-mel spectrogram: low bands first, then the full band.
+    """Refines a waveform toward a log-mel spectrogram: low bands first, then the full band.
 
     Args:
         config: the front-end of the mel.

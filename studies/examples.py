@@ -57,7 +57,7 @@ def study(
     from stylize.models import BUNDLED_TRANSLATOR
     from stylize_core.classifier import GenreClassifier
     from travelgan.translator import Translator
-    from travelgan.validation import recognise
+    from travelgan.validation import recognize
 
     if output is not None and not output.parent.is_dir():
         raise UserError(f"folder not found: {output.parent}; create it first")
@@ -84,7 +84,7 @@ def study(
         examples = [(clip.genre, load(clip)) for clip in clips if clip.split == split]
         if not examples:
             continue
-        names = [(style, recognise(translator, mel)) for style, mel in examples]
+        names = [(style, recognize(translator, mel)) for style, mel in examples]
         recognized = statistics.fmean(named == style for style, named in names)
         missed[split] = count_missed(names)
         for weight, (heard, distance) in measure(translator, judge, examples, songs, sources).items():

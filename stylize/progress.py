@@ -38,7 +38,7 @@ class Pace:
 
 
 class Course:
-    """The work on one song: it advances by the clock towards the expected end, which every report corrects.
+    """The work on one song: it advances by the clock toward the expected end, which every report corrects.
 
     What is shown never goes back and does not stand still: from 90 % on it comes ever nearer to 100 %.
     """

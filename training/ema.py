@@ -32,7 +32,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the current weights."""
+        """Move the average toward the current weights."""
         self.updates += 1
         decay = min(self.decay, self.updates / (10 + self.updates))
         for key, value in self._current().items():

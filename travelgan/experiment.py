@@ -105,7 +105,7 @@ class TranslatorExperiment(Experiment):
         return STEPS[self.method.kind](self.networks, self.method, batch, step, update)
 
     def validate(self) -> dict[str, float]:
-        """Measures of fixed clips, each translated to one style; `valid/recognised` counts in `valid/score` too."""
+        """Measures of fixed clips, each translated to one style; `valid/recognized` counts in `valid/score` too."""
         batch = default_collate(self.validation)
         # The style head changes no translation.
         if not (self.translation_measures and self.style_head_only and self.classifier):
@@ -116,7 +116,7 @@ class TranslatorExperiment(Experiment):
             )
         with evaluating(self.translator):
             measures = self.translation_measures | recognition_measures(self.translator, batch)
-        measures["valid/score"] += measures["valid/recognised"]
+        measures["valid/score"] += measures["valid/recognized"]
         return measures
 
     def samples(self) -> Sequence[Sample]:

@@ -131,17 +131,17 @@ def translate_all(translator: Translator, batch: dict[str, Tensor], chunk: int =
 def recognition_measures(translator: Translator, batch: dict[str, Tensor]) -> dict[str, float]:
     """Accuracy of the siamese network on the clips themselves, and the mean margin of the own style, in cosine.
 
-    `valid/recognised` is the accuracy; `valid/lead`, the margin, still rises where all clips are classified right.
+    `valid/recognized` is the accuracy; `valid/lead`, the margin, still rises where all clips are classified right.
     """
     device = next(translator.parameters()).device
     nearness = torch.stack([_nearness(translator, mel.to(device)) for mel in batch["source"]]).cpu()
     own = batch["source_style"][:, None]
     others = nearness.scatter(1, own, -math.inf).amax(dim=1)
     lead = nearness.gather(1, own)[:, 0] - others
-    return {"valid/recognised": float((lead > 0).float().mean()), "valid/lead": float(lead.mean())}
+    return {"valid/recognized": float((lead > 0).float().mean()), "valid/lead": float(lead.mean())}
 
 
-def recognise(translator: Translator, mel: Tensor) -> str:
+def recognize(translator: Translator, mel: Tensor) -> str:
     """The named style nearest to a recording (n_mels, T), log10, by the siamese network."""
     return translator.styles[int(_nearness(translator, mel).argmax())]
 

@@ -66,7 +66,7 @@ def measure_style(
 
 
 class Objective:
-    """The loss of a spectrogram or picture, towards one content and one style.
+    """The loss of a spectrogram or picture, toward one content and one style.
 
     Unless `raw_weights`, the terms are relative. `content` is 1 as far from the content, in the features of each layer,
     as the content's own mean column is; `style` and `histogram` are 1 as far from the style as the content is;

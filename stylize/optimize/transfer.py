@@ -216,7 +216,7 @@ def _by(shape: Sequence[int]) -> str:
 
 
 class Transfer:
-    """Optimizes spectrograms or pictures of one shape towards one style.
+    """Optimizes spectrograms or pictures of one shape toward one style.
 
     Args:
         options: weights, init and optimizer.

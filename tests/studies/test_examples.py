@@ -1,4 +1,4 @@
-"""How examples are recognised and followed, on a translator and a judge whose answers are known."""
+"""How examples are recognized and followed, on a translator and a judge whose answers are known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from studies.examples import WEIGHTS, count_missed, measure, study, timbre
 from stylize_core.errors import UserError
 from travelgan.translator import ExampleStyle
-from travelgan.validation import recognise
+from travelgan.validation import recognize
 
 
 class Known:
@@ -52,10 +52,10 @@ def song(*components: float) -> Tensor:
     return torch.tensor(components, dtype=torch.float32)[:, None].expand(-1, 8).contiguous()
 
 
-def test_the_nearest_prototype_is_recognised() -> None:
+def test_the_nearest_prototype_is_recognized() -> None:
     known: Any = Known()
-    assert recognise(known, song(0.2, 0.9, 0.1)) == "jazz"
-    assert recognise(known, song(0.2, 0.1, 0.3)) == "metal"
+    assert recognize(known, song(0.2, 0.9, 0.1)) == "jazz"
+    assert recognize(known, song(0.2, 0.1, 0.3)) == "metal"
 
 
 def test_more_of_the_named_style_is_heard_more_and_leaves_the_example() -> None:

@@ -392,7 +392,7 @@ def test_a_run_exports_the_averaged_translator_and_puts_everything_back(make: Ma
     measures = trainer.run()
     assert experiment.translator.training and not experiment.networks.discriminator.training
     rates = measures["valid/target_rate"] - measures["valid/source_rate"]
-    expected = rates + 0.5 + measures["valid/nearer"] + measures["valid/recognised"]
+    expected = rates + 0.5 + measures["valid/nearer"] + measures["valid/recognized"]
     assert measures["valid/score"] == pytest.approx(expected)
     assert len(experiment.validation) >= 32
     best = Translator.from_pretrained(trainer.run_folder / "best")

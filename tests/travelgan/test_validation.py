@@ -145,7 +145,7 @@ def test_chroma_of_a_quick_synthesis_knows_a_semitone(monkeypatch: pytest.Monkey
     assert sounds.chroma(Translation(low, high, None, 0, 1)) < 0.5
 
 
-def test_recognised_is_the_share_whose_own_prototype_is_nearest(translator: Translator) -> None:
+def test_recognized_is_the_share_whose_own_prototype_is_nearest(translator: Translator) -> None:
     clips = torch.randn(4, 8, FRAMES) - 2
     with torch.no_grad():
         for style in range(3):  # each clip of the first three is a prototype
@@ -154,11 +154,11 @@ def test_recognised_is_the_share_whose_own_prototype_is_nearest(translator: Tran
     found = validation.recognition_measures(translator, batch)
     named = translator.siamese.style_prototypes().detach()
     nearness = named @ named.T - 3 * torch.eye(len(named))
-    assert found["valid/recognised"] == 1.0
+    assert found["valid/recognized"] == 1.0
     assert found["valid/lead"] == pytest.approx(float(1 - nearness[:3].amax(dim=1).mean()), abs=1e-4)
     batch["source_style"] = torch.tensor([0, 2, 1])
     found = validation.recognition_measures(translator, batch)
-    assert found["valid/recognised"] == pytest.approx(1 / 3)
+    assert found["valid/recognized"] == pytest.approx(1 / 3)
     swapped = [1 - float(nearness[0].max()), *[float(named[1] @ named[2]) - 1] * 2]
     assert found["valid/lead"] == pytest.approx(sum(swapped) / 3, abs=1e-4)
 

@@ -42,7 +42,7 @@ SMALL = OptimizeOptions(
 
 
 def run(**changes: object) -> OptimizeResult:
-    """Optimise content.wav towards style.wav in the current folder."""
+    """Optimise content.wav toward style.wav in the current folder."""
     return stylize_by_optimization(dataclasses.replace(SMALL, **changes))  # type: ignore[arg-type]
 
 
