@@ -287,7 +287,7 @@ def try_case(seed: int, base: str, folder: Path) -> Outcome:
     ended = resource.getrusage(resource.RUSAGE_SELF)
     took = ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime
     peak = ended.ru_maxrss / 1024
-    if took > MOST_SECONDS or peak > max(MOST_MEGABYTES, begun.ru_maxrss / 1024):
+    if took > MOST_SECONDS or peak > max(MOST_MEGABYTES, begun.ru_maxrss / 1024 + 100):
         result, detail = "FAULT", f"{took:.1f} s, {peak:.0f} MB; {result} {detail}"
     return Outcome(seed, base, mutation, result, detail, took, peak)
 

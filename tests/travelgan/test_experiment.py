@@ -451,7 +451,7 @@ def test_a_missing_style_and_a_missing_folder_are_said(translator_values: dict[s
     data = translator_values["data"]
     for change, problem in (
         ({"styles": ["jazz", "reggae"]}, "has no style 'reggae'. It has jazz, metal; "),
-        ({"styles": ["metall"]}, "has no style 'metall'; did you mean 'metal'"),
+        ({"styles": ["metall"]}, "has no style 'metall'; did you mean metal"),
         ({"folder": str(tmp_path / "gone")}, "no such folder"),
         ({"classifier": str(tmp_path / "gone")}, "model folder not found"),
     ):
