@@ -127,7 +127,8 @@ def run_recipe(recipe: Recipe, run: Path, max_minutes: float | None = None, devi
             logger.info("%s is finished", folder)
         else:
             step, measures = _train(recipe, stage, run, max_minutes, device)
-            outcome = f"{folder}: step {step}, {measures}; best model in {best}"
+            values = ", ".join(f"{measure} {value:.4f}" for measure, value in measures.items())
+            outcome = f"{folder}: step {step}, {values}; best model in {best}"
             if step < stage.config.loop.steps:
                 break
     return outcome
