@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import typing
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from stylize_core.errors import UserError
+from stylize_core.names import nearest
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,8 @@ def check_choice(what: str, value: str, known: tuple[str, ...], others: str = ""
         others: further possibilities, for the message: `, or an existing file`.
     """
     if value not in known:
-        close = difflib.get_close_matches(value.lower(), known, n=1)
-        advice = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"unknown {what} {value!r}; {advice}known: {', '.join(known)}{others}")
+        advice = nearest(value, known) or ";"
+        raise UserError(f"unknown {what} {value!r}{advice} known: {', '.join(known)}{others}")
 
 
 def one_of(names: tuple[str, ...]) -> str:

@@ -5,7 +5,6 @@ A style is named, mixed or given by example; all three are points in the style s
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from stylize_core.config import build, to_plain
 from stylize_core.errors import UserError
 from stylize_core.mel import MelConfig
 from stylize_core.model_folder import load_module, read_mel_config, save_pretrained
+from stylize_core.names import nearest
 from travelgan.config import TranslatorConfig
 from travelgan.generator import Generator
 from travelgan.siamese import Siamese
@@ -93,9 +93,7 @@ class Translator(nn.Module):
             raise UserError(f"no style was named; known styles: {known}")
         for name, weight in weights.items():
             if name not in self.styles:
-                close = difflib.get_close_matches(name.lower(), self.styles, n=1)
-                advice = f"did you mean {close[0]}? " if close else ""
-                raise UserError(f"unknown style {name!r}; {advice}known styles: {known}")
+                raise UserError(f"unknown style {name!r}{nearest(name, self.styles) or ';'} known styles: {known}")
             if not weight > 0:  # or NaN
                 raise UserError(f"style {name} has weight {weight}; weights must be positive and add up to 1")
         total = sum(weights.values())
