@@ -56,5 +56,7 @@ else
     say "uv does not work here, going on with pip (slower)"
     .venv/bin/python -m pip install "${arguments[@]}" || fail "the installation failed; see above"
 fi
+# The package leaves out data/, training/ and scripts/, which a notebook or a script elsewhere may use in this environment.
+pwd >"$(echo .venv/lib/python3*/site-packages)/checkout.pth"
 describe_installation >"$stamp"
 say "installed; the command is .venv/bin/stylize"

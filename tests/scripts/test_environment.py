@@ -16,7 +16,7 @@ case "$*" in
     *version_info*) exit 0 ;;
     --version) echo "Python 3.11.99" ;;
     "-m venv --clear .venv")
-        rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python && echo venv >> log.txt ;;
+        rm -rf .venv && mkdir -p .venv/bin .venv/lib/python3.11/site-packages && cp "$0" .venv/bin/python && echo venv >> log.txt ;;
     "-m pip install --quiet uv") echo uv >> log.txt ;;
     "-m uv pip install"*) [[ ! -f no-uv ]] || exit 1
         echo "uv install" >> log.txt; touch .venv/bin/stylize; chmod +x .venv/bin/stylize ;;
@@ -67,6 +67,8 @@ def test_the_second_run_installs_nothing(checkout: Checkout) -> None:
     assert first.returncode == 0, first.stderr
     assert "making .venv/ with Python 3.11.99" in first.stdout
     assert checkout.log() == ["venv", "uv", "uv install"]
+    listed = next((checkout.folder / ".venv" / "lib").rglob("checkout.pth"))
+    assert listed.read_text() == f"{checkout.folder}\n"
     second = checkout.set_up()
     assert (second.returncode, second.stdout) == (0, "environment: up to date\n")
     assert checkout.log() == []
