@@ -210,7 +210,9 @@ def test_windows_of_the_bundled_vocoder_give_the_waveform_of_the_whole() -> None
     decoder = BlockDecoder(representation, samples)
     parts = map_.split(400, dim=-1)
     pieces = [decoder.push(part, last=index == len(parts) - 1) for index, part in enumerate(parts)]
-    assert np.allclose(np.concatenate(pieces), whole, atol=1e-4)
+    # The refinement magnifies rounding, which depends on the shape of a block where oneDNN has SSE4.1 only.
+    assert np.abs(difference := np.concatenate(pieces) - whole).max() < 1e-3
+    assert np.sqrt(np.mean(difference**2)) < 2e-5
 
 
 def test_silence_stays_silence() -> None:
