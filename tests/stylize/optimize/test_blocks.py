@@ -211,7 +211,8 @@ def test_windows_of_the_bundled_vocoder_give_the_waveform_of_the_whole() -> None
     parts = map_.split(400, dim=-1)
     pieces = [decoder.push(part, last=index == len(parts) - 1) for index, part in enumerate(parts)]
     # The refinement magnifies rounding, which depends on the shape of a block where oneDNN has SSE4.1 only.
-    assert np.abs(difference := np.concatenate(pieces) - whole).max() < 1e-3
+    difference = np.concatenate(pieces) - whole
+    assert np.abs(difference).max() < 1e-3
     assert np.sqrt(np.mean(difference**2)) < 2e-5
 
 
