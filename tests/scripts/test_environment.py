@@ -16,7 +16,8 @@ case "$*" in
     *version_info*) exit 0 ;;
     --version) echo "Python 3.11.99" ;;
     "-m venv --clear .venv")
-        rm -rf .venv && mkdir -p .venv/bin .venv/lib/python3.11/site-packages && cp "$0" .venv/bin/python && echo venv >> log.txt ;;
+        rm -rf .venv && mkdir -p .venv/bin .venv/lib/python3.11/site-packages
+        cp "$0" .venv/bin/python && echo venv >> log.txt ;;
     "-m pip install --quiet uv") echo uv >> log.txt ;;
     "-m uv pip install"*) [[ ! -f no-uv ]] || exit 1
         echo "uv install" >> log.txt; touch .venv/bin/stylize; chmod +x .venv/bin/stylize ;;
