@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 ROOT = Path(__file__).resolve().parents[1]
-REPOSITORY_LINK = re.compile(r"\]\((?:\.\./)+(docs/)?([^)#]+)(#[^)]*)?\)")
+REPOSITORY_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+(docs/)?([^)]+)\)")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -54,7 +54,7 @@ def _row(parameter: Any) -> str:
 
 
 def model_cards() -> Iterator[str]:
-    """Each shipped model's card, one heading level down, with its links made relative to the site."""
+    """Each shipped model's card, one heading level down, with links relative to the site."""
     for card in sorted((ROOT / "stylize" / "models").glob("*/README.md")):
         text = re.sub(r"^#", "##", card.read_text(encoding="utf-8"), flags=re.M)
-        yield REPOSITORY_LINK.sub(lambda match: f"](../{match[2]}{match[3] or ''})" if match[1] else "]()", text)
+        yield REPOSITORY_LINK.sub(lambda match: f"[{match[1]}](../{match[3]})" if match[2] else f"`{match[3]}`", text)

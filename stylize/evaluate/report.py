@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylize_core.atomic import atomic_write
+from stylize_core.atomic import atomic_write, check_writable
 from stylize_core.errors import UserError
 from stylize_core.names import readable
 
@@ -40,13 +40,9 @@ def check_report(output: Path, suffixes: Sequence[str], force: bool) -> None:
 
 def check_folder(folder: Path, force: bool, option: str = "-o") -> None:
     """Raise UserError for a folder that cannot be made or written to, or that is not empty without `force`."""
-    parent = folder.absolute().parent
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give a folder with {option}")
-    if not parent.is_dir():
-        raise UserError(f"the folder {parent} does not exist; create it first")
-    if not os.access(folder if folder.is_dir() else parent, os.W_OK | os.X_OK):
-        raise UserError(f"the folder {folder} is not writable; choose another one")
+    check_writable(folder if folder.is_dir() else folder.absolute().parent)
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise UserError(f"the folder {folder} exists and is not empty; choose another one or use --force")
 
